@@ -1,0 +1,25 @@
+//! Error-bounded compression of fields that change over time.
+//!
+//! A *chunk* is an array of numbers of shape (time, [z,] y, x). [`encode`] turns it into a
+//! self-describing, checksummed stream, [`decode`] turns the stream back into numbers that differ from
+//! the originals by no more than the [`Bound`], at every point. NaN, infinities and fill values come
+//! back bit for bit. Everything that decides a decoded value is integer arithmetic, so that a stream
+//! decodes to the same bits on every machine, with every instruction set and number of threads.
+//!
+//! The crate knows neither HDF5 nor files: `augur-filter` puts it behind HDF5's filter interface.
+
+pub mod bound;
+pub mod dtype;
+pub mod error;
+mod lossless;
+pub mod params;
+pub mod stream;
+
+pub use bound::Bound;
+pub use dtype::{ByteOrder, Dtype};
+pub use error::{Error, ErrorKind, Result};
+pub use params::{Params, Preset};
+pub use stream::header::{Header, Method};
+
+mod codec;
+pub use codec::{decode, encode, inspect, Info};

@@ -1,0 +1,150 @@
+//! What the encoder is told: type, shape, bound and preset of a chunk.
+
+use crate::bound::Bound;
+use crate::dtype::{ByteOrder, Dtype};
+use crate::error::{Error, Result};
+
+/// Largest rank of a chunk.
+pub const MAX_RANK: usize = 5;
+
+/// A named composition of reference, predictor and entropy coder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Preset {
+    /// Multiscale prediction over space and time with weights fitted to the chunk.
+    #[default]
+    Balanced,
+    /// Fewer taps and no search: faster, somewhat larger.
+    Fast,
+    /// Shuffle and zstd, nothing lost.
+    Lossless,
+}
+
+/// Every preset with its name, in the order of its code (codes start at 0).
+pub const PRESETS: [(Preset, &str); 3] =
+    [(Preset::Balanced, "balanced"), (Preset::Fast, "fast"), (Preset::Lossless, "lossless")];
+
+impl Preset {
+    /// Number of the preset in cd_values.
+    pub fn code(self) -> u8 {
+        PRESETS.iter().position(|p| p.0 == self).map_or(0, |i| i as u8)
+    }
+
+    /// The preset with this code.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for an unknown code.
+    pub fn from_code(code: u8) -> Result<Self> {
+        PRESETS.get(code as usize).map(|p| p.0).ok_or_else(|| {
+            Error::invalid(format!("preset {code} is unknown, expected 0 to {}", PRESETS.len() - 1))
+        })
+    }
+
+    /// Name as users type it.
+    pub fn name(self) -> &'static str {
+        PRESETS[self.code() as usize].1
+    }
+
+    /// The preset of this name.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for an unknown name; the message lists the known ones.
+    pub fn from_name(name: &str) -> Result<Self> {
+        PRESETS.iter().find(|p| p.1 == name).map(|p| p.0).ok_or_else(|| {
+            let known: Vec<_> = PRESETS.iter().map(|p| p.1).collect();
+            Error::invalid(format!("preset \"{name}\" is unknown, expected one of {}", known.join(", ")))
+        })
+    }
+}
+
+/// Type, shape and bound of a chunk, and how hard to try.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Params {
+    /// Type of the values.
+    pub dtype: Dtype,
+    /// Byte order of the values.
+    pub order: ByteOrder,
+    /// Extents, slowest first; 1 to [`MAX_RANK`] of them, none 0.
+    pub shape: Vec<usize>,
+    /// Which axis of `shape` is time (default 0).
+    pub time_axis: usize,
+    /// What may be lost.
+    pub bound: Bound,
+    /// How to predict and code.
+    pub preset: Preset,
+    /// Bytes of the fill value (the first `dtype.size()` of them count, in `order`): points that hold it
+    /// are exact, and frames that hold nothing else count as not written yet.
+    pub fill: Option<[u8; 8]>,
+    /// Number of frames that are written in the last chunk along time, when that is known and not all of
+    /// them; 0 otherwise. A chunk with just so many frames counts as complete.
+    pub tail: usize,
+    /// Most threads to use; the stream does not depend on it.
+    pub threads: usize,
+}
+
+impl Params {
+    /// Parameters with the defaults: little-endian, time first, preset `balanced`, one thread.
+    pub fn new(dtype: Dtype, shape: &[usize], bound: Bound) -> Self {
+        Self {
+            dtype,
+            order: ByteOrder::Little,
+            shape: shape.to_vec(),
+            time_axis: 0,
+            bound,
+            preset: Preset::default(),
+            fill: None,
+            tail: 0,
+            threads: 1,
+        }
+    }
+
+    /// Number of values in the chunk.
+    pub fn points(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Bytes of the raw chunk.
+    pub fn raw_len(&self) -> usize {
+        self.points() * self.dtype.size()
+    }
+
+    /// Checks rank, extents, time axis and bound.
+    ///
+    /// # Errors
+    /// `InvalidArgument` that names what is wrong.
+    pub fn validate(&self) -> Result<()> {
+        check_shape(&self.shape, self.dtype)?;
+        if self.time_axis >= self.shape.len() {
+            return Err(Error::invalid(format!(
+                "time axis {} does not exist in a chunk of rank {}",
+                self.time_axis,
+                self.shape.len()
+            )));
+        }
+        self.bound.validate()
+    }
+}
+
+/// Checks rank and extents and that the raw size fits memory; returns the number of points.
+pub(crate) fn check_shape(shape: &[usize], dtype: Dtype) -> Result<usize> {
+    if shape.is_empty() || shape.len() > MAX_RANK {
+        return Err(Error::invalid(format!(
+            "a chunk of rank {} was given, expected 1 to {MAX_RANK}",
+            shape.len()
+        )));
+    }
+    let mut points = 1usize;
+    for &n in shape {
+        if n == 0 {
+            return Err(Error::invalid(format!("the chunk shape {shape:?} has an extent of 0")));
+        }
+        points = points
+            .checked_mul(n)
+            .filter(|p| *p <= (1 << 40))
+            .ok_or_else(|| Error::invalid(format!("the chunk shape {shape:?} is too large")))?;
+    }
+    points
+        .checked_mul(dtype.size())
+        .filter(|b| *b <= isize::MAX as usize)
+        .ok_or_else(|| Error::invalid(format!("the chunk shape {shape:?} does not fit memory")))?;
+    Ok(points)
+}
