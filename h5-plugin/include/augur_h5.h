@@ -1,0 +1,361 @@
+/*
+ * augur_h5.h - Augur for C and C++ programs that write HDF5
+ *
+ * Header only: nothing of Augur is needed to compile or link. At run time HDF5 itself loads the plugin
+ * libh5z_augur.so from HDF5_PLUGIN_PATH (or from its default plugin folder).
+ *
+ *     #include <hdf5.h>
+ *     #include "augur_h5.h"
+ *
+ *     augur_options_t options = augur_absolute(1e-3);       // |x - x'| <= 1e-3 at every point
+ *     H5Pset_chunk(dcpl, 3, (hsize_t[]){16, ny, nx});       // 16 time steps in a chunk
+ *     if (H5Pset_augur(dcpl, &options) < 0) ...             // the reason is on the HDF5 error stack
+ *
+ * A program that opens an existing dataset only to write calls H5augur_available() once before it does: HDF5
+ * loads plugins when a dataset is created or read, but not when one is written, and would store the chunks
+ * uncompressed.
+ *
+ * Source compatible with HDF5 1.8.11 to 2.x, C99 and C++.
+ *
+ * Licence: MIT OR Apache-2.0
+ */
+#ifndef AUGUR_H5_H
+#define AUGUR_H5_H
+
+#include <hdf5.h>
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Number of the filter, from the range for private use until The HDF Group assigns one. */
+#define AUGUR_H5_FILTER_ID ((H5Z_filter_t)49493)
+
+/** Version of the cd_values layout that this header writes. */
+#define AUGUR_H5_LAYOUT_VERSION 1u
+
+/** Most cd_values that augur_cd_values() fills. */
+#define AUGUR_H5_CD_VALUES 6
+
+/** What an error bound means. */
+typedef enum augur_bound_t {
+    AUGUR_BOUND_LOSSLESS = 0,           /**< nothing is lost */
+    AUGUR_BOUND_ABSOLUTE = 1,           /**< |x - x'| <= bound, in the unit of the data */
+    AUGUR_BOUND_RELATIVE = 2,           /**< |x - x'| <= bound * range; range: second, or the chunk's own when that is 0 */
+    AUGUR_BOUND_ABSREL = 3,             /**< |x - x'| <= the smaller of bound and second * the chunk's value range */
+    AUGUR_BOUND_POINTWISE_RELATIVE = 4, /**< |x - x'| <= bound * |x|; exact where |x| < second */
+    AUGUR_BOUND_PSNR = 5                /**< peak signal-to-noise ratio of each chunk at least bound dB */
+} augur_bound_t;
+
+/** How hard to compress. */
+typedef enum augur_preset_t {
+    AUGUR_PRESET_BALANCED = 0, /**< prediction over space and time, fitted to each chunk */
+    AUGUR_PRESET_FAST = 1,     /**< faster, somewhat larger */
+    AUGUR_PRESET_LOSSLESS = 2  /**< nothing is lost, whatever the bound */
+} augur_preset_t;
+
+/** What Augur is asked to do with a dataset. Start from one of the functions below, then change fields. */
+typedef struct augur_options_t {
+    augur_bound_t mode;    /**< what the bound means */
+    double bound;          /**< first parameter of the bound; see augur_bound_t */
+    double second;         /**< second parameter of the bound; 0 where the mode has none */
+    augur_preset_t preset; /**< how hard to compress */
+    unsigned time_axis;    /**< which of the dataset's axes is time, counted from 0 (the slowest); at most 15 */
+    int mandatory;         /**< 0: HDF5 may store a chunk uncompressed when the plugin is missing in a writing
+                                process, so that no data are lost. 1: such a write fails; HDF5 releases up to
+                                2.2 can crash and leave an unreadable file when that happens as a file is closed */
+    unsigned fill_size;    /**< bytes of the fill value; 0: none given, the dataset's own is used */
+    uint8_t fill[8];       /**< fill value in little-endian order; see augur_set_fill() */
+} augur_options_t;
+
+/** Initialiser for a declaration: lossless, preset balanced, time is the first axis. */
+#define AUGUR_OPTIONS_DEFAULT \
+    { AUGUR_BOUND_LOSSLESS, 0.0, 0.0, AUGUR_PRESET_BALANCED, 0, 0, 0, { 0, 0, 0, 0, 0, 0, 0, 0 } }
+
+/** Options with a bound of any mode; the functions below are shorter. */
+static inline augur_options_t augur_options(augur_bound_t mode, double bound, double second)
+{
+    augur_options_t options = AUGUR_OPTIONS_DEFAULT;
+    options.mode = mode;
+    options.bound = bound;
+    options.second = second;
+    return options;
+}
+
+/** Nothing is lost. */
+static inline augur_options_t augur_lossless(void)
+{
+    return augur_options(AUGUR_BOUND_LOSSLESS, 0.0, 0.0);
+}
+
+/** |x - x'| <= bound at every point. For integers the bound is in counts; below 1 nothing is lost. */
+static inline augur_options_t augur_absolute(double bound)
+{
+    return augur_options(AUGUR_BOUND_ABSOLUTE, bound, 0.0);
+}
+
+/** |x - x'| <= bound * (largest - smallest value of the chunk). */
+static inline augur_options_t augur_relative(double bound)
+{
+    return augur_options(AUGUR_BOUND_RELATIVE, bound, 0.0);
+}
+
+/** |x - x'| <= bound * range, with one value range for all chunks. */
+static inline augur_options_t augur_relative_to(double bound, double range)
+{
+    return augur_options(AUGUR_BOUND_RELATIVE, bound, range);
+}
+
+/** |x - x'| <= the smaller of absolute and relative * (largest - smallest value of the chunk). */
+static inline augur_options_t augur_absrel(double absolute, double relative)
+{
+    return augur_options(AUGUR_BOUND_ABSREL, absolute, relative);
+}
+
+/** |x - x'| <= bound * |x|, sign and zero kept; values with |x| < floor are exact. */
+static inline augur_options_t augur_pointwise_relative(double bound, double floor)
+{
+    return augur_options(AUGUR_BOUND_POINTWISE_RELATIVE, bound, floor);
+}
+
+/** Peak signal-to-noise ratio of at least db (1 to 1000) in each chunk. */
+static inline augur_options_t augur_psnr(double db)
+{
+    return augur_options(AUGUR_BOUND_PSNR, db, 0.0);
+}
+
+/**
+ * Says which value marks missing points: those are kept exactly and stay out of value ranges. `value` points to
+ * one value of the dataset's type in native byte order, `size` is its size (1, 2, 4 or 8). Needed only when it is not
+ * the dataset's own fill value (H5Pset_fill_value), which Augur knows. Cannot be combined with a bound that has a
+ * second parameter.
+ */
+static inline void augur_set_fill(augur_options_t *options, const void *value, size_t size)
+{
+    const uint16_t one = 1;
+    const int little_endian = *(const uint8_t *)&one == 1;
+    const uint8_t *bytes = (const uint8_t *)value;
+    size_t i;
+
+    memset(options->fill, 0, sizeof options->fill);
+    options->fill_size = (unsigned)size; /* sizes that do not exist are refused by H5Pset_augur */
+    for (i = 0; i < size && i < sizeof options->fill; i++)
+        options->fill[i] = bytes[little_endian ? i : size - 1 - i];
+}
+
+/** Puts `message` on the HDF5 error stack; with `print` the stack goes to the program's error printer too. */
+static inline herr_t augur_h5_fail_(hid_t minor, unsigned line, int print, const char *message)
+{
+    unsigned is_v2 = 0;
+    H5E_auto2_t printer = NULL;
+    void *client = NULL;
+
+    /* H5Eauto_is_v2 clears the stack, so the printer is looked up before anything is pushed. */
+    if (print && (H5Eauto_is_v2(H5E_DEFAULT, &is_v2) < 0 || !is_v2 ||
+                  H5Eget_auto2(H5E_DEFAULT, &printer, &client) < 0))
+        printer = NULL;
+    H5Epush2(H5E_DEFAULT, "augur_h5.h", "H5Pset_augur", line, H5E_ERR_CLS, H5E_PLINE, minor, "%s", message);
+    if (printer)
+        (void)printer(H5E_DEFAULT, client);
+    return -1;
+}
+
+/** Bits of a double as two 32-bit words, the low one first, whatever the machine's byte order. */
+static inline void augur_h5_put_double_(unsigned words[2], double value)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    words[0] = (unsigned)(bits & 0xffffffffu);
+    words[1] = (unsigned)(bits >> 32);
+}
+
+/** Whether v is finite and greater than 0; NaN is not. */
+static inline int augur_h5_positive_(double v)
+{
+    return v > 0.0 && v <= 1.7976931348623157e308;
+}
+
+/** Says in `text` what is wrong with the options and returns -1, or returns 0. */
+static inline int augur_h5_check_(const augur_options_t *o, char *text, size_t size)
+{
+    const char *first = "bound";
+
+    switch ((int)o->mode) {
+    case AUGUR_BOUND_LOSSLESS:
+        break;
+    case AUGUR_BOUND_PSNR:
+        if (!(o->bound >= 1.0 && o->bound <= 1000.0)) {
+            snprintf(text, size, "the target PSNR is %g dB, it must lie between 1 and 1000", o->bound);
+            return -1;
+        }
+        break;
+    case AUGUR_BOUND_ABSOLUTE:
+    case AUGUR_BOUND_RELATIVE:
+    case AUGUR_BOUND_ABSREL:
+    case AUGUR_BOUND_POINTWISE_RELATIVE:
+        if (o->mode == AUGUR_BOUND_ABSOLUTE || o->mode == AUGUR_BOUND_ABSREL)
+            first = "absolute bound";
+        else if (o->mode == AUGUR_BOUND_RELATIVE)
+            first = "relative bound";
+        else
+            first = "pointwise relative bound";
+        if (!augur_h5_positive_(o->bound)) {
+            snprintf(text, size, "the %s is %g, it must be finite and greater than 0%s", first, o->bound,
+                     o->bound == 0.0 ? "; ask for augur_lossless() instead" : "");
+            return -1;
+        }
+        if (o->mode == AUGUR_BOUND_ABSREL && !augur_h5_positive_(o->second)) {
+            snprintf(text, size, "the relative bound is %g, it must be finite and greater than 0", o->second);
+            return -1;
+        }
+        if (o->mode == AUGUR_BOUND_RELATIVE && o->second != 0.0 && !augur_h5_positive_(o->second)) {
+            snprintf(text, size,
+                     "the value range of the relative bound is %g, it must be finite and greater than 0 (or 0: "
+                     "each chunk's own)",
+                     o->second);
+            return -1;
+        }
+        if (o->mode == AUGUR_BOUND_POINTWISE_RELATIVE && o->bound >= 1.0) {
+            snprintf(text, size, "the pointwise relative bound is %g, it must be below 1 to keep the sign",
+                     o->bound);
+            return -1;
+        }
+        if (o->mode == AUGUR_BOUND_POINTWISE_RELATIVE && o->second != 0.0 && !augur_h5_positive_(o->second)) {
+            snprintf(text, size,
+                     "the floor of the pointwise relative bound is %g, it must be finite and at least 0", o->second);
+            return -1;
+        }
+        break;
+    default:
+        snprintf(text, size, "bound mode %d is unknown, expected AUGUR_BOUND_LOSSLESS (0) to AUGUR_BOUND_PSNR (5)",
+                 (int)o->mode);
+        return -1;
+    }
+    if ((o->mode == AUGUR_BOUND_LOSSLESS || o->mode == AUGUR_BOUND_ABSOLUTE || o->mode == AUGUR_BOUND_PSNR) &&
+        !(o->second == 0.0)) {
+        snprintf(text, size, "the second parameter is %g, but bound mode %d has none; set it to 0", o->second,
+                 (int)o->mode);
+        return -1;
+    }
+    if ((int)o->preset < AUGUR_PRESET_BALANCED || (int)o->preset > AUGUR_PRESET_LOSSLESS) {
+        snprintf(text, size,
+                 "preset %d is unknown, expected AUGUR_PRESET_BALANCED (0), _FAST (1) or _LOSSLESS (2)",
+                 (int)o->preset);
+        return -1;
+    }
+    if (o->time_axis > 15) {
+        snprintf(text, size, "the time axis is %u, it must be at most 15 (axes count from 0, the slowest)",
+                 o->time_axis);
+        return -1;
+    }
+    if (o->fill_size != 0 && o->fill_size != 1 && o->fill_size != 2 && o->fill_size != 4 && o->fill_size != 8) {
+        snprintf(text, size, "the fill value has %u bytes, expected 1, 2, 4 or 8: the size of the dataset's type",
+                 o->fill_size);
+        return -1;
+    }
+    if (o->fill_size != 0 && o->second != 0.0) {
+        snprintf(text, size,
+                 "a fill value was given beside a bound with a second parameter (%g), and only one of both fits; "
+                 "declare the fill value with H5Pset_fill_value instead",
+                 o->second);
+        return -1;
+    }
+    return 0;
+}
+
+/**
+ * The filter's parameters for the options, for programs that call H5Pset_filter or print a command line themselves.
+ * Returns 0 and fills `words`, or returns -1 and says in `text` (of `size` bytes) what is wrong.
+ */
+static inline int augur_cd_values(const augur_options_t *options, unsigned words[AUGUR_H5_CD_VALUES], char *text,
+                                  size_t size)
+{
+    if (augur_h5_check_(options, text, size) < 0)
+        return -1;
+    words[0] = AUGUR_H5_LAYOUT_VERSION | (unsigned)options->preset << 8;
+    words[1] = (unsigned)options->mode | options->time_axis << 20;
+    augur_h5_put_double_(words + 2, options->mode == AUGUR_BOUND_LOSSLESS ? 0.0 : options->bound);
+    augur_h5_put_double_(words + 4, options->second);
+    if (options->fill_size != 0) {
+        const uint8_t *f = options->fill;
+        words[0] |= 1u << 17; /* words 4 and 5 hold the user's fill value */
+        words[4] = f[0] | (unsigned)f[1] << 8 | (unsigned)f[2] << 16 | (unsigned)f[3] << 24;
+        words[5] = f[4] | (unsigned)f[5] << 8 | (unsigned)f[6] << 16 | (unsigned)f[7] << 24;
+    }
+    return 0;
+}
+
+/**
+ * Whether HDF5 finds the plugin: 1 yes, 0 no, negative on failure. Loads it when it was not loaded yet, so call it once
+ * in a program that opens existing datasets only to write.
+ */
+static inline htri_t H5augur_available(void)
+{
+    return H5Zfilter_avail(AUGUR_H5_FILTER_ID);
+}
+
+/**
+ * Asks for Augur in a dataset creation property list, in addition to the filters that are there (before it a shuffle is
+ * of no use, after it a checksum with H5Pset_fletcher32 is fine); a second call replaces the options of the first. The
+ * dataset must be chunked, with several time steps in a chunk.
+ *
+ * Returns a negative value when the options are not valid, when HDF5 does not find the plugin, or when `dcpl` is not a
+ * dataset creation property list. The reason is then on the HDF5 error stack and, unless the program switched that off with
+ * H5Eset_auto, on stderr. What can only be judged with the dataset at hand (its type, its rank) H5Dcreate refuses.
+ */
+static inline herr_t H5Pset_augur(hid_t dcpl, const augur_options_t *options)
+{
+    unsigned words[AUGUR_H5_CD_VALUES];
+    char text[640], reason[512];
+    const char *path;
+    unsigned flags;
+    htri_t found;
+    int i, n;
+
+    H5Eclear2(H5E_DEFAULT);
+    if (options == NULL)
+        return augur_h5_fail_(H5E_BADVALUE, __LINE__, 1, "augur: no options were given (NULL)");
+    if (augur_cd_values(options, words, reason, sizeof reason) < 0) {
+        snprintf(text, sizeof text, "augur: %s", reason);
+        return augur_h5_fail_(H5E_BADVALUE, __LINE__, 1, text);
+    }
+    found = H5augur_available();
+    if (found <= 0) {
+        path = getenv("HDF5_PLUGIN_PATH");
+        snprintf(text, sizeof text,
+                 "augur: HDF5 does not find filter %d. Before the program starts, set HDF5_PLUGIN_PATH to the folder "
+                 "that holds libh5z_augur.so (%s%.300s)",
+                 (int)AUGUR_H5_FILTER_ID, path ? "now it is " : "now it is not set", path ? path : "");
+        return augur_h5_fail_(H5E_NOFILTER, __LINE__, 1, text);
+    }
+    flags = options->mandatory ? H5Z_FLAG_MANDATORY : H5Z_FLAG_OPTIONAL;
+
+    n = H5Pget_nfilters(dcpl);
+    if (n < 0)
+        return augur_h5_fail_(H5E_BADTYPE, __LINE__, 0, "augur: the first argument is no dataset creation property list");
+    for (i = 0; i < n; i++) {
+        size_t none = 0;
+        unsigned old_flags = 0, config = 0;
+        char name[8];
+        if (H5Pget_filter2(dcpl, (unsigned)i, &old_flags, &none, NULL, sizeof name, name, &config) ==
+            AUGUR_H5_FILTER_ID) {
+            if (H5Pmodify_filter(dcpl, AUGUR_H5_FILTER_ID, flags, AUGUR_H5_CD_VALUES, words) < 0)
+                return augur_h5_fail_(H5E_CANTSET, __LINE__, 0, "augur: the filter's options could not be changed");
+            return 0;
+        }
+    }
+    if (H5Pset_filter(dcpl, AUGUR_H5_FILTER_ID, flags, AUGUR_H5_CD_VALUES, words) < 0)
+        return augur_h5_fail_(H5E_CANTSET, __LINE__, 0, "augur: the filter could not be added to the pipeline");
+    return 0;
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* AUGUR_H5_H */
