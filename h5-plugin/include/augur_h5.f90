@@ -1,0 +1,231 @@
+! augur_h5: Augur for Fortran programs that write HDF5
+!
+! A source file to compile with your own; nothing of Augur is linked. At run time HDF5 itself loads the plugin
+! libh5z_augur.so from HDF5_PLUGIN_PATH (or from its default plugin folder).
+!
+!     use hdf5
+!     use augur_h5
+!     type(augur_options) :: options
+!     options = augur_absolute(1.0d-3)             ! |x - x'| <= 1e-3 at every point
+!     call h5pset_chunk_f(dcpl, 3, chunk, error)   ! chunk = [nx, ny, 16]: 16 time steps, time is Fortran's last axis
+!     call h5pset_augur_f(dcpl, options, error)
+!
+! A program that opens an existing dataset only to write calls h5augur_available_f once before it does: HDF5 loads
+! plugins when a dataset is created or read, but not when one is written, and would store the chunks uncompressed.
+!
+! Licence: MIT OR Apache-2.0
+module augur_h5
+   use, intrinsic :: iso_fortran_env, only: int64, real64, error_unit
+   use hdf5
+   implicit none
+   private
+
+   !> Number of the filter, from the range for private use until The HDF Group assigns one.
+   integer, parameter, public :: AUGUR_H5_FILTER_ID = 49493
+
+   integer, parameter, public :: AUGUR_BOUND_LOSSLESS = 0           !< nothing is lost
+   integer, parameter, public :: AUGUR_BOUND_ABSOLUTE = 1           !< |x - x'| <= bound
+   integer, parameter, public :: AUGUR_BOUND_RELATIVE = 2           !< |x - x'| <= bound * range (second, or each chunk's own)
+   integer, parameter, public :: AUGUR_BOUND_ABSREL = 3             !< the smaller of bound and second * value range
+   integer, parameter, public :: AUGUR_BOUND_POINTWISE_RELATIVE = 4 !< |x - x'| <= bound * |x|; exact where |x| < second
+   integer, parameter, public :: AUGUR_BOUND_PSNR = 5               !< peak signal-to-noise ratio of each chunk in dB
+
+   integer, parameter, public :: AUGUR_PRESET_BALANCED = 0 !< prediction over space and time, fitted to each chunk
+   integer, parameter, public :: AUGUR_PRESET_FAST = 1     !< faster, somewhat larger
+   integer, parameter, public :: AUGUR_PRESET_LOSSLESS = 2 !< nothing is lost, whatever the bound
+
+   !> What Augur is asked to do with a dataset. Start from one of the functions below, then change components.
+   type, public :: augur_options
+      integer :: mode = AUGUR_BOUND_LOSSLESS     !< what the bound means
+      real(real64) :: bound = 0.0_real64         !< first parameter of the bound
+      real(real64) :: second = 0.0_real64        !< second parameter; 0 where the mode has none
+      integer :: preset = AUGUR_PRESET_BALANCED  !< how hard to compress
+      !> Which of the dataset's axes is time, as HDF5 counts them: 0 is the slowest, that is Fortran's last.
+      integer :: time_axis = 0
+      !> .false.: HDF5 may store a chunk uncompressed when the plugin is missing in a writing process, so that no data are
+      !> lost. .true.: such a write fails; HDF5 up to 2.2 can crash when that happens as a file is closed.
+      logical :: mandatory = .false.
+   end type augur_options
+
+   public :: augur_lossless, augur_absolute, augur_relative, augur_absrel, augur_pointwise_relative, augur_psnr
+   public :: h5pset_augur_f, h5augur_available_f
+
+contains
+
+   !> Nothing is lost.
+   pure function augur_lossless() result(options)
+      type(augur_options) :: options
+      options = augur_options()
+   end function augur_lossless
+
+   !> |x - x'| <= bound at every point. For integers the bound is in counts; below 1 nothing is lost.
+   pure function augur_absolute(bound) result(options)
+      real(real64), intent(in) :: bound
+      type(augur_options) :: options
+      options = augur_options(mode=AUGUR_BOUND_ABSOLUTE, bound=bound)
+   end function augur_absolute
+
+   !> |x - x'| <= bound * range; without `range` it is each chunk's own value range.
+   pure function augur_relative(bound, range) result(options)
+      real(real64), intent(in) :: bound
+      real(real64), intent(in), optional :: range
+      type(augur_options) :: options
+      options = augur_options(mode=AUGUR_BOUND_RELATIVE, bound=bound)
+      if (present(range)) options%second = range
+   end function augur_relative
+
+   !> |x - x'| <= the smaller of absolute and relative * each chunk's value range.
+   pure function augur_absrel(absolute, relative) result(options)
+      real(real64), intent(in) :: absolute, relative
+      type(augur_options) :: options
+      options = augur_options(mode=AUGUR_BOUND_ABSREL, bound=absolute, second=relative)
+   end function augur_absrel
+
+   !> |x - x'| <= bound * |x|, sign and zero kept; values with |x| < floor are exact.
+   pure function augur_pointwise_relative(bound, floor) result(options)
+      real(real64), intent(in) :: bound
+      real(real64), intent(in), optional :: floor
+      type(augur_options) :: options
+      options = augur_options(mode=AUGUR_BOUND_POINTWISE_RELATIVE, bound=bound)
+      if (present(floor)) options%second = floor
+   end function augur_pointwise_relative
+
+   !> Peak signal-to-noise ratio of at least db (1 to 1000) in each chunk.
+   pure function augur_psnr(db) result(options)
+      real(real64), intent(in) :: db
+      type(augur_options) :: options
+      options = augur_options(mode=AUGUR_BOUND_PSNR, bound=db)
+   end function augur_psnr
+
+   !> Whether HDF5 finds the plugin; loads it when it was not loaded yet.
+   subroutine h5augur_available_f(available, hdferr)
+      logical, intent(out) :: available
+      integer, intent(out) :: hdferr
+      call h5zfilter_avail_f(AUGUR_H5_FILTER_ID, available, hdferr)
+      if (hdferr < 0) available = .false.
+   end subroutine h5augur_available_f
+
+   !> Asks for Augur in a dataset creation property list; a second call replaces the options of the first. The dataset must
+   !> be chunked, with several time steps in a chunk. hdferr is 0, or -1 after a line on stderr when the options are not
+   !> valid, the plugin is not found, or dcpl is not such a list.
+   subroutine h5pset_augur_f(dcpl, options, hdferr)
+      integer(hid_t), intent(in) :: dcpl
+      type(augur_options), intent(in) :: options
+      integer, intent(out) :: hdferr
+
+      integer, parameter :: words = 6
+      integer :: cd_values(words), flags, n, i, id, old_flags
+      integer :: old_values(1)
+      integer(size_t) :: none
+      character(len=16) :: name
+      character(len=300) :: text, path
+      logical :: available
+
+      hdferr = -1
+      text = problem(options)
+      if (len_trim(text) > 0) then
+         write (error_unit, '(2a)') 'augur: ', trim(text)
+         return
+      end if
+      call h5augur_available_f(available, hdferr)
+      if (.not. available) then
+         path = ' '
+         call get_environment_variable('HDF5_PLUGIN_PATH', path)
+         write (error_unit, '(a,i0,3a)') 'augur: HDF5 does not find filter ', AUGUR_H5_FILTER_ID, &
+            '. Before the program starts, set HDF5_PLUGIN_PATH to the folder that holds libh5z_augur.so (now it is "', &
+            trim(path), '")'
+         hdferr = -1
+         return
+      end if
+
+      cd_values(1) = ior(1, ishft(options%preset, 8)) ! version 1 of the layout
+      cd_values(2) = ior(options%mode, ishft(options%time_axis, 20))
+      cd_values(3:4) = 0
+      if (options%mode /= AUGUR_BOUND_LOSSLESS) cd_values(3:4) = low_and_high(options%bound)
+      cd_values(5:6) = low_and_high(options%second)
+      flags = H5Z_FLAG_OPTIONAL_F
+      if (options%mandatory) flags = 0 ! H5Z_FLAG_MANDATORY, which HDF5's Fortran modules do not name
+
+      call h5pget_nfilters_f(dcpl, n, hdferr)
+      if (hdferr < 0) return
+      do i = 0, n - 1
+         none = 0
+         call h5pget_filter_f(dcpl, i, old_flags, none, old_values, int(len(name), size_t), name, id, hdferr)
+         if (hdferr < 0) return
+         if (id == AUGUR_H5_FILTER_ID) then
+            call h5pmodify_filter_f(dcpl, AUGUR_H5_FILTER_ID, flags, int(words, size_t), cd_values, hdferr)
+            return
+         end if
+      end do
+      call h5pset_filter_f(dcpl, AUGUR_H5_FILTER_ID, flags, int(words, size_t), cd_values, hdferr)
+   end subroutine h5pset_augur_f
+
+   !> What is wrong with the options; empty when nothing is.
+   function problem(o) result(text)
+      type(augur_options), intent(in) :: o
+      character(len=300) :: text
+      character(len=24) :: what
+
+      text = ' '
+      select case (o%mode)
+      case (AUGUR_BOUND_LOSSLESS)
+      case (AUGUR_BOUND_PSNR)
+         if (.not. (o%bound >= 1.0_real64 .and. o%bound <= 1000.0_real64)) &
+            write (text, '(a,g0,a)') 'the target PSNR is ', o%bound, ' dB, it must lie between 1 and 1000'
+      case (AUGUR_BOUND_ABSOLUTE, AUGUR_BOUND_RELATIVE, AUGUR_BOUND_ABSREL, AUGUR_BOUND_POINTWISE_RELATIVE)
+         what = 'absolute bound'
+         if (o%mode == AUGUR_BOUND_RELATIVE) what = 'relative bound'
+         if (o%mode == AUGUR_BOUND_POINTWISE_RELATIVE) what = 'pointwise relative bound'
+         if (.not. positive(o%bound)) then
+            write (text, '(3a,g0,a)') 'the ', trim(what), ' is ', o%bound, &
+               ', it must be finite and greater than 0; ask for augur_lossless() when nothing may be lost'
+         else if (o%mode == AUGUR_BOUND_POINTWISE_RELATIVE .and. o%bound >= 1.0_real64) then
+            write (text, '(a,g0,a)') 'the pointwise relative bound is ', o%bound, ', it must be below 1 to keep the sign'
+         else if (o%mode == AUGUR_BOUND_ABSREL .and. .not. positive(o%second)) then
+            write (text, '(a,g0,a)') 'the relative bound is ', o%second, ', it must be finite and greater than 0'
+         else if (o%mode /= AUGUR_BOUND_ABSOLUTE .and. .not. (o%second == 0.0_real64 .or. positive(o%second))) then
+            write (text, '(a,g0,a)') 'the second parameter of the bound (value range or floor) is ', o%second, &
+               ', it must be finite and at least 0'
+         end if
+      case default
+         write (text, '(a,i0,a)') 'bound mode ', o%mode, ' is unknown, expected 0 to 5'
+      end select
+      if (len_trim(text) > 0) return
+
+      select case (o%mode)
+      case (AUGUR_BOUND_LOSSLESS, AUGUR_BOUND_ABSOLUTE, AUGUR_BOUND_PSNR)
+         if (.not. o%second == 0.0_real64) &
+            write (text, '(a,g0,a)') 'the second parameter is ', o%second, ', but this bound has none; set it to 0'
+      end select
+      if (o%preset < AUGUR_PRESET_BALANCED .or. o%preset > AUGUR_PRESET_LOSSLESS) &
+         write (text, '(a,i0,a)') 'preset ', o%preset, ' is unknown, expected 0 (balanced), 1 (fast) or 2 (lossless)'
+      if (o%time_axis < 0 .or. o%time_axis > 15) &
+         write (text, '(a,i0,a)') 'the time axis is ', o%time_axis, ', expected 0 (the slowest, Fortran''s last) to 15'
+   end function problem
+
+   !> Whether v is finite and greater than 0; NaN is not.
+   pure logical function positive(v)
+      real(real64), intent(in) :: v
+      positive = v > 0.0_real64 .and. v <= huge(v)
+   end function positive
+
+   !> Bits of a double as two 32-bit words, the low one first, whatever the machine's byte order.
+   pure function low_and_high(v) result(pair)
+      real(real64), intent(in) :: v
+      integer :: pair(2)
+      integer(int64) :: bits
+      bits = transfer(v, bits)
+      pair(1) = word(ibits(bits, 0, 32))
+      pair(2) = word(ibits(bits, 32, 32))
+   end function low_and_high
+
+   !> The signed integer with these 32 bits.
+   pure integer function word(bits)
+      integer(int64), intent(in) :: bits
+      if (bits < 2_int64**31) then
+         word = int(bits)
+      else
+         word = int(bits - 2_int64**32)
+      end if
+   end function word
+end module augur_h5
