@@ -45,6 +45,10 @@ module augur_h5
       !> .false.: HDF5 may store a chunk uncompressed when the plugin is missing in a writing process, so that no data are
       !> lost. .true.: such a write fails; HDF5 up to 2.2 can crash when that happens as a file is closed.
       logical :: mandatory = .false.
+      !> .true.: `fill` marks missing points, which are kept exactly; .false.: the dataset's own fill value does. Not with a
+      !> bound that has a second parameter.
+      logical :: has_fill = .false.
+      real(real64) :: fill = 0.0_real64          !< that value, as the dataset's type holds it
    end type augur_options
 
    public :: augur_lossless, augur_absolute, augur_relative, augur_absrel, augur_pointwise_relative, augur_psnr
@@ -143,6 +147,10 @@ contains
       cd_values(3:4) = 0
       if (options%mode /= AUGUR_BOUND_LOSSLESS) cd_values(3:4) = low_and_high(options%bound)
       cd_values(5:6) = low_and_high(options%second)
+      if (options%has_fill) then
+         cd_values(1) = ior(cd_values(1), ishft(1, 17)) ! the last two words hold the user's fill value
+         cd_values(5:6) = low_and_high(options%fill)
+      end if
       flags = H5Z_FLAG_OPTIONAL_F
       if (options%mandatory) flags = 0 ! H5Z_FLAG_MANDATORY, which HDF5's Fortran modules do not name
 
@@ -201,6 +209,9 @@ contains
          write (text, '(a,i0,a)') 'preset ', o%preset, ' is unknown, expected 0 (balanced), 1 (fast) or 2 (lossless)'
       if (o%time_axis < 0 .or. o%time_axis > 15) &
          write (text, '(a,i0,a)') 'the time axis is ', o%time_axis, ', expected 0 (the slowest, Fortran''s last) to 15'
+      if (o%has_fill .and. o%second /= 0.0_real64) &
+         text = 'a fill value was given beside a bound with a second parameter, and only one of both fits; '// &
+                'declare the fill value with h5pset_fill_value_f instead'
    end function problem
 
    !> Whether v is finite and greater than 0; NaN is not.

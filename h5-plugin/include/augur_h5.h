@@ -69,13 +69,13 @@ typedef struct augur_options_t {
     int mandatory;         /**< 0: HDF5 may store a chunk uncompressed when the plugin is missing in a writing
                                 process, so that no data are lost. 1: such a write fails; HDF5 releases up to
                                 2.2 can crash and leave an unreadable file when that happens as a file is closed */
-    unsigned fill_size;    /**< bytes of the fill value; 0: none given, the dataset's own is used */
-    uint8_t fill[8];       /**< fill value in little-endian order; see augur_set_fill() */
+    int has_fill;          /**< 1: fill says which value marks missing points; 0: the dataset's own fill value does */
+    double fill;           /**< that value, as the dataset's type holds it; see augur_set_fill() */
 } augur_options_t;
 
 /** Initialiser for a declaration: lossless, preset balanced, time is the first axis. */
 #define AUGUR_OPTIONS_DEFAULT \
-    { AUGUR_BOUND_LOSSLESS, 0.0, 0.0, AUGUR_PRESET_BALANCED, 0, 0, 0, { 0, 0, 0, 0, 0, 0, 0, 0 } }
+    { AUGUR_BOUND_LOSSLESS, 0.0, 0.0, AUGUR_PRESET_BALANCED, 0, 0, 0, 0.0 }
 
 /** Options with a bound of any mode; the functions below are shorter. */
 static inline augur_options_t augur_options(augur_bound_t mode, double bound, double second)
@@ -130,22 +130,14 @@ static inline augur_options_t augur_psnr(double db)
 }
 
 /**
- * Says which value marks missing points: those are kept exactly and stay out of value ranges. `value` points to
- * one value of the dataset's type in native byte order, `size` is its size (1, 2, 4 or 8). Needed only when it is not
- * the dataset's own fill value (H5Pset_fill_value), which Augur knows. Cannot be combined with a bound that has a
- * second parameter.
+ * Says which value marks missing points: those are kept exactly and stay out of value ranges. Needed only when it is not the
+ * dataset's own fill value (H5Pset_fill_value), which Augur knows. It is cast to the dataset's type; H5Dcreate refuses one
+ * that the type cannot hold. Cannot be combined with a bound that has a second parameter.
  */
-static inline void augur_set_fill(augur_options_t *options, const void *value, size_t size)
+static inline void augur_set_fill(augur_options_t *options, double value)
 {
-    const uint16_t one = 1;
-    const int little_endian = *(const uint8_t *)&one == 1;
-    const uint8_t *bytes = (const uint8_t *)value;
-    size_t i;
-
-    memset(options->fill, 0, sizeof options->fill);
-    options->fill_size = (unsigned)size; /* sizes that do not exist are refused by H5Pset_augur */
-    for (i = 0; i < size && i < sizeof options->fill; i++)
-        options->fill[i] = bytes[little_endian ? i : size - 1 - i];
+    options->has_fill = 1;
+    options->fill = value;
 }
 
 /** Puts `message` on the HDF5 error stack; with `print` the stack goes to the program's error printer too. */
@@ -253,12 +245,7 @@ static inline int augur_h5_check_(const augur_options_t *o, char *text, size_t s
                  o->time_axis);
         return -1;
     }
-    if (o->fill_size != 0 && o->fill_size != 1 && o->fill_size != 2 && o->fill_size != 4 && o->fill_size != 8) {
-        snprintf(text, size, "the fill value has %u bytes, expected 1, 2, 4 or 8: the size of the dataset's type",
-                 o->fill_size);
-        return -1;
-    }
-    if (o->fill_size != 0 && o->second != 0.0) {
+    if (o->has_fill && o->second != 0.0) {
         snprintf(text, size,
                  "a fill value was given beside a bound with a second parameter (%g), and only one of both fits; "
                  "declare the fill value with H5Pset_fill_value instead",
@@ -281,11 +268,9 @@ static inline int augur_cd_values(const augur_options_t *options, unsigned words
     words[1] = (unsigned)options->mode | options->time_axis << 20;
     augur_h5_put_double_(words + 2, options->mode == AUGUR_BOUND_LOSSLESS ? 0.0 : options->bound);
     augur_h5_put_double_(words + 4, options->second);
-    if (options->fill_size != 0) {
-        const uint8_t *f = options->fill;
+    if (options->has_fill) {
         words[0] |= 1u << 17; /* words 4 and 5 hold the user's fill value */
-        words[4] = f[0] | (unsigned)f[1] << 8 | (unsigned)f[2] << 16 | (unsigned)f[3] << 24;
-        words[5] = f[4] | (unsigned)f[5] << 8 | (unsigned)f[6] << 16 | (unsigned)f[7] << 24;
+        augur_h5_put_double_(words + 4, options->fill);
     }
     return 0;
 }
