@@ -1,0 +1,102 @@
+# Augur: build, demonstrate, test, measure, install. `make help` lists the targets.
+# Each target installs what it needs: Python packages into build/venv, programs through apt-get where
+# root or sudo is at hand (otherwise it says what is missing).
+
+PREFIX ?= /usr/local
+PYTHON ?= python3
+# The demo's and the benchmark's data: FILE or FILE:/dataset (HDF5, netCDF-3, netCDF-4); empty: Debian's ferret-datasets.
+DATA ?=
+
+# cargo names it relative to the current directory, too.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+VENV := build/venv
+PY := $(VENV)/bin/python
+SETUP := tools/setup
+CLI := $(wildcard tools/cli/Cargo.toml)
+LIBRARY := $(if $(filter Darwin,$(shell uname -s)),libh5z_augur.dylib,libh5z_augur.so)
+# cmake from PyPI stands in where the system has none; it comes last on the path.
+export PATH := $(PATH):$(abspath $(VENV)/bin)
+
+.DEFAULT_GOAL := help
+.PHONY: help build plugin cli venv package data demo test test-rust test-hosts bench install uninstall clean check-rust
+
+help: ## list the targets
+	@echo "Augur: error-bounded compression of time-evolving fields, as an HDF5 filter"
+	@echo
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | awk -F'\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+	@echo
+	@echo "Variables: DATA=FILE[:/dataset] (demo, bench), PREFIX=$(PREFIX) (install), PYTHON=$(PYTHON), CARGO_TARGET_DIR"
+
+check-rust:
+	@command -v cargo >/dev/null || { echo "error: cargo was not found: install Rust 1.89 or newer from https://rustup.rs" >&2; exit 1; }
+	@$(SETUP)/packages.sh cc=gcc
+	@command -v cc >/dev/null || { echo "error: no C compiler (cc) was found: install gcc or clang" >&2; exit 1; }
+
+plugin: check-rust
+	cargo build --release --locked --manifest-path h5-plugin/Cargo.toml
+	@mkdir -p dist/plugins dist/include
+	@cp $(TARGET)/release/$(LIBRARY) dist/plugins/
+	@cp h5-plugin/include/* dist/include/
+
+cli: check-rust
+ifneq ($(CLI),)
+	@$(SETUP)/packages.sh cmake=cmake make=make c++=g++
+	@command -v cmake >/dev/null || { $(MAKE) --no-print-directory venv && $(PY) -m pip install -q cmake==4.4.4; }
+	cargo build --release --locked --manifest-path tools/cli/Cargo.toml
+	@mkdir -p dist/bin
+	@cp $(TARGET)/release/augur dist/bin/
+endif
+
+build: plugin cli ## build dist/plugins/libh5z_augur.so, dist/bin/augur, dist/include/augur_h5.h
+	@echo "built:"; find dist -type f | sort | sed 's/^/  /'
+
+venv:
+	@PYTHON=$(PYTHON) $(SETUP)/venv.sh $(VENV) $(SETUP)/requirements.txt
+
+package: venv check-rust ## build and install the Python package h5augur into build/venv
+	$(PY) -m pip install -q --disable-pip-version-check --force-reinstall --no-deps ./tools/python
+
+data:
+ifeq ($(DATA),)
+	@examples/demo/fetch.sh build/data >/dev/null
+endif
+
+DATA_FILE = $(or $(DATA),build/data/ferret-datasets/usr/share/ferret-vis/data/monthly_navy_winds.cdf)
+
+demo: package data ## compress real data beside SZ3 and ZFP, read it back, print a table, draw a picture
+	@$(PY) examples/demo/demo.py "$(DATA_FILE)" --picture build/demo.png
+
+test: test-rust test-hosts ## run all tests: Rust, and the plugin in h5py, netCDF4, h5repack, C, ...
+
+test-rust: check-rust
+ifneq ($(CLI),)
+	@$(SETUP)/packages.sh cmake=cmake make=make c++=g++
+	@command -v cmake >/dev/null || { $(MAKE) --no-print-directory venv && $(PY) -m pip install -q cmake==4.4.4; }
+endif
+	cargo test --release --locked --workspace
+
+test-hosts: build package
+	@$(SETUP)/packages.sh h5repack=hdf5-tools ncdump=netcdf-bin gfortran=gfortran h5cc=libhdf5-dev
+	PATH="$(abspath dist/bin):$$PATH" $(PY) -m pytest -q tests
+
+bench: package data ## criterion benchmarks per stage, and Augur beside SZ3 and ZFP on the demo's data
+	cargo bench --locked --workspace
+	$(PY) examples/demo/demo.py "$(DATA_FILE)" --rel 1e-2 1e-3 1e-4 1e-5 --repeat 5
+
+install: build ## copy plugin, command and header below PREFIX
+	install -d "$(DESTDIR)$(PREFIX)/lib/hdf5/plugin" "$(DESTDIR)$(PREFIX)/include"
+	install -m 755 dist/plugins/$(LIBRARY) "$(DESTDIR)$(PREFIX)/lib/hdf5/plugin/"
+	install -m 644 dist/include/* "$(DESTDIR)$(PREFIX)/include/"
+ifneq ($(CLI),)
+	install -d "$(DESTDIR)$(PREFIX)/bin"
+	install -m 755 dist/bin/augur "$(DESTDIR)$(PREFIX)/bin/"
+endif
+	@echo "installed; HDF5 finds the plugin with: export HDF5_PLUGIN_PATH=$(PREFIX)/lib/hdf5/plugin"
+
+uninstall: ## remove what install put below PREFIX
+	rm -f "$(DESTDIR)$(PREFIX)/lib/hdf5/plugin/$(LIBRARY)" "$(DESTDIR)$(PREFIX)/bin/augur"
+	for f in h5-plugin/include/*; do rm -f "$(DESTDIR)$(PREFIX)/include/$$(basename $$f)"; done
+
+clean: ## remove everything that was built or downloaded here
+	cargo clean
+	rm -rf build dist tools/python/dist tools/python/src/h5augur/plugins

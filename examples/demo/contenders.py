@@ -1,0 +1,110 @@
+"""One compressor writing or reading one field, in a process of its own: `contenders.py JOB.json`.
+
+The job says which (`augur`, `sz3`, `zfp` through h5py, or `sz34`, SZ3 3.4 in memory through pysz), what
+(`write` or `read`), and where the field, the compressed file and the answer lie. Writing and reading
+are timed over whole runs, files opened and closed in between, chunk cache off; the best of `repeat` counts.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import pickle
+import sys
+import time
+
+import numpy as np
+
+
+def h5_filter(name: str, bound: float, preset: str) -> dict:
+    """The keywords of create_dataset for this filter."""
+    if name == "augur":
+        import h5augur
+
+        return dict(h5augur.Augur(absolute=bound, preset=preset))
+    import hdf5plugin
+
+    return dict(hdf5plugin.SZ3(absolute=bound) if name == "sz3" else hdf5plugin.Zfp(accuracy=bound))
+
+
+def write_h5(job: dict, values: np.ndarray) -> int:
+    """Writes the field as one dataset and returns the bytes that its chunks take."""
+    import h5py
+
+    with h5py.File(job["file"], "w", rdcc_nbytes=0) as f:
+        dataset = f.create_dataset("field", shape=values.shape, dtype=values.dtype, chunks=tuple(job["chunks"]),
+                                   fillvalue=job["fill"] if job["name"] == "augur" else None,
+                                   **h5_filter(job["name"], job["bound"], job["preset"]))
+        dataset[...] = values
+        f.flush()
+        return dataset.id.get_storage_size()
+
+
+def read_h5(job: dict) -> np.ndarray:
+    """Reads the whole dataset."""
+    import h5py
+
+    with h5py.File(job["file"], "r", rdcc_nbytes=0) as f:
+        return f["field"][...]
+
+
+def write_sz34(job: dict, values: np.ndarray) -> int:
+    """Compresses chunk by chunk in memory; the streams are kept for the reader. 8- and 16-bit integers go as float32."""
+    import pysz
+
+    bound = job["bound"]
+    if values.dtype.kind in "iu":
+        values, bound = values.astype("f4" if values.dtype.itemsize < 4 else "f8"), max(math.floor(bound), 0.49)
+    streams = []
+    for start in range(0, len(values), job["chunks"][0]):
+        chunk = np.ascontiguousarray(values[start : start + job["chunks"][0]])
+        config = pysz.szConfig(chunk.shape)
+        config.errorBoundMode, config.absErrorBound = pysz.szErrorBoundMode.ABS, bound
+        streams.append((pysz.sz.compress(chunk, config)[0], chunk.dtype.str, chunk.shape))
+    job["streams"] = streams
+    return sum(s[0].nbytes for s in streams)
+
+
+def read_sz34(job: dict) -> np.ndarray:
+    """Decompresses what `write_sz34` left."""
+    import pysz
+
+    return np.concatenate([pysz.sz.decompress(s, np.dtype(d), tuple(shape))[0] for s, d, shape in job["streams"]])
+
+
+def main() -> None:
+    """Runs the job that the argument names."""
+    with open(sys.argv[1]) as f:
+        job = json.load(f)
+    in_memory = job["name"] == "sz34"
+    if job["action"] == "write":
+        values = np.load(job["values"])
+        action = (lambda: write_sz34(job, values)) if in_memory else (lambda: write_h5(job, values))
+    else:
+        if in_memory:
+            with open(job["file"], "rb") as f:
+                job["streams"] = pickle.load(f)
+        action = (lambda: read_sz34(job)) if in_memory else (lambda: read_h5(job))
+    h5_filter(job["name"] if not in_memory else "sz3", 1.0, job["preset"])  # imports are not timed
+    best = math.inf
+    for _ in range(job["repeat"]):
+        if job["action"] == "write" and os.path.exists(job["file"]):
+            os.unlink(job["file"])
+        start = time.perf_counter()
+        result = action()
+        best = min(best, time.perf_counter() - start)
+    answer = {"seconds": best}
+    if job["action"] == "write":
+        answer["bytes"] = result
+        if in_memory:
+            with open(job["file"], "wb") as f:
+                pickle.dump(job["streams"], f)
+    else:
+        np.save(job["values"], result)
+    with open(job["answer"], "w") as f:
+        json.dump(answer, f)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,269 @@
+"""The class that asks h5py, h5netcdf and xarray for the Augur filter."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, SupportsFloat
+
+from . import _words
+from ._words import FILTER_ID, PRESETS, Words
+
+try:
+    from h5py.filters import FilterRefBase as _FilterRefBase
+except ImportError:  # no h5py, e.g. where only netCDF4 is used: the same interface without it
+
+    class _FilterRefBase(Mapping):  # type: ignore[no-redef]
+        """Stand-in for h5py's class of the same name."""
+
+        filter_id: int | None = None
+        filter_options: tuple[int, ...] = ()
+
+        @property
+        def _kwargs(self) -> dict[str, Any]:
+            return {"compression": self.filter_id, "compression_opts": self.filter_options}
+
+        def __hash__(self) -> int:
+            return hash((self.filter_id, self.filter_options))
+
+        def __eq__(self, other: object) -> bool:
+            return (
+                isinstance(other, _FilterRefBase)
+                and self.filter_id == other.filter_id
+                and self.filter_options == other.filter_options
+            )
+
+        def __len__(self) -> int:
+            return len(self._kwargs)
+
+        def __iter__(self) -> Iterator[str]:
+            return iter(self._kwargs)
+
+        def __getitem__(self, item: str) -> Any:
+            return self._kwargs[item]
+
+
+class Augur(_FilterRefBase):
+    """Error-bounded compression of a chunked dataset with the Augur filter.
+
+    .. code-block:: python
+
+        f.create_dataset("wind", data=wind, chunks=(16, 73, 144), **h5augur.Augur(absolute=0.01))
+        f.create_dataset("wind", data=wind, chunks=(16, 73, 144), compression=h5augur.Augur(relative=1e-3))
+
+    One bound must be given (or ``absolute`` and ``relative`` together, or ``lossless=True``). It holds
+    at every point of what is read back, after the cast to the stored type. NaN, infinities and fill
+    values are always exact.
+
+    :param absolute: Largest error, in the unit of the data. For integers it is in counts and rounded
+        down; below 1 nothing is lost.
+    :param relative: Largest error as a fraction of the value range (largest minus smallest valid
+        value) of each chunk, or of ``value_range``. With ``absolute`` as well, the smaller of both counts.
+    :param value_range: The value range that ``relative`` refers to, so that all chunks share one.
+    :param pointwise_relative: Largest error as a fraction of each value itself, below 1. Signs and
+        zeros are kept.
+    :param floor: With ``pointwise_relative``: values of smaller magnitude are stored exactly.
+    :param psnr: Peak signal-to-noise ratio of each chunk to reach, in dB (1 to 1000).
+    :param lossless: True: every bit is kept.
+    :param preset: How to predict and code: "balanced" (default), "fast" or "lossless".
+    :param fill_value: A value that marks points without data; they are stored exactly and kept out of
+        value ranges. Not needed for the dataset's own fill value, nor for NaN.
+        It cannot be given together with a bound that has two parameters.
+    :param time_axis: Which axis of the dataset is time (default 0, the first).
+    :raises TypeError: no bound, two bounds, an option without its bound, or something that is not a number
+    :raises ValueError: a bound that cannot be kept (0, negative, NaN, infinite), an unknown preset
+    """
+
+    filter_name = "augur"
+    filter_id = FILTER_ID
+
+    def __init__(
+        self,
+        absolute: float | None = None,
+        relative: float | None = None,
+        *,
+        value_range: float | None = None,
+        pointwise_relative: float | None = None,
+        floor: float | None = None,
+        psnr: float | None = None,
+        lossless: bool = False,
+        preset: str = "balanced",
+        fill_value: float | None = None,
+        time_axis: int = 0,
+    ) -> None:
+        preset = _known_preset(preset)
+        if lossless not in (True, False):
+            raise TypeError(f"lossless must be True or False, not {lossless!r}")
+        given = {
+            "absolute": absolute,
+            "relative": relative,
+            "pointwise_relative": pointwise_relative,
+            "psnr": psnr,
+            "lossless": True if lossless else None,
+        }
+        asked = tuple(name for name, value in given.items() if value is not None)
+        if not asked and preset == "lossless":
+            asked = ("lossless",)
+        config: dict[str, Any] = {}
+        first = second = 0.0
+        if asked == ("absolute",):
+            mode = _words.ABSOLUTE
+            first = config["absolute"] = _positive("absolute", absolute)
+        elif asked == ("relative",):
+            mode = _words.RELATIVE
+            first = config["relative"] = _positive("relative", relative)
+            if value_range is not None:
+                second = config["value_range"] = _positive("value_range", value_range)
+        elif asked == ("absolute", "relative"):
+            mode = _words.ABSREL
+            first = config["absolute"] = _positive("absolute", absolute)
+            second = config["relative"] = _positive("relative", relative)
+        elif asked == ("pointwise_relative",):
+            mode = _words.POINTWISE
+            first = config["pointwise_relative"] = _positive("pointwise_relative", pointwise_relative)
+            if first >= 1:
+                raise ValueError(f"pointwise_relative is {first!r}, it must be below 1 to keep the sign")
+            if floor is not None:
+                second = _number("floor", floor)
+                if not 0 <= second < math.inf:
+                    raise ValueError(f"floor is {second!r}, it must be finite and at least 0")
+                config["floor"] = second
+        elif asked == ("psnr",):
+            mode = _words.PSNR
+            first = config["psnr"] = _number("psnr", psnr)
+            if not 1 <= first <= 1000:
+                raise ValueError(f"psnr is {first!r} dB, it must lie between 1 and 1000")
+        elif asked == ("lossless",):
+            mode = _words.LOSSLESS
+            config["lossless"] = True
+        elif not asked:
+            raise TypeError(
+                "Augur() needs a bound: absolute=, relative=, pointwise_relative=, psnr= or lossless=True"
+            )
+        else:
+            raise TypeError(
+                f"Augur() got {' and '.join(asked)}: give one bound (absolute and relative may go together)"
+            )
+        if value_range is not None and mode != _words.RELATIVE:
+            raise TypeError("value_range= goes with relative= alone")
+        if floor is not None and mode != _words.POINTWISE:
+            raise TypeError("floor= goes with pointwise_relative=")
+
+        if preset != "balanced":
+            config["preset"] = preset
+        fill = None
+        if fill_value is not None:
+            fill = config["fill_value"] = _number("fill_value", fill_value)
+            if second:
+                name = {_words.RELATIVE: "value_range", _words.ABSREL: "relative"}.get(mode, "floor")
+                raise ValueError(
+                    f"fill_value= and {name}= cannot be given together; set the dataset's own "
+                    "fill value instead (fillvalue= in h5py, _FillValue in netCDF), it is recognised"
+                )
+        axis = _axis(time_axis)
+        if axis:
+            config["time_axis"] = axis
+        self.filter_options: tuple[int, ...] = _words.pack(Words(preset, mode, first, second, fill, axis))
+        self.__config = config
+
+    def get_config(self) -> dict[str, float | bool | str]:
+        """What was asked for, as keyword arguments of this class; options left at their default are not listed."""
+        return self.__config.copy()
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())
+        return f"{self.__class__.__name__}({arguments})"
+
+    def encoding(self) -> dict[str, Any]:
+        """The entries of an xarray encoding for the engine h5netcdf.
+
+        .. code-block:: python
+
+            ds.to_netcdf("out.nc", engine="h5netcdf", encoding={
+                "wind": {"chunksizes": (16, 73, 144), **h5augur.Augur(absolute=0.01).encoding()}})
+        """
+        return dict(self)
+
+    @classmethod
+    def from_filter_options(cls, filter_options: Sequence[int]) -> Augur:
+        """The filter that these cd_values stand for, such as a dataset's creation property list holds.
+
+        :param filter_options: The words that were given when the dataset was created, or those that
+            the filter completed (16 words)
+        :raises ValueError: Unsupported filter_options
+        :raises NotImplementedError: Support of filter_options version is not implemented
+        """
+        words = _words.unpack(filter_options)
+        bound: dict[str, Any]
+        if words.mode == _words.ABSOLUTE:
+            bound = {"absolute": words.first}
+        elif words.mode == _words.RELATIVE:
+            bound = {"relative": words.first, "value_range": words.second or None}
+        elif words.mode == _words.ABSREL:
+            bound = {"absolute": words.first, "relative": words.second}
+        elif words.mode == _words.POINTWISE:
+            bound = {"pointwise_relative": words.first, "floor": words.second or None}
+        elif words.mode == _words.PSNR:
+            bound = {"psnr": words.first}
+        else:
+            bound = {"lossless": True}
+        return cls(**bound, preset=words.preset, fill_value=words.fill, time_axis=words.time_axis)
+
+    _from_filter_options = from_filter_options  # the name under which hdf5plugin's classes have it
+
+
+def from_filter_options(filter_id: int | str, filter_options: Sequence[int]) -> Augur:
+    """The filter configuration of a dataset, as `hdf5plugin.from_filter_options` gives it for its filters.
+
+    .. code-block:: python
+
+        plist = dataset.id.get_create_plist()
+        filter_id, flags, options, name = plist.get_filter(0)
+        h5augur.from_filter_options(filter_id, options)
+
+    :raises ValueError: A filter other than Augur, or unsupported filter_options
+    :raises NotImplementedError: Support of filter_options version is not implemented
+    """
+    if filter_id not in (FILTER_ID, Augur.filter_name):
+        raise ValueError(f"filter {filter_id!r} is not Augur, whose id is {FILTER_ID}")
+    return Augur.from_filter_options(filter_options)
+
+
+def _known_preset(preset: object) -> str:
+    if not isinstance(preset, str):
+        raise TypeError(f"preset must be a name, one of {', '.join(PRESETS)}, not {preset!r}")
+    if preset not in PRESETS:
+        raise ValueError(f"preset {preset!r} is unknown, expected one of {', '.join(PRESETS)}")
+    return preset
+
+
+def _number(name: str, value: SupportsFloat | None) -> float:
+    """`value` as float64; text, booleans and complex numbers are not numbers here."""
+    if value is None or isinstance(value, (bool, str, bytes, bytearray, complex)):
+        raise TypeError(f"{name} must be a number, not {value!r}")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{name} is too large for float64") from None
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, not {value!r}") from None
+
+
+def _positive(name: str, value: SupportsFloat | None) -> float:
+    number = _number(name, value)
+    if not 0 < number < math.inf:
+        hint = "; use lossless=True to keep every bit" if number == 0 else ""
+        raise ValueError(f"{name} is {number!r}, it must be finite and greater than 0{hint}")
+    return number
+
+
+def _axis(value: object) -> int:
+    try:
+        axis = value.__index__()  # type: ignore[attr-defined]
+    except AttributeError:
+        raise TypeError(f"time_axis must be an integer, not {value!r}") from None
+    if isinstance(value, bool):
+        raise TypeError(f"time_axis must be an integer, not {value!r}")
+    if not 0 <= axis <= _words.MAX_TIME_AXIS:
+        raise ValueError(f"time_axis is {axis}, it must lie between 0 and {_words.MAX_TIME_AXIS}, counted from the first axis")
+    return axis
