@@ -1,0 +1,173 @@
+//! The three functions that HDF5 calls, behind the trampolines of [`crate::host`].
+//!
+//! No panic leaves them, and errors are reported twice (see `report`). The filter function
+//! leaves the host's buffer alone until it has succeeded.
+
+use crate::h5types::{H5ZClass2, Hid, H5Z_CLASS_T_VERS, H5Z_FLAG_REVERSE};
+use crate::host::Host;
+use crate::{chunk, dataset, report, FILTER_ID};
+use augur_core::{Error, Result};
+use std::any::Any;
+use std::ffi::{c_int, c_uint, c_void};
+use std::panic::catch_unwind;
+
+/// The filter's class, for `H5Zregister` and the plugin interface. It lives as long as the process.
+pub fn class() -> &'static H5ZClass2 {
+    static CLASS: H5ZClass2 = H5ZClass2 {
+        version: H5Z_CLASS_T_VERS,
+        id: FILTER_ID,
+        encoder_present: 1,
+        decoder_present: 1,
+        name: c"augur".as_ptr(),
+        can_apply: Some(crate::host::can_apply),
+        set_local: Some(crate::host::set_local),
+        filter: Some(crate::host::filter),
+    };
+    &CLASS
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("a panic without a message").to_string()
+}
+
+/// Runs a callback's work; a panic or an error is reported and gives `failure`.
+fn guarded<T>(host: Option<&'static Host>, what: &str, failure: T, work: impl FnOnce() -> Result<T>) -> T {
+    // The state that a panic might leave behind is atomic counters and the host's own objects.
+    let result = catch_unwind(std::panic::AssertUnwindSafe(work));
+    let message = match result {
+        Ok(Ok(value)) => return value,
+        Ok(Err(e)) => e.message().to_string(),
+        Err(panic) => format!("unexpected failure ({}); please report this", panic_text(panic.as_ref())),
+    };
+    let _ = catch_unwind(|| report::error(host, &format!("{what}: {message}")));
+    failure
+}
+
+/// `can_apply`: checks dataset and settings, so that a filter that cannot work fails when the dataset is
+/// created. Returns 1, or -1: HDF5 would ignore 0 for optional filters.
+///
+/// # Safety
+/// Called by HDF5 (through the trampoline) with ids of its own.
+pub(crate) unsafe extern "C" fn can_apply(dcpl: Hid, dtype: Hid, space: Hid, from: *const c_void) -> c_int {
+    // SAFETY: the arguments are passed on.
+    unsafe { prelude(dcpl, dtype, space, from, false) }
+}
+
+/// `set_local`: writes the expanded cd_values into the property list. Returns 0, or -1 for a refusal.
+///
+/// # Safety
+/// Called by HDF5 (through the trampoline) with ids of its own.
+pub(crate) unsafe extern "C" fn set_local(dcpl: Hid, dtype: Hid, space: Hid, from: *const c_void) -> c_int {
+    // SAFETY: the arguments are passed on.
+    unsafe { prelude(dcpl, dtype, space, from, true) }
+}
+
+unsafe fn prelude(dcpl: Hid, dtype: Hid, space: Hid, from: *const c_void, store: bool) -> c_int {
+    let host = catch_unwind(|| Host::of_caller(from)).ok().flatten();
+    guarded(host, "the filter cannot be used for this dataset", -1, || {
+        let Some(api) = host.and_then(Host::api) else {
+            // A statically linked host that exports nothing: chunks will be stored lossless.
+            return Ok(if store { 0 } else { 1 });
+        };
+        // SAFETY: the table is that of the library that called, which passes its own ids.
+        let (expanded, flags) = unsafe { dataset::expand(api, dcpl, dtype, space) }?;
+        let words = expanded.to_words()?;
+        if !store {
+            return Ok(1);
+        }
+        // SAFETY: as above; the words are copied.
+        let status = unsafe { (api.H5Pmodify_filter)(dcpl, FILTER_ID, flags, words.len(), words.as_ptr()) };
+        if status < 0 {
+            return Err(Error::invalid("HDF5 did not take the expanded cd_values (H5Pmodify_filter failed)"));
+        }
+        Ok(0)
+    })
+}
+
+/// The filter function: encodes or decodes the chunk in `*buffer`. Returns the number of bytes that are in
+/// `*buffer` then, or 0 for failure, with the buffer as it was.
+///
+/// # Safety
+/// Called by HDF5 (through the trampoline): `values` leads to `words` words, `*buffer` to `*size` bytes from
+/// the host's allocator, of which `bytes` hold data.
+pub(crate) unsafe extern "C" fn filter(
+    flags: c_uint,
+    words: usize,
+    values: *const c_uint,
+    bytes: usize,
+    size: *mut usize,
+    buffer: *mut *mut c_void,
+    from: *const c_void,
+) -> usize {
+    let host = catch_unwind(|| Host::of_caller(from)).ok().flatten();
+    let reading = flags & H5Z_FLAG_REVERSE != 0;
+    let what = if reading { "cannot read a chunk" } else { "cannot write a chunk" };
+    guarded(host, what, 0, || {
+        if size.is_null() || buffer.is_null() || bytes == 0 {
+            return Err(Error::invalid("HDF5 passed no data"));
+        }
+        // SAFETY: not null, and the host's own variables.
+        let (mut data, mut room) = unsafe { (*buffer, *size) };
+        if data.is_null() {
+            return Err(Error::invalid("HDF5 passed no data"));
+        }
+        let cd: &[u32] = if words == 0 || values.is_null() {
+            &[]
+        } else {
+            // SAFETY: the host states that many words there.
+            unsafe { std::slice::from_raw_parts(values, words) }
+        };
+        // SAFETY: the host states that many bytes there; the slice ends before the buffer is changed.
+        let input = unsafe { std::slice::from_raw_parts(data.cast::<u8>(), bytes) };
+        let threads = crate::threads();
+        let (output, least) = if reading {
+            chunk::decode(cd, input, threads)?
+        } else {
+            (chunk::encode(cd, host.is_some(), input, threads)?, 0)
+        };
+        let needed = output.len().max(least);
+        if needed > room {
+            let new = allocate(host, needed)
+                .ok_or_else(|| Error::insufficient(format!("no memory for {needed} bytes")))?;
+            // SAFETY: the old buffer came from the host's allocator and is not used any more.
+            unsafe { release(host, data) };
+            (data, room) = (new, needed);
+        }
+        // SAFETY: `data` has room for `needed` bytes, of which the output fills the first and zeros the rest.
+        unsafe {
+            std::ptr::copy_nonoverlapping(output.as_ptr(), data.cast::<u8>(), output.len());
+            std::ptr::write_bytes(data.cast::<u8>().add(output.len()), 0, needed - output.len());
+            *buffer = data;
+            *size = room;
+        }
+        Ok(output.len())
+    })
+}
+
+/// Memory from the host's allocator; HDF5's is malloc's unless it was built for debugging.
+fn allocate(host: Option<&Host>, bytes: usize) -> Option<*mut c_void> {
+    let new = match host.and_then(Host::api) {
+        // SAFETY: a plain request for memory that is not to be cleared.
+        Some(api) => unsafe { (api.H5allocate_memory)(bytes, 0) },
+        // SAFETY: a plain request for memory.
+        None => unsafe { libc::malloc(bytes) },
+    };
+    (!new.is_null()).then_some(new)
+}
+
+/// Gives a buffer back to the allocator that [`allocate`] uses.
+///
+/// # Safety
+/// The buffer came from that allocator and is not used any more.
+unsafe fn release(host: Option<&Host>, buffer: *mut c_void) {
+    match host.and_then(Host::api) {
+        // SAFETY: as the caller promises.
+        Some(api) => {
+            let _ = unsafe { (api.H5free_memory)(buffer) };
+        }
+        // SAFETY: as the caller promises.
+        None => unsafe { libc::free(buffer) },
+    }
+}

@@ -1,0 +1,129 @@
+//! A chunk on its way through the filter: which parameters the codec gets, and what the stream must be.
+//!
+//! Three forms of stream leave the filter:
+//! - *typed*: dtype, byte order and shape as the expanded cd_values say;
+//! - *preceded*: bytes of shape (1, n), lossless. Another filter came first (shuffle, a checksum), so that
+//!   the input is no array of values any more;
+//! - *untyped*: bytes of shape (1, 1, n), lossless. The cd_values were never expanded, or not for this
+//!   chunk: HDF5's functions could not be found in a statically linked host.
+//!
+//! Merged shapes never hold an extent of 1 beside others, so the forms cannot be confused.
+
+use crate::cd_values::{CdValues, Expanded};
+use augur_core::{Bound, ByteOrder, Dtype, Error, Header, Params, Preset, Result};
+use std::panic::{catch_unwind, AssertUnwindSafe};
+
+/// Encodes a chunk of `raw.len()` bytes as the cd_values say.
+///
+/// `trusted` says whether set_local could look at the dataset; without it the words may stem from another
+/// dataset, and the chunk is stored lossless. Whatever goes wrong in the codec, the chunk is stored lossless.
+///
+/// # Errors
+/// Only when even lossless storage fails (for want of memory).
+pub fn encode(words: &[u32], trusted: bool, raw: &[u8], threads: usize) -> Result<Vec<u8>> {
+    let mut stream = match CdValues::from_words(words) {
+        Ok(CdValues::Expanded(expanded)) if trusted => encode_expanded(&expanded, raw, threads)?,
+        _ => stored(&[1, 1, raw.len()], raw)?,
+    };
+    if stream.len() == raw.len() {
+        // HDF5 takes a result as long as its input for a skipped filter. Decoding allows for this byte.
+        stream.push(0);
+    }
+    Ok(stream)
+}
+
+fn encode_expanded(expanded: &Expanded, raw: &[u8], threads: usize) -> Result<Vec<u8>> {
+    if expanded.preceded {
+        return stored(&[1, raw.len()], raw);
+    }
+    if expanded.raw_len() != Some(raw.len()) {
+        return stored(&[1, 1, raw.len()], raw);
+    }
+    let first = expanded.params(threads).and_then(|params| guarded(|| augur_core::encode(&params, raw)));
+    first.or_else(|e| {
+        crate::report::warn(&format!("a chunk is stored lossless because the codec failed: {e}"));
+        let mut params = expanded.params(threads).unwrap_or_else(|_| Params {
+            order: expanded.order,
+            ..Params::new(expanded.dtype, &expanded.shape, Bound::Lossless)
+        });
+        params.bound = Bound::Lossless;
+        params.preset = Preset::Lossless;
+        guarded(|| augur_core::encode(&params, raw)).or_else(|_| stored(&[1, 1, raw.len()], raw))
+    })
+}
+
+/// `raw` as bytes of this shape, lossless.
+fn stored(shape: &[usize], raw: &[u8]) -> Result<Vec<u8>> {
+    if u32::try_from(raw.len()).is_err() {
+        return Err(Error::invalid(format!(
+            "a chunk of {} bytes cannot be stored as bytes, at most {} expected; choose smaller chunks",
+            raw.len(),
+            u32::MAX
+        )));
+    }
+    let params = Params { preset: Preset::Lossless, ..Params::new(Dtype::U8, shape, Bound::Lossless) };
+    guarded(|| augur_core::encode(&params, raw))
+}
+
+/// Decodes `stream`, which belongs to a dataset with these cd_values. Returns the chunk, and the number of
+/// bytes that a host may expect in the buffer whatever the stream says (0 if unknown).
+///
+/// # Errors
+/// As [`augur_core::decode`], and `InvalidArgument` for a stream that was made for another kind of dataset.
+pub fn decode(words: &[u32], stream: &[u8], threads: usize) -> Result<(Vec<u8>, usize)> {
+    // Words that this build cannot read do not make the chunk unreadable: the stream describes itself.
+    let expanded = match CdValues::from_words(words) {
+        Ok(CdValues::Expanded(expanded)) => Some(expanded),
+        _ => None,
+    };
+    let Some(expanded) = expanded else {
+        return Ok((guarded(|| augur_core::decode(stream, None, threads))?, 0));
+    };
+    let header = guarded(|| Header::read(stream))?.0;
+    let chunk_len = expanded.raw_len();
+    let expected = check(&expanded, &header)?.then_some(chunk_len).flatten();
+    let raw = guarded(|| augur_core::decode(stream, expected, threads))?;
+    let room = if expanded.preceded { 0 } else { chunk_len.unwrap_or(0) };
+    Ok((raw, room))
+}
+
+/// Checks that a stream is of a form that this dataset can hold; says whether it is typed.
+fn check(expanded: &Expanded, header: &Header) -> Result<bool> {
+    let bytes = header.dtype == Dtype::U8 && header.order == ByteOrder::Little;
+    if bytes && header.shape.len() == 3 && header.shape[..2] == [1, 1] {
+        return Ok(false);
+    }
+    if expanded.preceded {
+        if bytes && header.shape.len() == 2 && header.shape[0] == 1 {
+            return Ok(false);
+        }
+        return Err(Error::invalid(format!(
+            "the stream holds {} of shape {:?}, but in this dataset another filter comes before augur, which then \
+             stores bytes; the chunk was written for another dataset",
+            header.dtype.name(),
+            header.shape
+        )));
+    }
+    if header.dtype == expanded.dtype && header.order == expanded.order && header.shape == expanded.shape {
+        return Ok(true);
+    }
+    let order = |o| if o == ByteOrder::Big { "big-endian " } else { "" };
+    Err(Error::invalid(format!(
+        "the stream holds {}{} of shape {:?}, but the dataset's chunks are {}{} of shape {:?} (extents of 1 left out); \
+         the chunk was written for another dataset",
+        order(header.order),
+        header.dtype.name(),
+        header.shape,
+        order(expanded.order),
+        expanded.dtype.name(),
+        expanded.shape
+    )))
+}
+
+/// Runs the codec; a panic becomes an error.
+fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = crate::callbacks::panic_text(panic.as_ref());
+        Err(Error::corruption(format!("the codec failed unexpectedly ({text}); please report this")))
+    })
+}

@@ -1,0 +1,143 @@
+//! The C types, constants and function types of HDF5's public headers that a filter needs.
+//!
+//! Written out here because the bindings crate `hdf5-metno-sys` looks for an installed libhdf5 when it
+//! is built and links it; a plugin must do neither (it is called by whatever libhdf5 the host has).
+//! Layouts and numbers are those of HDF5 1.10 to 2.2, where they never changed.
+
+use std::ffi::{c_char, c_int, c_uint, c_void};
+
+/// Identifier of an HDF5 object (`hid_t`).
+pub type Hid = i64;
+/// Status: negative for failure (`herr_t`).
+pub type Herr = c_int;
+/// Truth value: negative for failure (`htri_t`).
+pub type Htri = c_int;
+/// Extent of a dataspace (`hsize_t`).
+pub type Hsize = u64;
+
+/// `H5Z_CLASS_T_VERS`.
+pub const H5Z_CLASS_T_VERS: c_int = 1;
+/// `H5Z_FLAG_REVERSE`: the filter is called to decode.
+pub const H5Z_FLAG_REVERSE: c_uint = 0x0100;
+/// `H5PL_TYPE_FILTER`.
+pub const H5PL_TYPE_FILTER: c_int = 0;
+/// `H5T_INTEGER` of `H5T_class_t`.
+pub const H5T_INTEGER: c_int = 0;
+/// `H5T_FLOAT` of `H5T_class_t`.
+pub const H5T_FLOAT: c_int = 1;
+/// `H5T_ORDER_LE` of `H5T_order_t`.
+pub const H5T_ORDER_LE: c_int = 0;
+/// `H5T_ORDER_BE` of `H5T_order_t`.
+pub const H5T_ORDER_BE: c_int = 1;
+/// `H5T_SGN_NONE` of `H5T_sign_t`: unsigned.
+pub const H5T_SGN_NONE: c_int = 0;
+/// `H5T_NORM_IMPLIED` of `H5T_norm_t`: the leading bit of the mantissa is not stored.
+pub const H5T_NORM_IMPLIED: c_int = 0;
+/// `H5D_FILL_VALUE_DEFAULT` of `H5D_fill_value_t`: zeros.
+pub const H5D_FILL_VALUE_DEFAULT: c_int = 1;
+/// `H5D_FILL_VALUE_USER_DEFINED` of `H5D_fill_value_t`.
+pub const H5D_FILL_VALUE_USER_DEFINED: c_int = 2;
+/// Largest rank of a dataspace (`H5S_MAX_RANK`).
+pub const H5S_MAX_RANK: usize = 32;
+/// The current error stack (`H5E_DEFAULT`).
+pub const H5E_DEFAULT: Hid = 0;
+/// `H5E_MAJOR` of `H5E_type_t`.
+pub const H5E_MAJOR: c_int = 0;
+/// `H5E_MINOR` of `H5E_type_t`.
+pub const H5E_MINOR: c_int = 1;
+
+/// `H5Z_can_apply_func_t` and `H5Z_set_local_func_t`: (dcpl, type, space).
+pub type Prelude = unsafe extern "C" fn(Hid, Hid, Hid) -> c_int;
+/// `H5Z_func_t`: (flags, number of cd_values, cd_values, bytes, size of the buffer, buffer).
+pub type Filter =
+    unsafe extern "C" fn(c_uint, usize, *const c_uint, usize, *mut usize, *mut *mut c_void) -> usize;
+
+/// `H5Z_class2_t`.
+#[repr(C)]
+pub struct H5ZClass2 {
+    /// `H5Z_CLASS_T_VERS`.
+    pub version: c_int,
+    /// Filter id.
+    pub id: c_int,
+    /// Whether the filter encodes.
+    pub encoder_present: c_uint,
+    /// Whether the filter decodes.
+    pub decoder_present: c_uint,
+    /// Name for people.
+    pub name: *const c_char,
+    /// Whether the filter suits a dataset.
+    pub can_apply: Option<Prelude>,
+    /// Fits the cd_values to a dataset.
+    pub set_local: Option<Prelude>,
+    /// Encodes and decodes.
+    pub filter: Option<Filter>,
+}
+
+// SAFETY: the struct is never written; its pointers lead to constants and functions.
+unsafe impl Sync for H5ZClass2 {}
+
+macro_rules! api {
+    ($($name:ident: fn($($arg:ty),*) -> $ret:ty;)*) => {
+        /// The functions of one libhdf5 that the filter calls. A table is complete or absent.
+        #[allow(non_snake_case)]
+        #[derive(Clone, Copy)]
+        pub struct Api {
+            $(#[doc = concat!("`", stringify!($name), "`")]
+            pub $name: unsafe extern "C" fn($($arg),*) -> $ret,)*
+        }
+
+        impl Api {
+            /// Looks every function up; `None` as soon as one is missing.
+            ///
+            /// # Safety
+            /// `find` returns the address of the libhdf5 function of the name it is given, or `None`.
+            pub unsafe fn resolve(find: impl Fn(&std::ffi::CStr) -> Option<*mut c_void>) -> Option<Self> {
+                Some(Self {
+                    $($name: {
+                        const NAME: &[u8] = concat!(stringify!($name), "\0").as_bytes();
+                        let address = find(std::ffi::CStr::from_bytes_with_nul(NAME).ok()?)?;
+                        // SAFETY: the address is that of the function of this name, whose C type this is.
+                        unsafe { std::mem::transmute::<*mut c_void, unsafe extern "C" fn($($arg),*) -> $ret>(address) }
+                    },)*
+                })
+            }
+        }
+    };
+}
+
+api! {
+    H5Tget_class: fn(Hid) -> c_int;
+    H5Tget_size: fn(Hid) -> usize;
+    H5Tget_order: fn(Hid) -> c_int;
+    H5Tget_sign: fn(Hid) -> c_int;
+    H5Tget_precision: fn(Hid) -> usize;
+    H5Tget_offset: fn(Hid) -> c_int;
+    H5Tget_fields: fn(Hid, *mut usize, *mut usize, *mut usize, *mut usize, *mut usize) -> Herr;
+    H5Tget_ebias: fn(Hid) -> usize;
+    H5Tget_norm: fn(Hid) -> c_int;
+    H5Sget_simple_extent_ndims: fn(Hid) -> c_int;
+    H5Sget_simple_extent_dims: fn(Hid, *mut Hsize, *mut Hsize) -> c_int;
+    H5Pget_chunk: fn(Hid, c_int, *mut Hsize) -> c_int;
+    H5Pget_nfilters: fn(Hid) -> c_int;
+    H5Pget_filter2: fn(Hid, c_uint, *mut c_uint, *mut usize, *mut c_uint, usize, *mut c_char, *mut c_uint) -> c_int;
+    H5Pmodify_filter: fn(Hid, c_int, c_uint, usize, *const c_uint) -> Herr;
+    H5Pfill_value_defined: fn(Hid, *mut c_int) -> Herr;
+    H5Pget_fill_value: fn(Hid, Hid, *mut c_void) -> Herr;
+    H5allocate_memory: fn(usize, c_uint) -> *mut c_void;
+    H5free_memory: fn(*mut c_void) -> Herr;
+    H5Eregister_class: fn(*const c_char, *const c_char, *const c_char) -> Hid;
+    H5Ecreate_msg: fn(Hid, c_int, *const c_char) -> Hid;
+}
+
+/// `H5Epush2`: (stack, file, function, line, class, major, minor, format, ...).
+pub type H5Epush2 = unsafe extern "C" fn(
+    Hid,
+    *const c_char,
+    *const c_char,
+    c_uint,
+    Hid,
+    Hid,
+    Hid,
+    *const c_char,
+    ...
+) -> Herr;
