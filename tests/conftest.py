@@ -48,8 +48,12 @@ def tmp_h5(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def clean_env() -> dict[str, str]:
-    """This process's environment without anything that tells HDF5 or Augur where to look."""
-    return {k: v for k, v in os.environ.items() if not k.startswith(("HDF5_PLUGIN", "AUGUR_"))}
+    """This process's environment without anything that tells HDF5 or Augur where to look.
+
+    Python programs find the module augur_testing in it.
+    """
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("HDF5_PLUGIN", "AUGUR_"))}
+    return {**env, "PYTHONPATH": str(ROOT / "tests")}
 
 
 @pytest.fixture(scope="session")

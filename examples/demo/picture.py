@@ -26,7 +26,7 @@ def draw(path: str, field: Field, decoded: np.ndarray, bound: float, title: str)
     axes = [_axis(field, i, original.shape[i]) for i in range(len(index), original.ndim)]
     draw_panel = _lines if shown[0].ndim == 1 else _image
 
-    figure, panels = plt.subplots(1, 3, figsize=(16, 4.6), layout="constrained")
+    figure, panels = plt.subplots(1, 3, figsize=(16, 4.4 if shown[0].ndim == 1 else _height(axes)), layout="constrained")
     finite = shown[0][np.isfinite(shown[0])]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     if low < 0 < high and min(-low, high) > 0.2 * max(-low, high):  # a signed field: colours centred on zero
@@ -53,16 +53,30 @@ def _axis(field: Field, axis: int, extent: int) -> tuple[str, np.ndarray]:
     return ("time step" if axis == 0 else "index"), np.arange(extent)
 
 
+def _same_scale(axes) -> bool:
+    """Whether both axes are in the same unit, so that a picture must not stretch one of them."""
+    labels = [label for label, _ in axes]
+    return all("°" in label for label in labels) or labels[0] == labels[1]
+
+
+def _height(axes) -> float:
+    """Height of the figure in inches for which three such images fill its width."""
+    if not _same_scale(axes):
+        return 5.5
+    tall, wide = (abs(c[-1] - c[0]) or 1 for _, c in axes)
+    return min(max(4.9 * tall / wide + 1.7, 3.0), 9.0)
+
+
 def _image(figure, panel, values, axes, limits, colours, label) -> None:
     (ylabel, y), (xlabel, x) = axes
     step = lambda c: (c[-1] - c[0]) / (2 * max(len(c) - 1, 1)) or 0.5  # noqa: E731
     extent = (x[0] - step(x), x[-1] + step(x), y[0] - step(y), y[-1] + step(y))
     colour_map = plt.get_cmap(colours).with_extremes(bad="0.8")
-    aspect = "equal" if "°" in xlabel + ylabel or xlabel == ylabel == "index" else "auto"
+    aspect = "equal" if _same_scale(axes) else "auto"
     image = panel.imshow(values, origin="lower", extent=extent, cmap=colour_map, vmin=limits[0], vmax=limits[1],
                          aspect=aspect, interpolation="nearest")
     panel.set(xlabel=xlabel, ylabel=ylabel)
-    figure.colorbar(image, ax=panel, label=label, shrink=0.85)
+    figure.colorbar(image, ax=panel, label=label, location="bottom", shrink=0.8, aspect=40)
 
 
 def _lines(_figure, panel, values, axes, limits, _colours, label) -> None:

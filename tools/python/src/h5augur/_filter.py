@@ -10,7 +10,9 @@ from . import _words
 from ._words import FILTER_ID, PRESETS, Words
 
 try:
-    from h5py.filters import FilterRefBase as _FilterRefBase
+    from h5py import filters as _h5py_filters
+
+    _FilterRefBase = _h5py_filters.FilterRefBase
 except ImportError:  # no h5py, e.g. where only netCDF4 is used: the same interface without it
 
     class _FilterRefBase(Mapping):  # type: ignore[no-redef]
