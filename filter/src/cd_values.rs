@@ -2,17 +2,17 @@
 //!
 //! | word | user form | filled by set_local |
 //! |---|---|---|
-//! | 0 | bits 0-7 layout version, 8-15 preset, 17 `FILL_GIVEN` | 16 `EXPANDED`, 18 `FILL_AUTO`, 19 `BIG_ENDIAN`, 20 `PRECEDED`, 21-22 time axis among the extents |
+//! | 0 | bits 0-7 layout version, 8-15 preset, 17 `FILL_GIVEN` | 16 `EXPANDED`, 18 `FILL_AUTO`, 19 `BIG_ENDIAN`, 20 `PRECEDED`, 21-22 time axis among the extents, 23-25 place of the own fill value |
 //! | 1 | bits 0-7 bound mode, 20-23 time axis of the dataset | 8-15 dtype, 16-19 rank of words 12-15, 24-31 tail |
 //! | 2, 3 | first bound parameter (double, low word first) | |
 //! | 4, 5 | second bound parameter, or the fill value (`FILL_GIVEN`) | the dataset's fill value (`FILL_AUTO`) |
 //! | 6-9 | model digest, 0 | |
-//! | 10, 11 | 0 | nonce of the dataset |
+//! | 10, 11 | 0 | nonce of the dataset, or its fill value (place 4) |
 //! | 12-15 | 0 | chunk extents other than 1, leading ones merged |
 //!
 //! Words that are left out count as 0. [`Settings`] is the user form, [`Expanded`] the whole.
 
-use crate::fill::Fill;
+use crate::fill::{Fill, COMMON};
 use augur_core::{Bound, ByteOrder, Dtype, Error, Params, Preset, Result};
 
 /// Version of this layout.
@@ -39,7 +39,13 @@ pub const PRECEDED: u32 = 1 << 20;
 /// Word 0: where the axis of time among the extents starts.
 const AXIS_SHIFT: u32 = 21;
 /// Bits of word 0 that have a meaning.
-const KNOWN: u32 = (1 << 23) - 1;
+const KNOWN: u32 = (1 << 26) - 1;
+/// Word 0: where the place of the dataset's own fill value starts, for when words 4 and 5 are taken by the
+/// user's fill value or the second bound parameter. 0: it has none or `FILL_AUTO` is set; 1 to 3: one of the
+/// common values; [`IN_NONCE`].
+const PLACE_SHIFT: u32 = 23;
+/// Place of a fill value in words 10 and 11, instead of the nonce.
+const IN_NONCE: u32 = 4;
 
 /// What a user asks for: the user form of cd_values.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,9 +65,9 @@ pub struct Settings {
 pub struct Expanded {
     /// What the user asked for.
     pub settings: Settings,
-    /// Bytes of the dataset's own fill value in the file's byte order, where it has one and the words have
-    /// room for it (they also hold the second bound parameter).
-    pub auto_fill: Option<[u8; 8]>,
+    /// Bytes of the dataset's own fill value in the file's byte order, where it has one: what is read where
+    /// nothing was written.
+    pub own_fill: Option<[u8; 8]>,
     /// Type of the values.
     pub dtype: Dtype,
     /// Byte order of the values.
@@ -74,7 +80,7 @@ pub struct Expanded {
     pub tail: usize,
     /// Another filter works before this one.
     pub preceded: bool,
-    /// A number that tells the datasets of a process apart.
+    /// A number that tells the datasets of a process apart; 0 where its words hold the fill value.
     pub nonce: u64,
 }
 
@@ -293,17 +299,30 @@ fn expanded(words: &[u32; WORDS], settings: Settings) -> Result<Expanded> {
         )));
     }
     let order = if words[0] & BIG_ENDIAN != 0 { ByteOrder::Big } else { ByteOrder::Little };
-    let auto_fill = (words[0] & FILL_AUTO != 0).then(|| get(words, 4).to_le_bytes());
+    let place = words[0] >> PLACE_SHIFT & 7;
+    let own_fill = match (words[0] & FILL_AUTO != 0, place) {
+        (true, 0) => Some(get(words, 4).to_le_bytes()),
+        (false, 0) => None,
+        (false, IN_NONCE) => Some(get(words, 10).to_le_bytes()),
+        (false, 1..IN_NONCE) => Some(COMMON[place as usize - 1](dtype, order)),
+        _ => {
+            return Err(Error::invalid(format!(
+                "word 0 ({:#x}) states place {place} of the dataset's fill value, expected 0 to {IN_NONCE}, and 0 with \
+                 bit 18",
+                words[0]
+            )))
+        }
+    };
     Ok(Expanded {
         settings,
-        auto_fill,
+        own_fill,
         dtype,
         order,
         shape,
         time_axis,
         tail: (words[1] >> 24) as usize,
         preceded: words[0] & PRECEDED != 0,
-        nonce: get(words, 10),
+        nonce: if place == IN_NONCE { 0 } else { get(words, 10) },
     })
 }
 
@@ -333,17 +352,23 @@ impl Expanded {
         if self.preceded {
             words[0] |= PRECEDED;
         }
-        if let Some(fill) = self.auto_fill {
-            if words[0] & FILL_GIVEN != 0 || get(&words, 4) != 0 {
-                return Err(Error::invalid(
-                    "words 4 and 5 are taken: there is no room for the dataset's fill value",
-                ));
+        put(&mut words, 10, self.nonce);
+        if let Some(fill) = self.own_fill {
+            let taken = words[0] & FILL_GIVEN != 0 || get(&words, 4) != 0;
+            let common = COMMON.iter().position(|value| value(self.dtype, self.order) == fill);
+            match common {
+                _ if !taken => {
+                    words[0] |= FILL_AUTO;
+                    put(&mut words, 4, u64::from_le_bytes(fill));
+                }
+                Some(i) => words[0] |= (i as u32 + 1) << PLACE_SHIFT,
+                None => {
+                    words[0] |= IN_NONCE << PLACE_SHIFT;
+                    put(&mut words, 10, u64::from_le_bytes(fill));
+                }
             }
-            words[0] |= FILL_AUTO;
-            put(&mut words, 4, u64::from_le_bytes(fill));
         }
         words[1] |= u32::from(self.dtype.code()) << 8 | (rank as u32) << 16 | (self.tail as u32) << 24;
-        put(&mut words, 10, self.nonce);
         for (word, &n) in words[12..].iter_mut().zip(&self.shape) {
             *word = n as u32;
         }
@@ -362,7 +387,7 @@ impl Expanded {
     pub fn params(&self, threads: usize) -> Result<Params> {
         let fill = match self.settings.fill {
             Some(fill) => Some(fill.to_bytes(self.dtype, self.order)?),
-            None => self.auto_fill,
+            None => self.own_fill,
         };
         Ok(Params {
             order: self.order,

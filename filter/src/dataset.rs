@@ -1,19 +1,12 @@
 //! What set_local learns of a dataset from HDF5: type, shape, fill value and the other filters.
 
 use crate::cd_values::{CdValues, Expanded, MAX_EXTENTS, MAX_TAIL, WORDS};
-use crate::h5types::{
-    Api, Hid, Hsize, H5D_FILL_VALUE_DEFAULT, H5D_FILL_VALUE_USER_DEFINED, H5S_MAX_RANK, H5T_FLOAT,
-    H5T_INTEGER, H5T_NORM_IMPLIED, H5T_ORDER_BE, H5T_ORDER_LE, H5T_SGN_NONE,
-};
-use crate::{FILTER_ID, FILTER_NAME};
-use augur_core::{ByteOrder, Dtype, Error, Result};
+use crate::h5types::{Api, Hid, Hsize, H5D_FILL_VALUE_DEFAULT, H5D_FILL_VALUE_USER_DEFINED, H5S_MAX_RANK};
+use crate::{datatype, FILTER_ID, FILTER_NAME};
+use augur_core::{Dtype, Error, Result};
 use std::ffi::{c_int, c_uint, c_void};
 use std::ptr;
 
-/// What is told to users whose type cannot be coded.
-const TYPES: &str =
-    "expected float16, float32, float64 or integers of 8, 16 or 32 bits; leave this dataset to \
-                     another filter (gzip, zstd)";
 /// Room for the words of a filter: more than Augur ever stores, to see when there are too many.
 const ROOM: usize = 64;
 
@@ -36,7 +29,7 @@ struct Entry {
 pub unsafe fn expand(api: &Api, dcpl: Hid, dtype_id: Hid, space: Hid) -> Result<(Expanded, c_uint)> {
     // SAFETY: as the caller promises, for every call in this block.
     let (entry, (dtype, order), (dims, chunk)) =
-        unsafe { (entry(api, dcpl)?, datatype(api, dtype_id)?, shape(api, dcpl, space)?) };
+        unsafe { (entry(api, dcpl)?, datatype::read(api, dtype_id)?, shape(api, dcpl, space)?) };
     let settings = match CdValues::from_words(&entry.words)? {
         CdValues::User(settings) => settings,
         CdValues::Expanded(expanded) => expanded.settings,
@@ -47,13 +40,11 @@ pub unsafe fn expand(api: &Api, dcpl: Hid, dtype_id: Hid, space: Hid) -> Result<
             "chunks of 4 GiB or more cannot pass another filter before augur; put augur first or choose smaller chunks",
         ));
     }
-    // The words that hold the fill value also hold the second parameter of the bound.
-    let room = settings.fill.is_none() && settings.bound.parameters().1 == 0.0;
     // SAFETY: as the caller promises.
-    let auto_fill = if room { unsafe { fill_value(api, dcpl, dtype_id, dtype)? } } else { None };
+    let own_fill = unsafe { fill_value(api, dcpl, dtype_id, dtype)? };
     let expanded = Expanded {
         settings,
-        auto_fill,
+        own_fill,
         dtype,
         order,
         shape: layout.shape,
@@ -95,91 +86,6 @@ unsafe fn entry(api: &Api, dcpl: Hid) -> Result<Entry> {
         }
     }
     Err(Error::invalid(format!("the filter {FILTER_NAME} ({FILTER_ID}) is not in the dataset's pipeline")))
-}
-
-/// Type and byte order of the values, where they are of a type that the codec knows bit by bit.
-unsafe fn datatype(api: &Api, id: Hid) -> Result<(Dtype, ByteOrder)> {
-    // SAFETY: the caller's datatype, for every call in this block.
-    let (class, size, order) =
-        unsafe { ((api.H5Tget_class)(id), (api.H5Tget_size)(id), (api.H5Tget_order)(id)) };
-    let bits = 8 * size;
-    if class != H5T_INTEGER && class != H5T_FLOAT {
-        return Err(Error::invalid(format!("the dataset holds {}; {TYPES}", class_name(class))));
-    }
-    // SAFETY: the caller's datatype; it is an integer or float, which have precision and offset.
-    let (precision, offset) = unsafe { ((api.H5Tget_precision)(id), (api.H5Tget_offset)(id)) };
-    let kind = if class == H5T_FLOAT { "floats" } else { "integers" };
-    if precision != bits || offset != 0 {
-        return Err(Error::invalid(format!(
-            "the dataset holds {kind} of {precision} bits at bit {offset} of {size} bytes; {TYPES}"
-        )));
-    }
-    let order = match order {
-        _ if size == 1 => ByteOrder::Little,
-        H5T_ORDER_LE => ByteOrder::Little,
-        H5T_ORDER_BE => ByteOrder::Big,
-        _ => {
-            return Err(Error::invalid(format!(
-                "the dataset holds {kind} of mixed byte order (VAX); {TYPES}"
-            )))
-        }
-    };
-    if class == H5T_INTEGER {
-        // SAFETY: the caller's datatype, an integer.
-        let signed = unsafe { (api.H5Tget_sign)(id) } != H5T_SGN_NONE;
-        let dtype = match (size, signed) {
-            (1, true) => Dtype::I8,
-            (1, false) => Dtype::U8,
-            (2, true) => Dtype::I16,
-            (2, false) => Dtype::U16,
-            (4, true) => Dtype::I32,
-            (4, false) => Dtype::U32,
-            _ => return Err(Error::invalid(format!("the dataset holds integers of {bits} bits; {TYPES}"))),
-        };
-        return Ok((dtype, order));
-    }
-    let mut fields = [0usize; 5];
-    let [sign, exponent, exponent_bits, mantissa, mantissa_bits] = &mut fields;
-    // SAFETY: the caller's datatype, a float; the pointers lead to five numbers.
-    let (status, bias, norm) = unsafe {
-        (
-            (api.H5Tget_fields)(id, sign, exponent, exponent_bits, mantissa, mantissa_bits),
-            (api.H5Tget_ebias)(id),
-            (api.H5Tget_norm)(id),
-        )
-    };
-    let ieee = [
-        (Dtype::F16, [15, 10, 5, 0, 10], 15),
-        (Dtype::F32, [31, 23, 8, 0, 23], 127),
-        (Dtype::F64, [63, 52, 11, 0, 52], 1023),
-    ];
-    ieee.iter()
-        .find(|t| status >= 0 && norm == H5T_NORM_IMPLIED && t.1 == fields && t.2 == bias)
-        .map(|t| (t.0, order))
-        .ok_or_else(|| {
-            Error::invalid(format!(
-                "the dataset holds floats of {bits} bits with {} bits of exponent (bias {bias}) and {} of mantissa, \
-                 which is no IEEE type that Augur knows; {TYPES}",
-                fields[2], fields[4]
-            ))
-        })
-}
-
-/// Name of an `H5T_class_t`.
-fn class_name(class: c_int) -> &'static str {
-    match class {
-        2 => "times",
-        3 => "strings",
-        4 => "bit fields",
-        5 => "opaque data",
-        6 => "a compound type",
-        7 => "references",
-        8 => "an enumeration (h5py stores bool so)",
-        9 => "sequences of variable length",
-        10 => "arrays as elements",
-        11 => "complex numbers",
-        _ => "data of an unknown class",
-    }
 }
 
 /// Extents of the dataset and of its chunks.

@@ -41,11 +41,7 @@ impl Fill {
                 dtype.name()
             )));
         }
-        let mut out = le;
-        if order == ByteOrder::Big {
-            out[..size].reverse();
-        }
-        Ok(out)
+        Ok(in_order(u64::from_le_bytes(le), dtype, order))
     }
 }
 
@@ -87,6 +83,51 @@ fn cast(value: f64, dtype: Dtype) -> Result<[u8; 8]> {
     let size = dtype.size();
     out[..size].copy_from_slice(&(value as i64).to_le_bytes()[..size]);
     Ok(out)
+}
+
+/// The fill values that most datasets have: zero, netCDF's default of the type, NaN. Their places in this
+/// list are part of the cd_values.
+pub(crate) const COMMON: [fn(Dtype, ByteOrder) -> [u8; 8]; 3] = [
+    |_, _| [0; 8],
+    |dtype, order| in_order(netcdf_default(dtype), dtype, order),
+    |dtype, order| in_order(quiet_nan(dtype), dtype, order),
+];
+
+/// netCDF's `NC_FILL_*` of the type; all ones where netCDF has no such type.
+fn netcdf_default(dtype: Dtype) -> u64 {
+    const REAL: f64 = 9.969_209_968_386_869e36;
+    match dtype {
+        Dtype::F16 => 0xffff,
+        Dtype::F32 => u64::from((REAL as f32).to_bits()),
+        Dtype::F64 => REAL.to_bits(),
+        Dtype::I8 => u64::from(-127i8 as u8),
+        Dtype::U8 => u64::from(u8::MAX),
+        Dtype::I16 => u64::from(-32767i16 as u16),
+        Dtype::U16 => u64::from(u16::MAX),
+        Dtype::I32 => u64::from(-2_147_483_647i32 as u32),
+        Dtype::U32 => u64::from(u32::MAX),
+    }
+}
+
+/// NumPy's NaN of a float type; all ones for integers, which have none.
+fn quiet_nan(dtype: Dtype) -> u64 {
+    match dtype {
+        Dtype::F16 => 0x7e00,
+        Dtype::F32 => 0x7fc0_0000,
+        Dtype::F64 => 0x7ff8_0000_0000_0000,
+        Dtype::I8 | Dtype::U8 => 0xff,
+        Dtype::I16 | Dtype::U16 => 0xffff,
+        Dtype::I32 | Dtype::U32 => 0xffff_ffff,
+    }
+}
+
+/// The bytes of a value whose bits are the low ones of `bits`.
+fn in_order(bits: u64, dtype: Dtype, order: ByteOrder) -> [u8; 8] {
+    let mut bytes = bits.to_le_bytes();
+    if order == ByteOrder::Big {
+        bytes[..dtype.size()].reverse();
+    }
+    bytes
 }
 
 #[cfg(test)]

@@ -21,18 +21,6 @@ pub const H5Z_CLASS_T_VERS: c_int = 1;
 pub const H5Z_FLAG_REVERSE: c_uint = 0x0100;
 /// `H5PL_TYPE_FILTER`.
 pub const H5PL_TYPE_FILTER: c_int = 0;
-/// `H5T_INTEGER` of `H5T_class_t`.
-pub const H5T_INTEGER: c_int = 0;
-/// `H5T_FLOAT` of `H5T_class_t`.
-pub const H5T_FLOAT: c_int = 1;
-/// `H5T_ORDER_LE` of `H5T_order_t`.
-pub const H5T_ORDER_LE: c_int = 0;
-/// `H5T_ORDER_BE` of `H5T_order_t`.
-pub const H5T_ORDER_BE: c_int = 1;
-/// `H5T_SGN_NONE` of `H5T_sign_t`: unsigned.
-pub const H5T_SGN_NONE: c_int = 0;
-/// `H5T_NORM_IMPLIED` of `H5T_norm_t`: the leading bit of the mantissa is not stored.
-pub const H5T_NORM_IMPLIED: c_int = 0;
 /// `H5D_FILL_VALUE_DEFAULT` of `H5D_fill_value_t`: zeros.
 pub const H5D_FILL_VALUE_DEFAULT: c_int = 1;
 /// `H5D_FILL_VALUE_USER_DEFINED` of `H5D_fill_value_t`.
@@ -106,15 +94,7 @@ macro_rules! api {
 }
 
 api! {
-    H5Tget_class: fn(Hid) -> c_int;
-    H5Tget_size: fn(Hid) -> usize;
-    H5Tget_order: fn(Hid) -> c_int;
-    H5Tget_sign: fn(Hid) -> c_int;
-    H5Tget_precision: fn(Hid) -> usize;
-    H5Tget_offset: fn(Hid) -> c_int;
-    H5Tget_fields: fn(Hid, *mut usize, *mut usize, *mut usize, *mut usize, *mut usize) -> Herr;
-    H5Tget_ebias: fn(Hid) -> usize;
-    H5Tget_norm: fn(Hid) -> c_int;
+    H5Tencode: fn(Hid, *mut c_void, *mut usize) -> Herr;
     H5Sget_simple_extent_ndims: fn(Hid) -> c_int;
     H5Sget_simple_extent_dims: fn(Hid, *mut Hsize, *mut Hsize) -> c_int;
     H5Pget_chunk: fn(Hid, c_int, *mut Hsize) -> c_int;

@@ -10,6 +10,7 @@ mod callbacks;
 pub mod cd_values;
 pub mod chunk;
 mod dataset;
+mod datatype;
 mod fill;
 pub mod h5types;
 pub mod host;
