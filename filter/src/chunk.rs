@@ -127,3 +127,14 @@ fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
         Err(Error::corruption(format!("the codec failed unexpectedly ({text}); please report this")))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_in_the_codec_is_an_error() {
+        let e = guarded(|| -> Result<()> { panic!("index {} is out of range", 5) }).unwrap_err();
+        assert!(e.message().contains("index 5 is out of range"));
+    }
+}

@@ -8,7 +8,7 @@
 //! does with what HDF5 passes.
 
 use crate::h5types::{Api, H5Epush2, Hid, H5E_DEFAULT, H5E_MAJOR, H5E_MINOR};
-use std::ffi::{c_int, c_uint, c_void, CStr, CString};
+use std::ffi::{c_void, CStr, CString};
 use std::ptr;
 use std::sync::atomic::{AtomicI64, AtomicPtr, Ordering};
 
@@ -157,80 +157,4 @@ fn find(return_address: *const c_void, base: usize) -> Option<Functions> {
     // SAFETY: the address is H5Epush2's, whose C type this is.
     let push = unsafe { std::mem::transmute::<*mut c_void, H5Epush2>(push) };
     Some(Functions { api, push, error_ids: [const { AtomicI64::new(0) }; 3] })
-}
-
-/// Defines a callback that HDF5 calls: it passes its arguments and its return address on to `$inner`.
-///
-/// Rust has no stable way to ask for the return address, so the callbacks are a few instructions of
-/// assembly. On other processors the address is null, and the program's own symbols are searched.
-macro_rules! trampoline {
-    ($(#[$doc:meta])* three $name:ident => $inner:path) => {
-        #[cfg(all(unix, target_arch = "x86_64"))]
-        #[unsafe(naked)]
-        $(#[$doc])*
-        pub unsafe extern "C" fn $name(dcpl: Hid, dtype: Hid, space: Hid) -> c_int {
-            // The return address as fourth argument; the stack is as at our own entry.
-            std::arch::naked_asm!("mov rcx, [rsp]", "jmp {inner}", inner = sym $inner)
-        }
-
-        #[cfg(all(unix, target_arch = "aarch64"))]
-        #[unsafe(naked)]
-        $(#[$doc])*
-        pub unsafe extern "C" fn $name(dcpl: Hid, dtype: Hid, space: Hid) -> c_int {
-            std::arch::naked_asm!("mov x3, x30", "b {inner}", inner = sym $inner)
-        }
-
-        #[cfg(not(all(unix, any(target_arch = "x86_64", target_arch = "aarch64"))))]
-        $(#[$doc])*
-        pub unsafe extern "C" fn $name(dcpl: Hid, dtype: Hid, space: Hid) -> c_int {
-            // SAFETY: the caller's own arguments.
-            unsafe { $inner(dcpl, dtype, space, std::ptr::null()) }
-        }
-    };
-    ($(#[$doc:meta])* filter $name:ident => $inner:path) => {
-        #[cfg(all(unix, target_arch = "x86_64"))]
-        #[unsafe(naked)]
-        $(#[$doc])*
-        pub unsafe extern "C" fn $name(
-            flags: c_uint, words: usize, values: *const c_uint, bytes: usize,
-            size: *mut usize, buffer: *mut *mut c_void,
-        ) -> usize {
-            // All six registers for arguments are taken: the seventh goes on the stack, which this push
-            // also aligns to 16 bytes for the call.
-            std::arch::naked_asm!("push qword ptr [rsp]", "call {inner}", "add rsp, 8", "ret", inner = sym $inner)
-        }
-
-        #[cfg(all(unix, target_arch = "aarch64"))]
-        #[unsafe(naked)]
-        $(#[$doc])*
-        pub unsafe extern "C" fn $name(
-            flags: c_uint, words: usize, values: *const c_uint, bytes: usize,
-            size: *mut usize, buffer: *mut *mut c_void,
-        ) -> usize {
-            std::arch::naked_asm!("mov x6, x30", "b {inner}", inner = sym $inner)
-        }
-
-        #[cfg(not(all(unix, any(target_arch = "x86_64", target_arch = "aarch64"))))]
-        $(#[$doc])*
-        pub unsafe extern "C" fn $name(
-            flags: c_uint, words: usize, values: *const c_uint, bytes: usize,
-            size: *mut usize, buffer: *mut *mut c_void,
-        ) -> usize {
-            // SAFETY: the caller's own arguments.
-            unsafe { $inner(flags, words, values, bytes, size, buffer, std::ptr::null()) }
-        }
-    };
-}
-
-trampoline! {
-    /// `can_apply` of the filter class.
-    three can_apply => crate::callbacks::can_apply
-}
-trampoline! {
-    /// `set_local` of the filter class.
-    three set_local => crate::callbacks::set_local
-}
-trampoline! {
-    /// The filter function of the filter class.
-    filter filter => crate::callbacks::filter
 }

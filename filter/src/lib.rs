@@ -17,6 +17,7 @@ pub mod host;
 mod nonce;
 mod report;
 mod threads;
+mod trampoline;
 
 pub use callbacks::class;
 pub use cd_values::{Expanded, Settings};

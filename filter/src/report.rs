@@ -18,7 +18,7 @@ const SLOTS: usize = 64;
 pub fn error(host: Option<&Host>, line: &str) {
     show(log::Level::Error, line);
     if let Some(host) = host {
-        host.push_error(line);
+        host.push_error(&format!("augur: {line}"));
     }
 }
 

@@ -1,0 +1,165 @@
+//! cd_values: round trips, refusals that name the word, and arbitrary words.
+
+use augur_core::{Bound, ByteOrder, Dtype, Preset};
+use augur_filter::cd_values::{CdValues, Expanded, Settings, WORDS};
+use augur_filter::Fill;
+use proptest::prelude::*;
+
+fn positive() -> impl Strategy<Value = f64> {
+    (1e-300..1e300f64).prop_union(1e-6..10.0f64)
+}
+
+fn bound() -> impl Strategy<Value = Bound> {
+    prop_oneof![
+        Just(Bound::Lossless),
+        positive().prop_map(Bound::Absolute),
+        (positive(), proptest::option::of(positive()))
+            .prop_map(|(rel, range)| Bound::Relative { rel, range }),
+        (positive(), positive()).prop_map(|(abs, rel)| Bound::AbsRel { abs, rel }),
+        (1e-9..0.9f64, 0.0..10.0f64).prop_map(|(rel, floor)| Bound::PointwiseRelative { rel, floor }),
+        (1.0..1000.0f64).prop_map(Bound::Psnr),
+    ]
+}
+
+fn settings() -> impl Strategy<Value = Settings> {
+    (0..3u8, bound(), proptest::option::of(any::<u64>()), 0..16usize).prop_map(
+        |(preset, bound, fill, time_axis)| Settings {
+            preset: Preset::from_code(preset).expect("a preset"),
+            // The words have room for one of the two.
+            fill: fill.filter(|_| bound.parameters().1 == 0.0).map(Fill::from_bits),
+            bound,
+            time_axis,
+        },
+    )
+}
+
+fn expanded() -> impl Strategy<Value = Expanded> {
+    let own_fill = prop_oneof![
+        Just(None),
+        Just(Some([0; 8])),
+        any::<[u8; 8]>().prop_map(Some),
+        Just(Some([0, 0, 0xc0, 0x7f, 0, 0, 0, 0])),
+    ];
+    let shape = proptest::collection::vec(1..=u32::MAX as usize, 1..=4);
+    (settings(), own_fill, 1..=9u8, any::<bool>(), shape, 0..4usize, 0..=255usize, any::<(bool, u64)>())
+        .prop_map(|(settings, own_fill, dtype, big, shape, axis, tail, (preceded, nonce))| Expanded {
+            settings,
+            own_fill,
+            dtype: Dtype::from_code(dtype).expect("a type"),
+            order: if big { ByteOrder::Big } else { ByteOrder::Little },
+            time_axis: axis % shape.len(),
+            shape,
+            tail,
+            preceded,
+            nonce,
+        })
+}
+
+/// What survives the words: the nonce does not where its words hold the fill value.
+fn same(a: &Expanded, b: &Expanded) -> bool {
+    let nonce = if b.nonce == 0 { 0 } else { a.nonce };
+    Expanded { nonce, ..a.clone() } == *b
+}
+
+proptest! {
+    #[test]
+    fn settings_survive_their_words(settings in settings()) {
+        let words = settings.to_words().unwrap();
+        prop_assert!(words.len() <= 6 && !words.is_empty());
+        prop_assert_eq!(CdValues::from_words(&words).unwrap(), CdValues::User(settings));
+    }
+
+    #[test]
+    fn expanded_words_survive_and_keep_the_settings(expanded in expanded()) {
+        let words = expanded.to_words().unwrap();
+        let CdValues::Expanded(back) = CdValues::from_words(&words).unwrap() else { panic!("not expanded") };
+        prop_assert!(same(&expanded, &back), "{expanded:?} became {back:?}");
+        prop_assert_eq!(back.to_words().unwrap(), words);
+        prop_assert_eq!(Settings::from_words(&words).unwrap(), expanded.settings);
+    }
+
+    #[test]
+    fn arbitrary_words_are_read_or_refused(words in proptest::collection::vec(any::<u32>(), 0..20)) {
+        let _ = CdValues::from_words(&words);
+    }
+
+    #[test]
+    fn words_that_are_nearly_right_are_read_exactly_or_refused(
+        expanded in expanded(), at in 0..WORDS, bits in any::<u32>(),
+    ) {
+        let mut words = expanded.to_words().unwrap();
+        words[at] ^= bits;
+        match CdValues::from_words(&words) {
+            Ok(CdValues::Expanded(e)) => {
+                // The same meaning may have a second form (a common fill value written out), but stays the same.
+                let again = CdValues::from_words(&e.to_words().unwrap()).unwrap();
+                let CdValues::Expanded(again) = again else { panic!("not expanded") };
+                prop_assert!(same(&e, &again));
+            }
+            Ok(CdValues::User(s)) => prop_assert_eq!(Settings::from_words(&s.to_words().unwrap()).unwrap(), s),
+            Err(e) => prop_assert!(e.message().contains("word") || e.message().contains("cd_values"), "{e}"),
+        }
+    }
+}
+
+#[test]
+fn no_words_ask_for_lossless() {
+    assert_eq!(Settings::from_words(&[]).unwrap(), Settings::default());
+    assert_eq!(Settings::from_words(&[1]).unwrap().bound, Bound::Lossless);
+    assert_eq!(Settings::default().to_words().unwrap(), [1]);
+}
+
+#[test]
+fn the_words_of_a_common_request_are_what_the_documents_say() {
+    let words = Settings::new(Bound::Absolute(1e-3)).to_words().unwrap();
+    assert_eq!(words, [1, 1, 0xd2f1_a9fc, 0x3f50_624d]);
+    let fill = Settings {
+        fill: Some(Fill::value(-999.0)),
+        ..Settings::new(Bound::Relative { rel: 0.5, range: None })
+    };
+    assert_eq!(fill.to_words().unwrap(), [1 | 1 << 17, 2, 0, 0x3fe0_0000, 0, 0xc08f_3800]);
+}
+
+#[test]
+fn refusals_name_the_word_and_what_was_expected() {
+    let good = |change: &dyn Fn(&mut Vec<u32>)| {
+        let mut words = vec![1, 1, 0, 0x3ff0_0000];
+        words.resize(WORDS, 0);
+        change(&mut words);
+        CdValues::from_words(&words)
+    };
+    assert!(good(&|_| ()).is_ok());
+    type Change<'a> = &'a dyn Fn(&mut Vec<u32>);
+    let cases: [(Change, &[&str]); 17] = [
+        (&|w| w[0] = 0, &["word 0", "version 0", "knows version 1"]),
+        (&|w| w[0] = 2, &["word 0", "version 2"]),
+        (&|w| w[0] |= 9 << 8, &["word 0", "preset 9", "expected 0 to"]),
+        (&|w| w[0] |= 1 << 31, &["word 0", "0x80000000"]),
+        (&|w| w[0] |= 1 << 18, &["word 0", "only set_local"]),
+        (&|w| w[0] |= 3 << 17, &["bits 17 and 18"]),
+        (&|w| w[1] = 6, &["bound mode 6", "expected 0 to 5"]),
+        (&|w| w[1] |= 1 << 8, &["word 1", "only set_local"]),
+        (&|w| w[3] = 0, &["words 1 to 5", "absolute bound is 0"]),
+        (&|w| w[3] = 0xbff0_0000, &["absolute bound is -1"]),
+        (&|w| w[3] = 0x7ff0_0000, &["absolute bound is inf"]),
+        (&|w| w[3] = 0x7ff8_0000, &["absolute bound is NaN"]),
+        (&|w| w[5] = 0x3ff0_0000, &["words 4 and 5", "0 expected"]),
+        (&|w| w[1] = 0, &["words 2 and 3", "0 expected"]),
+        (&|w| w[7] = 5, &["word 7", "model"]),
+        (&|w| w[13] = 5, &["word 13", "leave them out"]),
+        (&|w| w.push(0), &["17 cd_values", "at most 16"]),
+    ];
+    for (change, texts) in cases {
+        let e = good(change).expect_err(texts[0]);
+        for text in texts {
+            assert!(e.message().contains(text), "\"{e}\" does not contain \"{text}\"");
+        }
+    }
+}
+
+#[test]
+fn a_fill_value_and_a_second_parameter_have_no_room_together() {
+    let both =
+        Settings { fill: Some(Fill::value(1.0)), ..Settings::new(Bound::AbsRel { abs: 1.0, rel: 1.0 }) };
+    assert!(both.to_words().unwrap_err().message().contains("words 4 and 5"));
+}
