@@ -28,8 +28,8 @@ TIMEOUT = 120  # seconds for one compressor; some do not come back from unusual 
 
 
 def chunk_shape(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
-    """16 time steps by whole frames; frames of more than 64 MiB per chunk are halved along their longest axis."""
-    chunk = [min(16, shape[0]), *shape[1:]]
+    """16 time steps by whole frames, more steps of small frames; chunks above 64 MiB are halved along their longest axis."""
+    chunk = [min(max(16, 65536 // math.prod(shape[1:])), shape[0]), *shape[1:]]
     while math.prod(chunk) * itemsize > 64 << 20:
         axis = max(range(len(chunk)), key=lambda i: (chunk[i], -i))
         chunk[axis] = -(-chunk[axis] // 2)

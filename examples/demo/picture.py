@@ -76,7 +76,9 @@ def _image(figure, panel, values, axes, limits, colours, label) -> None:
     image = panel.imshow(values, origin="lower", extent=extent, cmap=colour_map, vmin=limits[0], vmax=limits[1],
                          aspect=aspect, interpolation="nearest")
     panel.set(xlabel=xlabel, ylabel=ylabel)
-    figure.colorbar(image, ax=panel, label=label, location="bottom", shrink=0.8, aspect=40)
+    bar = figure.colorbar(image, ax=panel, label=label, location="bottom", shrink=0.8, aspect=40)
+    if limits == (-1, 1):
+        bar.set_ticks([-1, -0.5, 0, 0.5, 1])
 
 
 def _lines(_figure, panel, values, axes, limits, _colours, label) -> None:
