@@ -34,7 +34,7 @@ fn bytes(values: &[f32]) -> Vec<u8> {
 
 fn worst(raw: &[u8], values: &[f32]) -> f32 {
     let pairs = raw.chunks_exact(4).zip(values);
-    pairs.map(|(b, v)| (f32::from_le_bytes(b.try_into().unwrap()) - v).abs()).fold(0.0, f32::max)
+    pairs.map(|(b, v)| (f32::from_le_bytes(b.try_into().expect("4 bytes")) - v).abs()).fold(0.0, f32::max)
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn bytes_after_another_filter_come_back_exactly_whatever_their_number() {
     e.preceded = true;
     let words = e.to_words().unwrap();
     for n in [1usize, 100, 19199, 19200, 19204] {
-        let input: Vec<u8> = (0..n).map(|i| (i * i >> 4) as u8).collect();
+        let input: Vec<u8> = (0..n).map(|i| ((i * i) >> 4) as u8).collect();
         let stream = encode(&words, true, &input, 1).unwrap();
         assert_ne!(stream.len(), n);
         assert_eq!(decode(&words, &stream, 1).unwrap(), (input, 0));
