@@ -1,0 +1,285 @@
+"""augur_h5.h and the Fortran module, compiled and run against the distribution's HDF5."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import numpy as np
+import pytest
+from augur_testing import words
+from debian import FILTER_ID, ROOT, files, largest_error, need, run, waves  # noqa: F401
+
+INCLUDE = ROOT / "h5-plugin" / "include"
+
+PROLOGUE = r"""
+#include <hdf5.h>
+#include "augur_h5.h"
+
+static int show(const augur_options_t *options)
+{
+    unsigned words[AUGUR_H5_CD_VALUES];
+    char text[512];
+    int i;
+    if (augur_cd_values(options, words, text, sizeof text) < 0) {
+        printf("refused: %s\n", text);
+        return 1;
+    }
+    for (i = 0; i < AUGUR_H5_CD_VALUES; i++)
+        printf("%u ", words[i]);
+    printf("\n");
+    return 0;
+}
+
+"""
+
+
+def compile_c(tmp_path, body, *flags, compiler="cc", suffix=".c", name="program"):
+    """Compiles PROLOGUE + body with all warnings as errors; returns the program."""
+    need(compiler, "pkg-config")
+    source = (tmp_path / name).with_suffix(suffix)
+    source.write_text(PROLOGUE + body)
+    env = dict(os.environ)
+    hdf5 = run("pkg-config", "--cflags", "--libs", "hdf5-serial", env=env).stdout.split()
+    run(compiler, "-Wall", "-Wextra", "-Werror", "-pedantic", *flags, f"-I{INCLUDE}", source, "-o", tmp_path / name, *hdf5,
+        env=env)
+    return tmp_path / name
+
+
+ALL_MODES = """
+int main(void)
+{
+    augur_options_t o = augur_lossless();
+    show(&o);
+    o = augur_absolute(1e-3);
+    show(&o);
+    o = augur_relative(1e-4);
+    show(&o);
+    o = augur_relative_to(1e-4, 250.0);
+    show(&o);
+    o = augur_absrel(0.5, 1e-2);
+    show(&o);
+    o = augur_pointwise_relative(1e-2, 1e-9);
+    show(&o);
+    o = augur_psnr(60.0);
+    show(&o);
+    o = augur_absolute(0.25);
+    o.preset = AUGUR_PRESET_FAST;
+    o.time_axis = 2;
+    show(&o);
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize(
+    "compiler, suffix, flags",
+    [
+        ("cc", ".c", ["-std=c99"]),
+        ("cc", ".c", ["-std=c11", "-DH5_USE_16_API"]),
+        ("cc", ".c", ["-std=gnu17", "-DH5_USE_18_API", "-O2"]),
+        ("c++", ".cpp", ["-std=c++11"]),
+        ("c++", ".cpp", ["-std=c++20", "-O2"]),
+    ],
+    ids=lambda v: " ".join(v) if isinstance(v, list) else v,
+)
+def test_header_gives_the_documented_words(tmp_path, compiler, suffix, flags):
+    program = compile_c(tmp_path, ALL_MODES, *flags, compiler=compiler, suffix=suffix)
+    lines = [tuple(map(int, line.split())) for line in run(program, env=dict(os.environ)).stdout.splitlines()]
+    assert lines == [
+        words("lossless"),
+        words("absolute", 1e-3),
+        words("relative", 1e-4),
+        words("relative", 1e-4, 250.0),
+        words("absrel", 0.5, 1e-2),
+        words("pointwise_relative", 1e-2, 1e-9),
+        words("psnr", 60.0),
+        words("absolute", 0.25, preset="fast", time_axis=2),
+    ]
+
+
+BAD = {
+    "augur_absolute(0.0)": "the absolute bound is 0, it must be finite and greater than 0; ask for augur_lossless",
+    "augur_absolute(-2.0)": "the absolute bound is -2",
+    "augur_absolute(HUGE_VAL)": "the absolute bound is inf",
+    "augur_relative(nan(\"\"))": "the relative bound is -?nan",
+    "augur_relative_to(1e-3, -1.0)": "the value range of the relative bound is -1",
+    "augur_absrel(1.0, 0.0)": "the relative bound is 0",
+    "augur_pointwise_relative(1.0, 0.0)": "it must be below 1",
+    "augur_pointwise_relative(0.1, -1.0)": "the floor of the pointwise relative bound is -1",
+    "augur_psnr(0.5)": "the target PSNR is 0.5 dB, it must lie between 1 and 1000",
+    "augur_options((augur_bound_t)9, 1.0, 0.0)": "bound mode 9 is unknown",
+    "augur_options(AUGUR_BOUND_ABSOLUTE, 1.0, 2.0)": "the second parameter is 2",
+}
+
+
+def test_bad_options_are_refused_with_the_reason_on_the_error_stack(plugin_env, tmp_path):
+    cases = "\n".join(
+        f'    o = {text};\n    printf("%d\\n", (int)H5Pset_augur(dcpl, &o));\n    fflush(stdout);' for text in BAD
+    )
+    program = compile_c(
+        tmp_path,
+        "#include <math.h>\nint main(void)\n{\n    hid_t dcpl = H5Pcreate(H5P_DATASET_CREATE);\n    augur_options_t o;\n"
+        f"{cases}\n    (void)show;\n    return H5Pget_nfilters(dcpl);\n}}\n",
+        "-std=c99",
+    )
+    done = run(program, env=plugin_env)  # ends with the number of filters: none was added
+    assert done.stdout.split() == ["-1"] * len(BAD)
+    reasons = re.findall(r"#000: augur_h5\.h line \d+ in H5Pset_augur\(\): augur: (.*)", done.stderr)
+    assert len(reasons) == len(BAD), done.stderr
+    for expected, reason in zip(BAD.values(), reasons):
+        assert re.search(expected, reason), (expected, reason)
+
+
+MANY = r"""
+int main(void)
+{
+    hid_t dcpl = H5Pcreate(H5P_DATASET_CREATE), fapl = H5Pcreate(H5P_FILE_ACCESS);
+    augur_options_t o = augur_absolute(1e-3);
+    unsigned flags, words[16], config;
+    size_t n = 16;
+    char name[16];
+
+    (void)show;
+    H5Pset_shuffle(dcpl);
+    if (H5Pset_augur(dcpl, &o) < 0 || H5Pset_fletcher32(dcpl) < 0)
+        return 10;
+    o = augur_relative(1e-2);
+    o.mandatory = 1;
+    if (H5Pset_augur(dcpl, &o) < 0) /* replaces the first */
+        return 11;
+    if (H5Pget_nfilters(dcpl) != 3)
+        return 12;
+    if (H5Pget_filter2(dcpl, 1, &flags, &n, words, sizeof name, name, &config) != AUGUR_H5_FILTER_ID)
+        return 13;
+    if (flags != H5Z_FLAG_MANDATORY || (words[1] & 0xff) != AUGUR_BOUND_RELATIVE)
+        return 14;
+    o.has_fill = 1;
+    o.second = 1.0;
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    if (H5Pset_augur(dcpl, &o) >= 0 || H5Eget_num(H5E_DEFAULT) != 1)
+        return 15;
+    o = augur_absolute(1.0);
+    if (H5Pset_augur(fapl, &o) >= 0 || H5Pset_augur(-1, &o) >= 0 || H5Pset_augur(dcpl, NULL) >= 0)
+        return 16;
+    if (H5augur_available() <= 0)
+        return 17;
+    return 0;
+}
+"""
+
+
+def test_a_second_call_replaces_the_first_and_wrong_lists_are_refused(plugin_env, tmp_path):
+    done = run(compile_c(tmp_path, MANY, "-std=c99"), env=plugin_env, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""  # the program has switched printing off
+
+
+def test_a_missing_plugin_is_named_with_the_cure(clean_env, tmp_path):
+    program = compile_c(
+        tmp_path,
+        "int main(void)\n{\n    hid_t dcpl = H5Pcreate(H5P_DATASET_CREATE);\n    augur_options_t o = augur_absolute(1.0);\n"
+        "    (void)show;\n    return H5augur_available() == 0 && H5Pset_augur(dcpl, &o) < 0 ? 0 : 1;\n}\n",
+        "-std=c99",
+    )
+    for env, state in [(clean_env, "now it is not set"), ({**clean_env, "HDF5_PLUGIN_PATH": "/none"}, "now it is /none")]:
+        error = run(program, env=env).stderr
+        assert f"HDF5 does not find filter {FILTER_ID}" in error and "HDF5_PLUGIN_PATH" in error and state in error
+
+
+WRITE_AND_READ = r"""
+int main(int argc, char **argv)
+{
+    enum { STEPS = 40, NY = 24, NX = 32 };
+    static double data[STEPS][NY][NX], back[STEPS][NY][NX];
+    const hsize_t dims[3] = { STEPS, NY, NX }, chunk[3] = { 16, NY, NX };
+    const double bound = 1e-4, missing = -1e34;
+    augur_options_t options = augur_absolute(bound);
+    hid_t file, space, dcpl, set;
+    int i, j, k;
+    double worst = 0;
+
+    (void)show;
+    for (i = 0; i < STEPS; i++)
+        for (j = 0; j < NY; j++)
+            for (k = 0; k < NX; k++)
+                data[i][j][k] = j < 4 ? missing : (double)(i * j) / 7.0 + (double)(k * k) / 900.0;
+    augur_set_fill(&options, missing);
+    file = H5Fcreate(argv[argc - 1], H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    space = H5Screate_simple(3, dims, NULL);
+    dcpl = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_chunk(dcpl, 3, chunk);
+    if (H5Pset_augur(dcpl, &options) < 0)
+        return 10;
+    set = H5Dcreate2(file, "u", H5T_NATIVE_DOUBLE, space, H5P_DEFAULT, dcpl, H5P_DEFAULT);
+    if (set < 0 || H5Dwrite(set, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0)
+        return 11;
+    if (H5Dclose(set) < 0 || H5Fclose(file) < 0)
+        return 12;
+    file = H5Fopen(argv[argc - 1], H5F_ACC_RDONLY, H5P_DEFAULT);
+    set = H5Dopen2(file, "u", H5P_DEFAULT);
+    if (set < 0 || H5Dread(set, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, back) < 0)
+        return 13;
+    for (i = 0; i < STEPS; i++)
+        for (j = 0; j < NY; j++)
+            for (k = 0; k < NX; k++) {
+                const double d = back[i][j][k] - data[i][j][k];
+                if (j < 4 && d != 0)
+                    return 14;
+                worst = d > worst ? d : -d > worst ? -d : worst;
+            }
+    return worst <= bound ? 0 : 15;
+}
+"""
+
+
+@pytest.mark.parametrize("compiler, suffix, std", [("cc", ".c", "-std=c99"), ("c++", ".cpp", "-std=c++11")])
+def test_c_and_cpp_programs_write_and_read(files, plugin_env, tmp_path, compiler, suffix, std):  # noqa: F811
+    program = compile_c(tmp_path, WRITE_AND_READ, std, compiler=compiler, suffix=suffix)
+    done = run(program, tmp_path / "c.h5", env=plugin_env, check=False)
+    assert done.returncode == 0, done.stderr
+    t, y, x = np.ogrid[0:40, 0:24, 0:32]
+    data = t * y / 7.0 + x * x / 900.0
+    data[:, :4] = -1e34
+    stored = files.read(tmp_path / "c.h5")  # with HDF5 2.x
+    np.testing.assert_array_equal(stored[:, :4], data[:, :4])
+    assert largest_error(stored[:, 4:], data[:, 4:]) <= 1e-4
+
+
+def test_h5py_and_debian_read_each_others_files(files, plugin_env, tmp_path):  # noqa: F811
+    """The wheel's HDF5 2.x writes, Debian's 1.10 reads: the same values in both."""
+    need("h5dump")
+    for dtype in ("<f4", ">f8", "<i2", "|u1"):
+        data = (waves() * 50 + 100).astype(dtype)
+        path = files.write_augur(tmp_path / f"{dtype[1:]}.h5", data, 2.0, (16, 48, 64))
+        run("h5dump", "-d", "/u", "-b", "FILE", "-o", tmp_path / "u.bin", path, env=plugin_env)
+        dumped = np.fromfile(tmp_path / "u.bin", dtype).reshape(data.shape)
+        np.testing.assert_array_equal(dumped, files.read(path))
+        assert largest_error(dumped, data) <= 2.0
+
+
+@pytest.fixture(scope="session")
+def fortran_program(tmp_path_factory):
+    """The Fortran example, compiled against the distribution's HDF5."""
+    need("gfortran", "make", "pkg-config")
+    out = tmp_path_factory.mktemp("fortran")
+    run("make", "-C", ROOT / "examples" / "fortran", f"OUT={out}", "FFLAGS=-O2 -Werror", env=dict(os.environ))
+    return out / "advection"
+
+
+def test_fortran_program_writes_and_reads(fortran_program, files, plugin_env, tmp_path):  # noqa: F811
+    done = run(fortran_program, tmp_path / "wave.h5", "1e-3", env=plugin_env)
+    found = re.search(r"bytes (\d+), ratio +([\d.]+), largest error over bound +([\d.]+)", done.stdout)
+    assert found, done.stdout
+    assert float(found[3]) <= 1
+    assert files.filters(tmp_path / "wave.h5", "wave") == [FILTER_ID]
+    assert files.stored(tmp_path / "wave.h5", "wave") == int(found[1])
+    assert files.read(tmp_path / "wave.h5", "wave").shape == (40, 96, 128)  # Fortran's axes, reversed
+
+
+def test_fortran_says_what_is_wrong(fortran_program, plugin_env, clean_env, tmp_path):
+    done = run(fortran_program, tmp_path / "wave.h5", "-1e-3", env=plugin_env, check=False)
+    assert done.returncode == 1
+    assert float(re.search(r"the absolute bound is (\S+), it must be finite", done.stderr)[1]) == -1e-3
+    done = run(fortran_program, tmp_path / "wave.h5", "1e-3", env=clean_env, check=False)
+    assert done.returncode == 1 and "HDF5_PLUGIN_PATH" in done.stderr
