@@ -1,10 +1,16 @@
 //! The codec as a whole: chooses how a chunk is stored, and reads any stream.
 
 use crate::bound::Bound;
+use crate::chunk::{axis_back, axis_first, swap_bytes, Frames};
+use crate::dtype::ByteOrder;
 use crate::error::{Error, Result};
+use crate::grid::Mapping;
 use crate::lossless;
-use crate::params::Params;
+use crate::number::with_number;
+use crate::params::{Params, Preset};
+use crate::predicted;
 use crate::stream::header::{checksum, Header, Method};
+use std::borrow::Cow;
 
 /// What a stream says about itself, without decoding it.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,7 +43,85 @@ pub fn encode(params: &Params, raw: &[u8]) -> Result<Vec<u8>> {
             params.raw_len()
         )));
     }
-    Ok(encode_lossless(params, raw))
+    let lossless = |params, raw| Ok(encode_lossless(params, raw));
+    if params.preset == Preset::Lossless || params.bound == Bound::Lossless {
+        return lossless(params, raw);
+    }
+    match encode_predicted(params, raw) {
+        // A predicted stream that saves little may be larger than shuffle and zstd.
+        Some(stream) if stream.len() * LOSSLESS_RATIO <= raw.len() => Ok(stream),
+        Some(stream) => {
+            let other = encode_lossless(params, raw);
+            Ok(if other.len() < stream.len() { other } else { stream })
+        }
+        None => lossless(params, raw),
+    }
+}
+
+/// Compression ratio that shuffle and zstd do not reach where a predictor does not.
+const LOSSLESS_RATIO: usize = 4;
+
+/// The chunk with its bytes in little-endian order and time first.
+fn canonical<'a>(params: &Params, raw: &'a [u8]) -> Cow<'a, [u8]> {
+    let size = params.dtype.size();
+    let mut bytes = Cow::Borrowed(raw);
+    if params.order == ByteOrder::Big {
+        swap_bytes(bytes.to_mut(), size);
+    }
+    if params.time_axis != 0 {
+        bytes = Cow::Owned(axis_first(&bytes, size, &params.shape, params.time_axis));
+    }
+    bytes
+}
+
+fn encode_predicted(params: &Params, raw: &[u8]) -> Option<Vec<u8>> {
+    let frames = Frames::new(&params.shape, params.time_axis);
+    let bytes = canonical(params, raw);
+    let mut params = params.clone();
+    if let (Some(fill), ByteOrder::Big) = (&mut params.fill, params.order) {
+        fill[..params.dtype.size()].reverse();
+    }
+    let encoded = with_number!(params.dtype, N => predicted::encode::<N>(&params, &frames, &bytes))?;
+    let mut header = Header {
+        method: Method::Predicted,
+        dtype: params.dtype,
+        order: params.order,
+        shape: params.shape.clone(),
+        time_axis: params.time_axis,
+        bound: params.bound,
+        error: encoded.error,
+        unit: encoded.unit,
+        payload_len: encoded.payload.len() as u64,
+        reconstruction_sum: 0,
+        payload_sum: 0,
+    };
+    let decoded = decode_predicted(&header, &encoded.payload, params.threads);
+    match decoded {
+        Ok(decoded) => header.reconstruction_sum = checksum(&decoded),
+        Err(e) => {
+            log::error!("a chunk could not be decoded again and is stored lossless: {e}");
+            return None;
+        }
+    }
+    Some(assemble(header, &encoded.payload, raw.len()))
+}
+
+fn decode_predicted(header: &Header, payload: &[u8], threads: usize) -> Result<Vec<u8>> {
+    let frames = Frames::new(&header.shape, header.time_axis);
+    let logarithmic = matches!(header.bound, Bound::PointwiseRelative { .. });
+    let mapping = Mapping::from_unit(header.unit, logarithmic).ok_or_else(|| {
+        Error::corruption(format!("the header states an impossible unit of {}", header.unit))
+    })?;
+    let mut bytes =
+        with_number!(header.dtype, N => predicted::decode::<N>(payload, &frames, mapping, threads))?;
+    let size = header.dtype.size();
+    if header.time_axis != 0 {
+        bytes = axis_back(&bytes, size, &header.shape, header.time_axis);
+    }
+    if header.order == ByteOrder::Big {
+        swap_bytes(&mut bytes, size);
+    }
+    Ok(bytes)
 }
 
 fn encode_lossless(params: &Params, raw: &[u8]) -> Vec<u8> {
@@ -110,7 +194,6 @@ fn split(stream: &[u8]) -> Result<(Header, &[u8])> {
 /// `InsufficientData` for a stream that ends early, `Corruption` for a damaged one, `Compatibility` for one
 /// of a newer version, `InvalidArgument` for one of another size than `expected_len`.
 pub fn decode(stream: &[u8], expected_len: Option<usize>, threads: usize) -> Result<Vec<u8>> {
-    let _ = threads;
     let (header, payload) = split(stream)?;
     let len = header.raw_len();
     if expected_len.is_some_and(|n| n != len) {
@@ -130,7 +213,7 @@ pub fn decode(stream: &[u8], expected_len: Option<usize>, threads: usize) -> Res
             )))
         }
         Method::Lossless => lossless::decompress(payload, header.dtype.size(), len)?,
-        Method::Predicted => return Err(Error::compatibility("predicted streams are not known yet")),
+        Method::Predicted => decode_predicted(&header, payload, threads)?,
     };
     if checksum(&raw) != header.reconstruction_sum {
         return Err(Error::corruption(

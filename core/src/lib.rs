@@ -9,10 +9,17 @@
 //! The crate knows neither HDF5 nor files: `augur-filter` puts it behind HDF5's filter interface.
 
 pub mod bound;
+mod chunk;
 pub mod dtype;
 pub mod error;
+mod grid;
 mod lossless;
+mod number;
 pub mod params;
+mod predict;
+mod predicted;
+mod reference;
+mod special;
 pub mod stream;
 
 pub use bound::Bound;
@@ -22,4 +29,5 @@ pub use params::{Params, Preset};
 pub use stream::header::{Header, Method};
 
 mod codec;
+mod entropy;
 pub use codec::{decode, encode, inspect, Info};

@@ -3,3 +3,4 @@
 //! `docs/format.md` describes both bit by bit.
 
 pub mod header;
+pub(crate) mod parts;

@@ -1,0 +1,308 @@
+//! The grid: values as integers times a unit, and which values it cannot hold.
+//!
+//! With the error e and quantisation steps of D units the unit is a little less than 2e / (D + 2): mapping to the
+//! grid errs by at most half a unit, a residual in whole steps by at most D/2 units, and another half unit is
+//! kept for values that were moved once before (see *provisional* below) and for the cast to the stored type.
+//!
+//! A chunk that HDF5 decodes, changes in one step and encodes again must not lose precision a second time. Two
+//! properties of the grid see to that, without any memory of earlier calls:
+//! - *Decoded values are grid points.* Values that were decoded before lie exactly on the grid, other values do so
+//!   by chance only; the unit is no round number, so that data in decimal steps do not. A frame with more grid
+//!   points than chance explains is coded *fine*, in steps of one unit: its values come back unchanged.
+//! - *Provisional frames.* A chunk whose last frames are not written yet is stored on the grid shifted by half a
+//!   unit, in steps of one unit. When it is complete these values, no grid points, are quantised as if they had
+//!   just been written.
+
+use crate::bound::Bound;
+use crate::number::Number;
+
+/// Grid points lie in -LIMIT..=LIMIT around the chunk's middle.
+pub const LIMIT: i64 = 1 << 28;
+/// The unit is this much smaller than it could be: no simple fraction of the bound, so that no data that were
+/// rounded to decimals fall on the grid, and room for rounding.
+const IRREGULAR: f64 = 0.997_931_6;
+/// Quantisation steps in grid units, best first.
+const STEPS: [i32; 4] = [256, 64, 16, 4];
+/// Fraction bits of the unit of logarithms.
+pub const LOG_BITS: u32 = 40;
+
+/// How integers become values.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Mapping {
+    /// value = integer x unit.
+    Linear(f64),
+    /// |value| = 2^(integer x unit / 2^LOG_BITS), unit even.
+    Logarithmic(i64),
+}
+
+/// A mapping and how it is quantised.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Grid {
+    /// Integers to values.
+    pub mapping: Mapping,
+    /// Units per quantisation step.
+    pub step: i32,
+    /// Fraction bits of predictors' weights that cannot overflow.
+    pub shift: u32,
+    /// Share of values that lie on the grid by chance.
+    pub chance: f64,
+}
+
+/// What a chunk's valid values are like.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Extent {
+    /// Smallest.
+    pub min: f64,
+    /// Largest.
+    pub max: f64,
+}
+
+impl Extent {
+    /// Largest minus smallest.
+    pub fn range(&self) -> f64 {
+        self.max - self.min
+    }
+}
+
+/// Largest error that the bound allows in a chunk of this extent; of the base-2 logarithm for pointwise relative
+/// bounds. `None`: lossless.
+pub fn allowed_error(bound: &Bound, extent: &Extent) -> Option<f64> {
+    let e = match *bound {
+        Bound::Lossless => return None,
+        Bound::Absolute(e) => e,
+        Bound::Relative { rel, range } => rel * range.unwrap_or(extent.range()),
+        Bound::AbsRel { abs, rel } => abs.min(rel * extent.range()),
+        // 1 + rel upwards allows less in the logarithm than 1 - rel downwards.
+        Bound::PointwiseRelative { rel, .. } => rel.ln_1p() / std::f64::consts::LN_2,
+        // Errors of a uniform quantiser are spread evenly: their mean square is e^2 / 3.
+        Bound::Psnr(db) => extent.range() * 10f64.powf(-db / 20.0) * 3f64.sqrt(),
+    };
+    (e.is_finite() && e > 0.0).then_some(e)
+}
+
+/// Distance of neighbouring numbers of this precision around `v`.
+fn spacing(v: f64, precision: i32) -> f64 {
+    if v == 0.0 {
+        return 0.0;
+    }
+    2f64.powi((v.abs().log2().floor() as i32).max(-1022) - (precision - 1))
+}
+
+/// Fraction bits for weights so that sums over values of this range stay in 32 bits.
+fn weight_bits(range_in_units: f64, step: i32) -> u32 {
+    let bits = (range_in_units + 2.0 * f64::from(step) + 2.0).log2().ceil() as i32;
+    (30 - bits).clamp(0, 12) as u32
+}
+
+impl Grid {
+    /// The grid for the numbers N in `extent` (of logarithms for a logarithmic mapping) that keeps the error `e`;
+    /// `None` if the numbers are too coarse or their range too wide for one.
+    pub fn choose<N: Number>(e: f64, extent: &Extent, logarithmic: bool) -> Option<Self> {
+        if !N::FLOAT && !logarithmic {
+            return Self::whole(e, extent, false);
+        }
+        let largest = extent.min.abs().max(extent.max.abs());
+        let fine = match (logarithmic, N::FLOAT) {
+            (false, _) => spacing(largest, N::PRECISION),
+            (true, true) => 1.45 * 2f64.powi(1 - N::PRECISION),
+            // Integers this small are exact (see `special_below`), so that rounding takes 1/16 of the bound.
+            (true, false) => e / 8.0,
+        };
+        let make = |step: i32, unit: f64| {
+            let mapping = if logarithmic {
+                let scaled = (unit * 2f64.powi(LOG_BITS as i32 - 1)).floor() as i64 * 2;
+                if scaled < 2 {
+                    return None;
+                }
+                Mapping::Logarithmic(scaled)
+            } else {
+                Mapping::Linear(unit)
+            };
+            let range = extent.range() / unit;
+            (range < LIMIT as f64).then(|| Self {
+                mapping,
+                step,
+                shift: weight_bits(range, step),
+                chance: (fine / unit).min(1.0),
+            })
+        };
+        for step in STEPS {
+            let unit = 2.0 * (e - fine) / f64::from(step + 2) * IRREGULAR;
+            // Irregular so in every power of two of the step, too; the margin must not depend on the data.
+            let unit_fixed = 2.0 * e / f64::from(step + 2) * IRREGULAR * (1.0 - 1.0 / 128.0);
+            if unit < unit_fixed || unit_fixed < 8.0 * fine {
+                continue;
+            }
+            let grid = make(step, unit_fixed)?;
+            if grid.shift >= if step >= 64 { 10 } else { 8 } {
+                return Some(grid);
+            }
+        }
+        // Steps of one unit: decoded values are grid points, and encode to themselves.
+        (fine <= e / 4.0).then(|| make(1, 1.75 * e)).flatten()
+    }
+
+    /// The grid for integers: whole numbers as units. `exact` keeps every count.
+    pub fn whole(e: f64, extent: &Extent, exact: bool) -> Option<Self> {
+        let window = if exact { 1.0 } else { 2.0 * e.min(1e9).floor() + 1.0 };
+        // Wide windows get a unit of three counts: a third of the counts is on the grid by chance, so that
+        // decoded frames are recognised.
+        let (unit, step) = if window < 27.0 {
+            (window, 1)
+        } else {
+            let step = (window / 3.0).floor() as i32;
+            (3.0, if step % 2 == 0 { step - 1 } else { step })
+        };
+        let range = extent.range() / unit;
+        (range < LIMIT as f64).then(|| Self {
+            mapping: Mapping::Linear(unit),
+            step,
+            shift: weight_bits(range, step),
+            chance: 1.0 / unit,
+        })
+    }
+
+    /// Position of `v` (its logarithm for a logarithmic mapping) on the grid, in units.
+    #[inline(always)]
+    pub fn position(&self, v: f64) -> f64 {
+        match self.mapping {
+            Mapping::Linear(unit) => v / unit,
+            Mapping::Logarithmic(unit) => v * (2f64.powi(LOG_BITS as i32) / unit as f64),
+        }
+    }
+}
+
+impl Mapping {
+    /// Value of grid point `k`, or of the point half a unit above it.
+    #[inline(always)]
+    pub fn value(&self, k: i64, half: bool) -> f64 {
+        match *self {
+            Mapping::Linear(unit) => {
+                if half {
+                    (2 * k + 1) as f64 * (0.5 * unit)
+                } else {
+                    k as f64 * unit
+                }
+            }
+            Mapping::Logarithmic(unit) => {
+                exp2_fixed(k.wrapping_mul(unit).wrapping_add(if half { unit / 2 } else { 0 }))
+            }
+        }
+    }
+
+    /// The unit as streams hold it.
+    pub fn unit(&self) -> f64 {
+        match *self {
+            Mapping::Linear(unit) => unit,
+            Mapping::Logarithmic(unit) => unit as f64,
+        }
+    }
+
+    /// Inverse of [`Mapping::unit`]; `None` for what no encoder writes.
+    pub fn from_unit(unit: f64, logarithmic: bool) -> Option<Self> {
+        if logarithmic {
+            let whole = unit as i64;
+            return (whole as f64 == unit && (2..1 << 52).contains(&whole))
+                .then_some(Mapping::Logarithmic(whole));
+        }
+        (unit.is_finite() && unit > 0.0).then_some(Mapping::Linear(unit))
+    }
+}
+
+/// 2^(2^-j) - 1 in units of 2^-62 for j = 1..=40, the factors of [`exp2_fixed`].
+const ROOTS: [u64; LOG_BITS as usize] = roots();
+
+/// Square roots of 2, each from the one before it, by integer square root.
+const fn roots() -> [u64; LOG_BITS as usize] {
+    let mut out = [0u64; LOG_BITS as usize];
+    // 2 in units of 2^-62; the square root of x * 2^62 is the root of x in the same units.
+    let mut x: u128 = 1 << 63;
+    let mut j = 0;
+    while j < LOG_BITS as usize {
+        x = isqrt(x << 62);
+        out[j] = (x - (1 << 62)) as u64;
+        j += 1;
+    }
+    out
+}
+
+const fn isqrt(n: u128) -> u128 {
+    // Newton's iteration from above.
+    let mut x: u128 = 1 << 64;
+    loop {
+        let y = (x + n / x) / 2;
+        if y >= x {
+            return x;
+        }
+        x = y;
+    }
+}
+
+/// 2^(e / 2^LOG_BITS) in integer arithmetic, then one conversion: the same bits on every machine. Relative error
+/// below 2^-50; 0 or infinity beyond the range of f64.
+pub fn exp2_fixed(e: i64) -> f64 {
+    let whole = e >> LOG_BITS;
+    let fraction = (e as u64) & ((1 << LOG_BITS) - 1);
+    let mut m: u64 = 1 << 62;
+    for (j, root) in ROOTS.iter().enumerate() {
+        if fraction >> (LOG_BITS as usize - 1 - j) & 1 == 1 {
+            m += ((u128::from(m) * u128::from(*root)) >> 62) as u64;
+        }
+    }
+    // m lies in 1..2 times 2^62. Scaling by powers of two is exact for normal results.
+    let scaled = whole - 62;
+    if scaled > 1100 {
+        return f64::INFINITY;
+    }
+    if scaled < -1200 {
+        return 0.0;
+    }
+    let half = scaled / 2;
+    m as f64 * power_of_two(half) * power_of_two(scaled - half)
+}
+
+/// 2^n for -1022 <= n <= 1023.
+fn power_of_two(n: i64) -> f64 {
+    f64::from_bits(((n + 1023) as u64) << 52)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn integer_exponential_is_accurate(e in -(100i64 << LOG_BITS)..100 << LOG_BITS) {
+            let expected = (e as f64 / 2f64.powi(LOG_BITS as i32)).exp2();
+            prop_assert!((exp2_fixed(e) / expected - 1.0).abs() < 1e-13);
+        }
+
+        #[test]
+        fn grid_and_steps_keep_the_error(e in 1e-6f64..10.0, v in -1000f64..1000.0, p in -20000i64..20000) {
+            let extent = Extent { min: -1000.0, max: 1000.0 };
+            if let Some(grid) = Grid::choose::<f32>(e, &extent, false) {
+                let v = f64::from(v as f32);
+                let k = grid.position(v).round() as i64;
+                let step = i64::from(grid.step);
+                let q = (k - p + step / 2).div_euclid(step);
+                let decoded = f64::from(grid.mapping.value(p + q * step, false) as f32);
+                prop_assert!((decoded - v).abs() <= e, "{v} became {decoded} with error {e}");
+                // Provisional first, then final: still within the bound.
+                let first = f64::from(grid.mapping.value(grid.position(v).floor() as i64, true) as f32);
+                let k = grid.position(first).round() as i64;
+                let q = (k - p + step / 2).div_euclid(step);
+                let decoded = f64::from(grid.mapping.value(p + q * step, false) as f32);
+                prop_assert!(grid.step == 1 || (decoded - v).abs() <= e, "{v}: {first} then {decoded}, error {e}");
+            }
+        }
+    }
+
+    #[test]
+    fn exponential_saturates() {
+        assert_eq!(exp2_fixed(i64::MAX), f64::INFINITY);
+        assert_eq!(exp2_fixed(i64::MIN), 0.0);
+        assert_eq!(exp2_fixed(0), 1.0);
+        assert_eq!(exp2_fixed(-1074 << LOG_BITS), f64::from_bits(1));
+    }
+}

@@ -1,0 +1,465 @@
+//! Least-squares weights for a chunk, on a sample of its points.
+//!
+//! Predictions are made from decoded values, so each tap carries quantisation noise; the noise enters the
+//! normal equations as its variance (ridge regression in terms of the effective weights). Among the tyings and
+//! precisions of the weights the one of the shortest description is taken: bits for the residuals plus bits
+//! for the weights.
+
+use super::plane::{phase_size, Phases};
+use super::taps::{base_taps, taps, Gather, Kind, Site, Tap, MAX_TAPS, PASSES};
+use super::weights::{Sent, Tying, MAX_PRECISION};
+use super::Scale;
+use crate::chunk::Frames;
+use crate::reference::{Step, CLASSES};
+use std::collections::HashMap;
+
+/// Weight classes per class of references: three kinds at three groups of spacings, and the roots.
+pub const SLOTS: usize = 10;
+/// Slot of the roots.
+pub const ROOT_SLOT: usize = 9;
+
+/// Slot of a pass over the lattice of the given level (spacing 2^level).
+pub fn slot(kind: Kind, level: usize) -> usize {
+    match kind {
+        Kind::Centre => 3 * level.min(2),
+        Kind::Vertical => 3 * level.min(2) + 1,
+        Kind::Horizontal => 3 * level.min(2) + 2,
+        Kind::Root => ROOT_SLOT,
+    }
+}
+
+/// Kind of the points of a slot.
+pub fn slot_kind(slot: usize) -> Kind {
+    if slot == ROOT_SLOT {
+        Kind::Root
+    } else {
+        PASSES[slot % 3]
+    }
+}
+
+/// Index of a weight class.
+pub fn class_index(class: usize, slot: usize) -> usize {
+    class * SLOTS + slot
+}
+
+/// Levels of a frame: its coarsest lattice has a spacing of 2^levels.
+pub fn levels(height: usize, width: usize) -> usize {
+    (height.max(width).ilog2() as usize).saturating_sub(1).clamp(1, 5)
+}
+
+/// Number of references of each class in this coding order; `None` for classes that do not occur.
+pub fn class_references(plan: &[Step]) -> [Option<usize>; CLASSES] {
+    let mut out = [None; CLASSES];
+    for s in plan {
+        out[s.class] = Some(s.references.len());
+    }
+    out
+}
+
+/// The weight classes that a coding order uses, in the order in which they are sent: (class, slot, references).
+pub fn sent_classes(plan: &[Step]) -> Vec<(usize, usize, usize)> {
+    let mut out = vec![];
+    for (class, references) in class_references(plan).into_iter().enumerate() {
+        let Some(n) = references else { continue };
+        for slot in 0..SLOTS {
+            if slot != ROOT_SLOT || n > 0 {
+                out.push((class, slot, n));
+            }
+        }
+    }
+    out
+}
+
+/// Phases of the lattice of every `spacing`-th point of a frame.
+pub fn phases_of(frame: &[i32], width: usize, spacing: usize) -> Phases<i32> {
+    let height = frame.len() / width;
+    let lattice = (height.div_ceil(spacing), width.div_ceil(spacing));
+    let mut out: Phases<i32> = Default::default();
+    for (p, plane) in out.iter_mut().enumerate() {
+        let (h, w) = phase_size(lattice, p);
+        plane.reset(h, w);
+        for i in 0..h {
+            let row = &frame[(2 * i + (p >> 1)) * spacing * width..][..width];
+            if w > 0 {
+                let from = &row[(p & 1) * spacing..];
+                for (v, r) in plane.row_mut(i).iter_mut().zip(from.iter().step_by(2 * spacing)) {
+                    *v = *r;
+                }
+            }
+        }
+        plane.fill_halo(lattice, (p >> 1, p & 1));
+    }
+    out
+}
+
+/// Sums of products of the taps' deviations from the base and of the target's.
+struct Gram {
+    n: usize,
+    sums: Vec<f64>,
+    samples: f64,
+}
+
+impl Gram {
+    fn new(n: usize) -> Self {
+        Self { n, sums: vec![0.0; (n + 1) * (n + 1)], samples: 0.0 }
+    }
+
+    /// Adds the samples of a row where `skip` does not say otherwise.
+    fn add(&mut self, rows: &[&[i32]], target: &[i32], base: usize, skip: impl Fn(usize) -> bool) {
+        let m = self.n + 1;
+        let mut d = [0.0; MAX_TAPS + 1];
+        for (j, t) in target.iter().enumerate() {
+            if skip(j) {
+                continue;
+            }
+            let mean = rows[..base].iter().map(|r| f64::from(r[j])).sum::<f64>() / base as f64;
+            for (d, r) in d.iter_mut().zip(rows) {
+                *d = f64::from(r[j]) - mean;
+            }
+            d[self.n] = f64::from(*t) - mean;
+            for i in 0..m {
+                let x = d[i];
+                for (s, y) in self.sums[i * m + i..(i + 1) * m].iter_mut().zip(&d[i..m]) {
+                    *s += x * y;
+                }
+            }
+            self.samples += 1.0;
+        }
+    }
+
+    fn at(&self, i: usize, j: usize) -> f64 {
+        self.sums[i.min(j) * (self.n + 1) + i.max(j)]
+    }
+
+    /// Mean squared error with the weights `w` (of the deviations) on taps with noise of this variance.
+    fn error(&self, w: &[f64], base: usize, noise: f64) -> f64 {
+        let n = self.n;
+        let mut e = self.at(n, n);
+        for i in 0..n {
+            if w[i] != 0.0 {
+                let mut g = -2.0 * self.at(i, n);
+                for (j, wj) in w.iter().enumerate() {
+                    g += wj * self.at(i, j);
+                }
+                e += w[i] * g;
+            }
+        }
+        let rest = (1.0 - w.iter().sum::<f64>()) / base as f64;
+        let square: f64 =
+            w.iter().enumerate().map(|(i, v)| if i < base { v + rest } else { *v }).map(|v| v * v).sum();
+        e.max(0.0) / self.samples.max(1.0) + noise * square
+    }
+
+    /// Weights per group that minimise the error.
+    fn solve(&self, groups: &[Option<usize>], count: usize, base: usize, noise: f64) -> Option<Vec<f64>> {
+        let n = self.n;
+        let total = noise * self.samples;
+        let b = 1.0 / base as f64;
+        let is_base = |i: usize| if i < base { b } else { 0.0 };
+        let mut a = vec![0.0; count * count];
+        let mut v = vec![0.0; count];
+        for i in 0..n {
+            let Some(gi) = groups[i] else { continue };
+            v[gi] += self.at(i, n) - total * (is_base(i) - b);
+            for j in 0..n {
+                let Some(gj) = groups[j] else { continue };
+                let same = if i == j { 1.0 } else { 0.0 };
+                a[gi * count + gj] += self.at(i, j) + total * (same - is_base(i) - is_base(j) + b);
+            }
+        }
+        let trace: f64 = (0..count).map(|i| a[i * count + i]).sum();
+        for i in 0..count {
+            a[i * count + i] += 1e-9 * trace / count as f64 + 1e-6;
+        }
+        cholesky_solve(&mut a, &mut v, count).then_some(v)
+    }
+}
+
+/// Solves a x = v in place for a positive definite matrix of n rows; false when it is not.
+fn cholesky_solve(a: &mut [f64], v: &mut [f64], n: usize) -> bool {
+    for j in 0..n {
+        for i in j..n {
+            let mut s = a[i * n + j];
+            for k in 0..j {
+                s -= a[i * n + k] * a[j * n + k];
+            }
+            if i == j {
+                if s <= 0.0 || !s.is_finite() {
+                    return false;
+                }
+                a[j * n + j] = s.sqrt();
+            } else {
+                a[i * n + j] = s / a[j * n + j];
+            }
+        }
+    }
+    for i in 0..n {
+        for k in 0..i {
+            v[i] -= a[i * n + k] * v[k];
+        }
+        v[i] /= a[i * n + i];
+    }
+    for i in (0..n).rev() {
+        for k in i + 1..n {
+            v[i] -= a[k * n + i] * v[k];
+        }
+        v[i] /= a[i * n + i];
+    }
+    v.iter().all(|x| x.is_finite())
+}
+
+/// Estimated bits per point of residuals with this mean square, in quantisation steps: the entropy of a normal
+/// variable where it is wide, falling to 0 where it is narrow.
+fn bits_per_point(mean_square: f64) -> f64 {
+    0.5 * (1.0 + 17.0 * mean_square).log2()
+}
+
+/// How hard to look for good weights.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// Points sampled per pass and sampled frame.
+    pub samples: usize,
+    /// Frames sampled per class.
+    pub frames: usize,
+    /// Tyings to try.
+    pub tyings: &'static [Tying],
+}
+
+/// Everything `balanced` tries.
+pub const BALANCED: Effort = Effort {
+    samples: 1024,
+    frames: 4,
+    tyings: &[Tying::RadialNear, Tying::AxialNear, Tying::FreeNear, Tying::Radial, Tying::Axial, Tying::Free],
+};
+
+/// Few taps: less to fit and less to add up.
+pub const FAST: Effort = Effort { samples: 400, frames: 2, tyings: &[Tying::RadialNear, Tying::AxialNear] };
+
+/// The chunk on the grid, as the fit sees it.
+pub struct Samples<'a> {
+    /// Grid values of all frames.
+    pub grid: &'a [i32],
+    /// Which points are special (not 0), if any.
+    pub mask: Option<&'a [u8]>,
+    /// Extents.
+    pub frames: Frames,
+}
+
+/// Fits the weights of every class of the coding order; returns them in sending order with the estimated bits of
+/// the whole chunk.
+pub fn fit(samples: &Samples, plan: &[Step], scale: &Scale, effort: &Effort) -> (Vec<Sent>, f64) {
+    let frames = &samples.frames;
+    let (area, width) = (frames.area(), frames.width);
+    let top = levels(frames.height, width);
+    let mut finest: HashMap<usize, Phases<i32>> = HashMap::new();
+    let mut grams: HashMap<usize, Gram> = HashMap::new();
+    let mut points: HashMap<usize, f64> = HashMap::new();
+    for (class, references) in class_references(plan).into_iter().enumerate() {
+        let Some(references) = references else { continue };
+        let members: Vec<&Step> = plan.iter().filter(|s| s.class == class).collect();
+        let picked = members.len().min(effort.frames);
+        for k in 0..picked {
+            let step = members[(2 * k + 1) * members.len() / (2 * picked)];
+            for &f in &step.references {
+                finest.entry(f).or_insert_with(|| phases_of(&samples.grid[f * area..][..area], width, 1));
+            }
+            let known: Vec<&Phases<i32>> = step.references.iter().map(|f| &finest[f]).collect();
+            sample_frame(samples, step, &known, top, effort, &mut grams);
+        }
+        for slot in 0..SLOTS {
+            points.insert(class_index(class, slot), members.len() as f64 * slot_points(frames, top, slot));
+        }
+        let _ = references;
+    }
+    let noise = f64::from(scale.step).powi(2) / 12.0 * 0.7;
+    let mut total = 0.0;
+    let mut sent = vec![];
+    let mut last: HashMap<(Kind2, usize), Sent> = HashMap::new();
+    for (class, slot, references) in sent_classes(plan) {
+        let kind = slot_kind(slot);
+        let index = class_index(class, slot);
+        let tap_list = taps(kind, references);
+        let empty = Gram::new(tap_list.len());
+        let gram = grams.get(&index).unwrap_or(&empty);
+        let key = (Kind2::of(kind), references);
+        let (best, bits) =
+            choose(gram, kind, &tap_list, points[&index], scale, noise, effort, last.get(&key));
+        if !matches!(best.tying, Tying::Default | Tying::Repeat) {
+            last.insert(key, best.clone());
+        }
+        total += bits;
+        sent.push(best);
+    }
+    (sent, total)
+}
+
+/// Kind of the points, as a key.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Kind2(usize, bool);
+
+impl Kind2 {
+    /// Key of a kind.
+    pub fn of(kind: Kind) -> Self {
+        Self(kind.phase(), kind == Kind::Root)
+    }
+}
+
+/// Points of a frame that belong to a slot.
+fn slot_points(frames: &Frames, top: usize, slot: usize) -> f64 {
+    let lattice = |level: usize| (frames.height.div_ceil(1 << level), frames.width.div_ceil(1 << level));
+    if slot == ROOT_SLOT {
+        let (h, w) = lattice(top);
+        return (h * w) as f64;
+    }
+    (0..top)
+        .filter(|&l| l.min(2) == slot / 3)
+        .map(|l| {
+            let (h, w) = phase_size(lattice(l), PASSES[slot % 3].phase());
+            (h * w) as f64
+        })
+        .sum()
+}
+
+/// Adds samples of one frame to the sums of every slot of its class.
+fn sample_frame(
+    samples: &Samples,
+    step: &Step,
+    references: &[&Phases<i32>],
+    top: usize,
+    effort: &Effort,
+    grams: &mut HashMap<usize, Gram>,
+) {
+    let (area, width) = (samples.frames.area(), samples.frames.width);
+    let frame = &samples.grid[step.frame * area..][..area];
+    let mask = samples.mask.map(|m| &m[step.frame * area..][..area]);
+    let mut gather = Gather::default();
+    let passes = (0..top).flat_map(|l| PASSES.map(|k| (k, l))).chain([(Kind::Root, top)]);
+    let mut lattice_level = usize::MAX;
+    let mut lattice: Phases<i32> = Default::default();
+    for (kind, level) in passes {
+        if kind == Kind::Root && references.is_empty() {
+            continue;
+        }
+        let spacing = 1usize << level;
+        if lattice_level != level {
+            lattice = phases_of(frame, width, spacing);
+            lattice_level = level;
+        }
+        let (rows, columns) = if kind == Kind::Root {
+            (samples.frames.height.div_ceil(spacing), width.div_ceil(spacing))
+        } else {
+            let target = &lattice[kind.phase()];
+            (target.height, target.width)
+        };
+        if rows == 0 || columns == 0 {
+            continue;
+        }
+        let tap_list: Vec<(Tap, ())> = taps(kind, references.len()).into_iter().map(|t| (t, ())).collect();
+        let gram = grams
+            .entry(class_index(step.class, slot(kind, level)))
+            .or_insert_with(|| Gram::new(tap_list.len()));
+        let run = columns.min(64);
+        let runs = (effort.samples / run).max(1);
+        let stretches = columns.div_ceil(run);
+        let wanted = runs.min(rows * stretches);
+        for r in 0..wanted {
+            // Runs spread evenly over the rows; a multiplicative step scatters them over the columns.
+            let i = (2 * r + 1) * rows / (2 * wanted);
+            let start = if columns > run { (r * 40503 + step.frame * 9176) % (columns - run + 1) } else { 0 };
+            let site = Site::new(kind, spacing, i, columns);
+            let mut found = Vec::with_capacity(tap_list.len());
+            gather.rows(&site, &tap_list, Some(&lattice), references, &mut found);
+            let found: Vec<&[i32]> = found.iter().map(|(row, ())| &row[start..]).collect();
+            let y = site.y as usize;
+            let at = |j: usize| y * width + site.x as usize + (start + j) * site.stride as usize;
+            let target: Vec<i32> = (0..run).map(|j| frame[at(j)]).collect();
+            gram.add(&found, &target, base_taps(kind), |j| mask.is_some_and(|m| m[at(j)] != 0));
+        }
+    }
+}
+
+/// The weights of shortest description for one class.
+#[allow(clippy::too_many_arguments)]
+fn choose(
+    gram: &Gram,
+    kind: Kind,
+    taps: &[Tap],
+    points: f64,
+    scale: &Scale,
+    noise: f64,
+    effort: &Effort,
+    last: Option<&Sent>,
+) -> (Sent, f64) {
+    let base = base_taps(kind);
+    let square = f64::from(scale.step).powi(2);
+    let bits = |error: f64| points * bits_per_point(error / square);
+    let mut best = Sent::none(Tying::Default);
+    let mut least = bits(gram.error(&vec![0.0; taps.len()], base, noise)) + 3.0;
+    if gram.samples == 0.0 {
+        return (best, least);
+    }
+    if let Some(last) = last {
+        let (groups, _) = last.tying.groups(taps);
+        let w = spread(&groups, &last.values, last.precision);
+        let b = bits(gram.error(&w, base, noise)) + 3.0;
+        if b < least {
+            least = b;
+            best = Sent::none(Tying::Repeat);
+        }
+    }
+    for &tying in effort.tyings {
+        let (groups, count) = tying.groups(taps);
+        let Some(w) = gram.solve(&groups, count, base, noise) else { continue };
+        let mut precision = MAX_PRECISION.min(scale.shift);
+        while precision >= 4 {
+            let unit = f64::from(1u32 << precision);
+            let limit = f64::from(1 << 20);
+            let values: Vec<i32> = w.iter().map(|v| (v * unit).round().clamp(-limit, limit) as i32).collect();
+            let sent = Sent { tying, precision, values };
+            let b = bits(gram.error(&spread(&groups, &sent.values, precision), base, noise))
+                + f64::from(sent.bits());
+            if b < least {
+                least = b;
+                best = sent;
+            }
+            precision -= 2;
+        }
+    }
+    (best, least)
+}
+
+/// Weight of each tap.
+fn spread(groups: &[Option<usize>], values: &[i32], precision: u32) -> Vec<f64> {
+    let unit = f64::from(1u32 << precision);
+    groups.iter().map(|g| g.map_or(0.0, |g| f64::from(values[g]) / unit)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::{coding_order, TimeOrder};
+
+    #[test]
+    fn moving_wave_is_predicted_from_the_frame_before() {
+        let frames = Frames { steps: 6, levels: 1, height: 64, width: 64 };
+        let grid: Vec<i32> = (0..6 * 64 * 64)
+            .map(|i| {
+                let (t, y, x) = ((i / 4096) as f64, (i / 64 % 64) as f64, (i % 64) as f64);
+                (3000.0 * ((x - 1.5 * t) / 5.0).sin() * (y / 7.0).cos()) as i32
+            })
+            .collect();
+        let scale = Scale { step: 64, shift: 12, low: -4000, high: 4000 };
+        let samples = Samples { grid: &grid, mask: None, frames };
+        let (_, with) = fit(&samples, &coding_order(TimeOrder::Previous, &frames), &scale, &BALANCED);
+        let (_, without) = fit(&samples, &coding_order(TimeOrder::Independent, &frames), &scale, &BALANCED);
+        assert!(with < without, "{with} bits with references, {without} without");
+    }
+
+    #[test]
+    fn equations_are_solved() {
+        let mut a = vec![4.0, 1.0, 1.0, 3.0];
+        let mut v = vec![1.0, 2.0];
+        assert!(cholesky_solve(&mut a, &mut v, 2));
+        assert!((v[0] - 1.0 / 11.0).abs() < 1e-12 && (v[1] - 7.0 / 11.0).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,253 @@
+//! The inner loops of the predictors. Each is written once, in plain Rust that defines the result (wrapping
+//! integer arithmetic), and compiled for several instruction sets; the widest one that the machine has is
+//! taken at run time. The results are the same bits.
+
+/// Columns that are computed at a time, so that sums stay in registers.
+const BLOCK: usize = 32;
+
+/// Defines a function that runs its body compiled for the machine's instruction set.
+macro_rules! for_this_machine {
+    ($(#[$doc:meta])* pub fn $name:ident($($arg:ident: $t:ty),* $(,)?) $body:block) => {
+        $(#[$doc])*
+        #[allow(clippy::too_many_arguments)]
+        pub fn $name($($arg: $t),*) {
+            #[inline(always)]
+            #[allow(clippy::too_many_arguments)]
+            fn portable($($arg: $t),*) $body
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx2")]
+                #[allow(clippy::too_many_arguments)]
+                fn avx2($($arg: $t),*) { portable($($arg),*) }
+                #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+                #[allow(clippy::too_many_arguments)]
+                fn avx512($($arg: $t),*) { portable($($arg),*) }
+                match $crate::predict::kernel::instruction_set() {
+                    // SAFETY: the machine has these instructions, `instruction_set` asked it.
+                    InstructionSet::Avx512 => return unsafe { avx512($($arg),*) },
+                    // SAFETY: as above.
+                    InstructionSet::Avx2 => return unsafe { avx2($($arg),*) },
+                    InstructionSet::Portable => {}
+                }
+            }
+            portable($($arg),*)
+        }
+    };
+}
+
+/// Instruction sets that kernels are compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InstructionSet {
+    /// What every machine of the architecture has.
+    Portable,
+    /// x86-64 with AVX2.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+    Avx2,
+    /// x86-64 with AVX-512 F, BW, VL and DQ.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+    Avx512,
+}
+
+/// The widest instruction set of this machine. The environment variable `AUGUR_CPU` (`portable`, `avx2`) keeps
+/// wider ones unused, for tests.
+#[inline]
+pub fn instruction_set() -> InstructionSet {
+    static FOUND: std::sync::OnceLock<InstructionSet> = std::sync::OnceLock::new();
+    *FOUND.get_or_init(|| {
+        let limit = std::env::var("AUGUR_CPU").unwrap_or_default();
+        #[cfg(target_arch = "x86_64")]
+        if limit != "portable" {
+            let wide = is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512vl")
+                && is_x86_feature_detected!("avx512dq");
+            if wide && limit != "avx2" {
+                return InstructionSet::Avx512;
+            }
+            if is_x86_feature_detected!("avx2") {
+                return InstructionSet::Avx2;
+            }
+        }
+        let _ = limit;
+        InstructionSet::Portable
+    })
+}
+
+/// A row of neighbour values and its weight.
+pub type WeightedRow<'a> = (&'a [i32], i32);
+
+for_this_machine! {
+    /// out[j] = clamp((sum of weight * row[j] + 2^(shift-1)) >> shift, low, high), in wrapping arithmetic. Every
+    /// row has at least as many values as `out`.
+    pub fn weighted_sum(rows: &[WeightedRow], shift: u32, low: i32, high: i32, out: &mut [i32]) {
+        let half = (1i32 << shift) >> 1;
+        let n = out.len();
+        let mut at = 0;
+        while at + BLOCK <= n {
+            let mut sum = [half; BLOCK];
+            for (row, weight) in rows {
+                let values = &row[at..at + BLOCK];
+                for j in 0..BLOCK {
+                    sum[j] = sum[j].wrapping_add(values[j].wrapping_mul(*weight));
+                }
+            }
+            for (o, s) in out[at..at + BLOCK].iter_mut().zip(sum) {
+                *o = (s >> shift).max(low).min(high);
+            }
+            at += BLOCK;
+        }
+        let rest = &mut out[at..];
+        if rest.is_empty() {
+            return;
+        }
+        let m = rest.len();
+        let mut sum = [half; BLOCK];
+        for (row, weight) in rows {
+            let values = &row[at..at + m];
+            for (s, v) in sum[..m].iter_mut().zip(values) {
+                *s = s.wrapping_add(v.wrapping_mul(*weight));
+            }
+        }
+        for (o, s) in rest.iter_mut().zip(sum) {
+            *o = (s >> shift).max(low).min(high);
+        }
+    }
+}
+
+/// Thresholds that turn the activity and the spread around a point into a context.
+#[derive(Clone, Debug, Default)]
+pub struct Thresholds {
+    /// A larger sum of neighbouring |residuals| raises the context by one at each of these.
+    pub activity: [i32; ACTIVITY_LEVELS],
+    /// A larger spread of the known neighbours, in grid units, raises it at each of these.
+    pub spread: [i32; SPREAD_LEVELS],
+}
+
+/// Number of activity thresholds.
+pub const ACTIVITY_LEVELS: usize = 14;
+/// Number of spread thresholds.
+pub const SPREAD_LEVELS: usize = 10;
+/// Contexts per group.
+pub const CONTEXTS: u8 = 22;
+
+for_this_machine! {
+    /// context[j] = base + min(activity levels + spread levels passed, CONTEXTS - 1). `near` are the rows of the four
+    /// nearest known neighbours, `around` of their activities, `reference` of the references' activity.
+    pub fn contexts(
+        near: [&[i32]; 4],
+        predicted: &[i32],
+        around: [&[u8]; 4],
+        reference: &[u8],
+        thresholds: &Thresholds,
+        base: u8,
+        out: &mut [u8],
+    ) {
+        let n = out.len();
+        let (predicted, reference) = (&predicted[..n], &reference[..n]);
+        let near = [&near[0][..n], &near[1][..n], &near[2][..n], &near[3][..n]];
+        let around = [&around[0][..n], &around[1][..n], &around[2][..n], &around[3][..n]];
+        for j in 0..n {
+            let p = predicted[j];
+            let mut spread = 0i32;
+            let mut activity = i32::from(reference[j]);
+            for k in 0..4 {
+                let d = near[k][j].wrapping_sub(p);
+                // Clamped so that the sum of four cannot overflow.
+                spread += d.max(-(1 << 28)).min(1 << 28).abs();
+                activity += i32::from(around[k][j]);
+            }
+            let mut level = 0i32;
+            for t in &thresholds.activity {
+                level += i32::from(activity >= *t);
+            }
+            for t in &thresholds.spread {
+                level += i32::from(spread >= *t);
+            }
+            out[j] = base + level.min(i32::from(CONTEXTS) - 1) as u8;
+        }
+    }
+}
+
+for_this_machine! {
+    /// value[j] = predicted[j] + step * q[j] in wrapping arithmetic; activity[j] = min(|q[j]|, 255).
+    pub fn reconstruct(predicted: &[i32], q: &[i32], step: i32, value: &mut [i32], activity: &mut [u8]) {
+        for (((v, a), p), q) in value.iter_mut().zip(activity.iter_mut()).zip(predicted).zip(q) {
+            *v = p.wrapping_add(q.wrapping_mul(step));
+            *a = q.unsigned_abs().min(255) as u8;
+        }
+    }
+}
+
+for_this_machine! {
+    /// q[j] = (value[j] - predicted[j]) / step, rounded to nearest; `step` is 1, even a power of two, or odd.
+    pub fn quantise(value: &[i32], predicted: &[i32], step: i32, q: &mut [i32]) {
+        if step == 1 {
+            for ((q, v), p) in q.iter_mut().zip(value).zip(predicted) {
+                *q = v.wrapping_sub(*p);
+            }
+        } else if step.count_ones() == 1 {
+            let (shift, half) = (step.trailing_zeros(), step >> 1);
+            for ((q, v), p) in q.iter_mut().zip(value).zip(predicted) {
+                *q = v.wrapping_sub(*p).wrapping_add(half) >> shift;
+            }
+        } else {
+            for ((q, v), p) in q.iter_mut().zip(value).zip(predicted) {
+                *q = v.wrapping_sub(*p).wrapping_add(step >> 1).div_euclid(step);
+            }
+        }
+    }
+}
+
+for_this_machine! {
+    /// Activity around each point: twice its own plus its four neighbours' (rows above, here with one column before
+    /// and after, below), at most 255.
+    pub fn smooth(above: &[u8], left: &[u8], here: &[u8], right: &[u8], below: &[u8], out: &mut [u8]) {
+        let n = out.len();
+        let (above, left, here, right, below) = (&above[..n], &left[..n], &here[..n], &right[..n], &below[..n]);
+        for j in 0..n {
+            let sum = 2 * u16::from(here[j])
+                + u16::from(above[j]) + u16::from(below[j])
+                + u16::from(left[j]) + u16::from(right[j]);
+            out[j] = sum.min(255) as u8;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn weighted_sum_is_what_it_says(
+            values in prop::collection::vec(any::<i32>(), 100..200),
+            weights in prop::collection::vec(any::<i32>(), 1..8),
+            shift in 0u32..13,
+        ) {
+            let n = values.len() - 10;
+            let rows: Vec<WeightedRow> = weights.iter().enumerate().map(|(i, &w)| (&values[i..], w)).collect();
+            let mut out = vec![0; n];
+            weighted_sum(&rows, shift, -1_000_000, 1_000_000, &mut out);
+            for j in 0..n {
+                let sum = rows.iter().fold((1i32 << shift) >> 1, |s, (r, w)| s.wrapping_add(r[j].wrapping_mul(*w)));
+                prop_assert_eq!(out[j], (sum >> shift).clamp(-1_000_000, 1_000_000));
+            }
+        }
+
+        #[test]
+        fn residuals_reconstruct_within_half_a_step(
+            pairs in prop::collection::vec((-(1i32 << 28)..1 << 28, -(1i32 << 28)..1 << 28), 1..100),
+            step in prop_oneof![Just(1), Just(4), Just(64), Just(256), Just(3), Just(5), Just(27)],
+        ) {
+            let (v, p): (Vec<i32>, Vec<i32>) = pairs.into_iter().unzip();
+            let (mut q, mut r, mut a) = (vec![0; v.len()], vec![0; v.len()], vec![0; v.len()]);
+            quantise(&v, &p, step, &mut q);
+            reconstruct(&p, &q, step, &mut r, &mut a);
+            for j in 0..v.len() {
+                prop_assert!((v[j] - r[j]).abs() <= step / 2);
+                prop_assert_eq!(u32::from(a[j]), q[j].unsigned_abs().min(255));
+            }
+        }
+    }
+}

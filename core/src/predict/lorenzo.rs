@@ -1,0 +1,148 @@
+//! The Lorenzo predictor (Ibarria et al., 2003) on values that were rounded to the grid first, as cuSZ does it
+//! (Tian et al., PACT 2020): each point from its neighbours to the west, north and in the frame before. All sums
+//! are of exact grid values, so the encoder needs no feedback and the decoder is a running sum.
+
+use super::kernel::{contexts, smooth, Thresholds, CONTEXTS};
+use super::{Band, RowAt, RowCoder};
+use crate::chunk::Frames;
+use crate::reference::{released, Step};
+
+/// Which neighbours predict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Neighbours {
+    /// The same frame: W + N - NW.
+    Space,
+    /// The frame before, same place.
+    Time,
+    /// Both: the change since the frame before, predicted in space.
+    SpaceTime,
+}
+
+/// Every choice in the order of its number in the stream.
+pub const NEIGHBOURS: [Neighbours; 3] = [Neighbours::Space, Neighbours::Time, Neighbours::SpaceTime];
+
+/// A frame already coded.
+struct Known {
+    values: Vec<i32>,
+    /// Activity with one column on either side and one row above and below.
+    activity: Vec<u8>,
+}
+
+/// Codes all frames of a band with `coder`.
+pub fn walk(neighbours: Neighbours, plan: &[Step], band: &Band, coder: &mut impl RowCoder) {
+    let release = released(plan);
+    let mut known: Vec<Option<Known>> = (0..plan.len()).map(|_| None).collect();
+    for (step, release) in plan.iter().zip(release) {
+        let before = match neighbours {
+            Neighbours::Space => None,
+            _ => step.references.first().and_then(|&r| known[r].as_ref()),
+        };
+        let frame = walk_frame(neighbours, step.frame, band, before, coder);
+        known[step.frame] = Some(frame);
+        for frame in release {
+            known[frame] = None;
+        }
+    }
+}
+
+fn thresholds() -> Thresholds {
+    Thresholds { activity: [1, 2, 3, 4, 6, 8, 11, 15, 21, 30, 45, 70, 120, 240], spread: [i32::MAX; 10] }
+}
+
+fn walk_frame(
+    neighbours: Neighbours,
+    frame: usize,
+    band: &Band,
+    before: Option<&Known>,
+    coder: &mut impl RowCoder,
+) -> Known {
+    let (h, w) = (band.height, band.width);
+    let pitch = w + 2;
+    let mut values = vec![0i32; h * w];
+    let mut activity = vec![0u8; pitch * (h + 2)];
+    let thresholds = thresholds();
+    let (mut base, mut context_row, mut reference) = (vec![0i32; w], vec![0u8; w], vec![0u8; w]);
+    let zeros = vec![0u8; pitch];
+    // Without a frame before, time alone has nothing to predict from.
+    let along_rows = neighbours != Neighbours::Time || before.is_none();
+    let group = if before.is_some() { 2 } else { 0 };
+    for y in 0..h {
+        let (above, rest) = values.split_at_mut(y * w);
+        let north = (y > 0 && along_rows).then(|| &above[(y - 1) * w..]);
+        for (x, b) in base.iter_mut().enumerate() {
+            let n = north.map_or(0, |n| n[x]);
+            let p = before.map_or(0, |k| k.values[y * w + x]);
+            let pn = if y > 0 && along_rows { before.map_or(0, |k| k.values[(y - 1) * w + x]) } else { 0 };
+            *b = n.wrapping_add(p).wrapping_sub(pn);
+        }
+        match before {
+            Some(k) => {
+                let a = &k.activity[y * pitch..];
+                smooth(
+                    &a[1..],
+                    &a[pitch..],
+                    &a[pitch + 1..],
+                    &a[pitch + 2..],
+                    &a[2 * pitch + 1..],
+                    &mut reference,
+                );
+            }
+            None => reference.fill(0),
+        }
+        let up = &activity[y * pitch..][..pitch];
+        let up2 = if y > 0 { &activity[(y - 1) * pitch..][..pitch] } else { &zeros[..] };
+        let around = [&up[..w], &up[1..=w], &up[2..], &up2[1..=w]];
+        contexts([&base; 4], &base, around, &reference, &thresholds, group * CONTEXTS, &mut context_row);
+        let at = RowAt { frame, y, x: 0, stride: 1 };
+        let own = &mut activity[(y + 1) * pitch + 1..][..w];
+        if along_rows {
+            coder.running_row(at, &base, &context_row, &mut rest[..w], own);
+        } else {
+            coder.row(at, &base, &context_row, &mut rest[..w], own);
+        }
+    }
+    coder.frame(frame, &mut |y, out: &mut [i32]| out.copy_from_slice(&values[y * w..][..w]));
+    Known { values, activity }
+}
+
+/// The neighbours that predict best, with the estimated bits of the chunk, on a sample of rows. `step` is the number
+/// of grid units per quantisation step: the predictor works on values rounded to it.
+pub fn estimate(grid: &[i32], mask: Option<&[u8]>, frames: &Frames, step: i32) -> (Neighbours, f64) {
+    let (area, w) = (frames.area(), frames.width);
+    let round = |v: i32| v.div_euclid(step);
+    let mut sums = [0f64; 3];
+    let mut samples = 0f64;
+    let rows = frames.count() * frames.height;
+    let every = (rows * w / SAMPLES).max(1) | 1;
+    for r in (0..rows).step_by(every) {
+        let (frame, y) = (r / frames.height, r % frames.height);
+        let before = frame.checked_sub(frames.levels);
+        let value = |f: usize, y: usize, x: usize| round(grid[f * area + y * w + x]);
+        let space = |f: usize, x: usize| {
+            let west = if x > 0 { value(f, y, x - 1) } else { 0 };
+            let north = if y > 0 { value(f, y - 1, x) } else { 0 };
+            let corner = if x > 0 && y > 0 { value(f, y - 1, x - 1) } else { 0 };
+            value(f, y, x) - west - north + corner
+        };
+        for x in (0..w).step_by(1 + w / 512) {
+            if mask.is_some_and(|m| m[frame * area + y * w + x] != 0) {
+                continue;
+            }
+            let in_space = space(frame, x);
+            let (in_time, in_both) = before.map_or((in_space, in_space), |b| {
+                (value(frame, y, x) - value(b, y, x), in_space - space(b, x))
+            });
+            for (s, d) in sums.iter_mut().zip([in_space, in_time, in_both]) {
+                // Bits of a residual of this size, whatever its distribution.
+                *s += f64::from(1 + d.unsigned_abs()).log2() * 1.9 + 0.1;
+            }
+            samples += 1.0;
+        }
+    }
+    let choices = if frames.count() > frames.levels { 3 } else { 1 };
+    let best = (0..choices).min_by(|&a, &b| sums[a].total_cmp(&sums[b])).unwrap_or(0);
+    (NEIGHBOURS[best], sums[best] / samples.max(1.0) * (frames.count() * area) as f64)
+}
+
+/// Points that the estimate looks at, roughly.
+const SAMPLES: usize = 1 << 15;

@@ -1,0 +1,204 @@
+//! Weights of the taps, as the stream carries them: tied by symmetry where that costs little, with as many
+//! fraction bits as pay.
+
+use super::taps::{base_taps, Kind, Source, Tap};
+use crate::entropy::bits::{unzigzag, zigzag, BitReader, BitWriter};
+use crate::error::{Error, Result};
+
+/// Which taps of a class have weights of their own, which share one and which have none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tying {
+    /// No weights are sent: the mean of the base taps.
+    Default,
+    /// One weight per distance, near taps only.
+    RadialNear,
+    /// One weight per |dy|, |dx|, near taps only.
+    AxialNear,
+    /// A weight for each near tap.
+    FreeNear,
+    /// One weight per distance.
+    Radial,
+    /// One weight per |dy|, |dx|.
+    Axial,
+    /// A weight for each tap.
+    Free,
+    /// The weights of the class that was sent last for the same kind and number of references.
+    Repeat,
+}
+
+/// Every tying, in the order of its number in the stream (3 bits).
+pub const TYINGS: [Tying; 8] = [
+    Tying::Default,
+    Tying::RadialNear,
+    Tying::AxialNear,
+    Tying::FreeNear,
+    Tying::Radial,
+    Tying::Axial,
+    Tying::Free,
+    Tying::Repeat,
+];
+
+impl Tying {
+    /// For each tap the group whose weight it has; groups are numbered from 0 as they appear.
+    pub fn groups(self, taps: &[Tap]) -> (Vec<Option<usize>>, usize) {
+        let near_only = matches!(self, Tying::RadialNear | Tying::AxialNear | Tying::FreeNear);
+        let mut keys: Vec<(usize, i32, i32)> = vec![];
+        let groups = taps
+            .iter()
+            .map(|t| {
+                let (source, reach) = match t.source {
+                    Source::Space { .. } => (0, 2),
+                    Source::Reference(r) => (1 + r, if r == 0 { 2 } else { 1 }),
+                };
+                if near_only && t.dy * t.dy + t.dx * t.dx > reach {
+                    return None;
+                }
+                let key = match self {
+                    Tying::Default | Tying::Repeat => return None,
+                    Tying::RadialNear | Tying::Radial => (source, t.dy * t.dy + t.dx * t.dx, 0),
+                    Tying::AxialNear | Tying::Axial => (source, t.dy.abs(), t.dx.abs()),
+                    Tying::FreeNear | Tying::Free => (source, t.dy, t.dx),
+                };
+                Some(keys.iter().position(|k| *k == key).unwrap_or_else(|| {
+                    keys.push(key);
+                    keys.len() - 1
+                }))
+            })
+            .collect();
+        (groups, keys.len())
+    }
+}
+
+/// Weights of one class as sent: `values[group]` / 2^`precision`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// How the taps are tied.
+    pub tying: Tying,
+    /// Fraction bits of the values.
+    pub precision: u32,
+    /// One value per group.
+    pub values: Vec<i32>,
+}
+
+/// Largest precision of sent weights.
+pub const MAX_PRECISION: u32 = 12;
+/// Bits for a weight's Golomb parameter.
+const GOLOMB_BITS: u32 = 4;
+
+impl Sent {
+    /// The class without weights of its own.
+    pub fn none(tying: Tying) -> Self {
+        Self { tying, precision: 0, values: vec![] }
+    }
+
+    /// Golomb parameter that suits the values.
+    fn golomb(&self) -> u32 {
+        let n = self.values.len().max(1) as u64;
+        let mean = self.values.iter().map(|&v| u64::from(zigzag(v))).sum::<u64>() / n;
+        (63 - (mean | 1).leading_zeros()).min((1 << GOLOMB_BITS) - 1)
+    }
+
+    /// Bits that [`Sent::write`] takes.
+    pub fn bits(&self) -> u32 {
+        if self.values.is_empty() {
+            return 3;
+        }
+        let k = self.golomb();
+        let golomb = |v: i32| {
+            let high = 63 - ((u64::from(zigzag(v)) >> k) + 1).leading_zeros();
+            2 * high + 1 + k
+        };
+        3 + 4 + GOLOMB_BITS + self.values.iter().map(|&v| golomb(v)).sum::<u32>()
+    }
+
+    /// Appends the weights to the stream.
+    pub fn write(&self, w: &mut BitWriter) {
+        w.put(TYINGS.iter().position(|t| *t == self.tying).unwrap_or(0) as u32, 3);
+        if self.values.is_empty() {
+            return;
+        }
+        let k = self.golomb();
+        w.put(self.precision, 4);
+        w.put(k, GOLOMB_BITS);
+        for &v in &self.values {
+            w.put_golomb(zigzag(v), k);
+        }
+    }
+
+    /// Reads weights for these taps.
+    pub fn read(r: &mut BitReader, taps: &[Tap]) -> Result<Self> {
+        let tying = TYINGS[r.get(3)? as usize];
+        let (_, groups) = tying.groups(taps);
+        if groups == 0 {
+            return Ok(Self::none(tying));
+        }
+        let precision = r.get(4)?;
+        if precision > MAX_PRECISION {
+            return Err(Error::corruption(format!(
+                "weights have {precision} fraction bits, at most {MAX_PRECISION}"
+            )));
+        }
+        let k = r.get(GOLOMB_BITS)?;
+        let values = (0..groups).map(|_| r.get_golomb(k).map(unzigzag)).collect::<Result<_>>()?;
+        Ok(Self { tying, precision, values })
+    }
+
+    /// The taps with nonzero weight, with `shift` fraction bits. What the sum of the sent weights lacks to 1 goes
+    /// to the base taps in equal parts, so that constants are predicted exactly.
+    pub fn expand(&self, kind: Kind, taps: &[Tap], shift: u32) -> Vec<(Tap, i32)> {
+        let (groups, _) = self.tying.groups(taps);
+        let mut weights: Vec<i32> = groups
+            .iter()
+            .map(|g| {
+                let v = g.map_or(0, |g| self.values.get(g).copied().unwrap_or(0));
+                if shift >= self.precision {
+                    v.wrapping_shl(shift - self.precision)
+                } else {
+                    v >> (self.precision - shift)
+                }
+            })
+            .collect();
+        let sum = weights.iter().fold(0i32, |s, w| s.wrapping_add(*w));
+        let missing = (1i32 << shift).wrapping_sub(sum);
+        let base = base_taps(kind).min(weights.len());
+        let part = missing / base as i32;
+        for w in &mut weights[..base] {
+            *w = w.wrapping_add(part);
+        }
+        weights[0] = weights[0].wrapping_add(missing.wrapping_sub(part * base as i32));
+        taps.iter().copied().zip(weights).filter(|(_, w)| *w != 0).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::predict::taps::{taps, PASSES};
+
+    #[test]
+    fn sent_weights_come_back_and_sum_to_one() {
+        for kind in PASSES.into_iter().chain([Kind::Root]) {
+            for references in 0..=3 {
+                let taps = taps(kind, references);
+                if taps.is_empty() {
+                    continue;
+                }
+                for tying in TYINGS {
+                    let (_, groups) = tying.groups(&taps);
+                    let values: Vec<i32> = (0..groups as i32).map(|i| (i * 37 - 200) * (i % 3)).collect();
+                    let precision = if groups > 0 { 9 } else { 0 };
+                    let sent = Sent { tying, precision, values };
+                    let mut w = BitWriter::default();
+                    sent.write(&mut w);
+                    let bytes = w.finish();
+                    assert_eq!(bytes.len() as u32, sent.bits().div_ceil(8));
+                    assert_eq!(Sent::read(&mut BitReader::new(&bytes), &taps).unwrap(), sent);
+                    for shift in [6, 12] {
+                        let sum: i32 = sent.expand(kind, &taps, shift).iter().map(|t| t.1).sum();
+                        assert_eq!(sum, 1 << shift);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,405 @@
+//! The encoder's half: choice of grid, order and predictor, residuals, and the check of every point in the
+//! decoder's own arithmetic.
+
+use super::mapped::{map, written_steps, Mapped};
+use super::side::{write_tables, FrameKind, Predictor, Side, CONTEXT_COUNT};
+use super::{band_count, bands, parallel};
+use crate::bound::Bound;
+use crate::chunk::Frames;
+use crate::entropy::bits::{zigzag, BitWriter};
+use crate::entropy::tables::Histogram;
+use crate::entropy::{rans, split_large, DIRECT};
+use crate::grid::{allowed_error, Extent, Grid, Mapping};
+use crate::number::Number;
+use crate::params::{Params, Preset};
+use crate::predict::fit::{self, fit, Effort, Samples};
+use crate::predict::kernel::{quantise, reconstruct};
+use crate::predict::lorenzo::{self, Neighbours};
+use crate::predict::multiscale::{self, Model};
+use crate::predict::weights::Sent;
+use crate::predict::{Band, RowAt, RowCoder, Scale};
+use crate::reference::{coding_order, TimeOrder};
+use crate::special::Special;
+use crate::stream::parts::Writer;
+
+/// A predicted payload and the numbers that its header states.
+pub struct Encoded {
+    /// The payload.
+    pub payload: Vec<u8>,
+    /// The error that it keeps, as [`allowed_error`] gives it.
+    pub error: f64,
+    /// The unit of its grid.
+    pub unit: f64,
+}
+
+/// What a chunk is predicted with.
+struct Choice {
+    predictor: Predictor,
+    order: TimeOrder,
+    bits: f64,
+}
+
+/// Encodes little-endian values, time first; `None` where only lossless storage keeps the bound or nothing is to be
+/// lost.
+pub fn encode<N: Number>(params: &Params, frames: &Frames, raw: &[u8]) -> Option<Encoded> {
+    let fill = params.fill.map(|f| u64::from_le_bytes(f) & (u64::MAX >> (64 - 8 * N::SIZE as u32)));
+    let mut special = Special::new::<N>(&params.bound, fill);
+    let extent = special.survey::<N>(raw)?;
+    let logarithmic = matches!(params.bound, Bound::PointwiseRelative { .. });
+    let domain = if logarithmic { logarithms::<N>(raw, &special)? } else { extent };
+    let error = match allowed_error(&params.bound, &extent) {
+        Some(e) => e,
+        // A constant field has no range, so a relative bound is zero; any grid holds a single value exactly
+        // enough, but lossless is small and simple.
+        None => return None,
+    };
+    let written = written_steps::<N>(raw, frames, fill);
+    let provisional = written < frames.steps && written != params.tail;
+    let exact_integers = !N::FLOAT && (provisional || error < 1.0);
+    if exact_integers && logarithmic {
+        return None;
+    }
+    let grid = if exact_integers {
+        Grid::whole(error, &extent, true)?
+    } else {
+        Grid::choose::<N>(error, &domain, logarithmic)?
+    };
+    let mut mapped = map::<N>(raw, frames, &grid, &special, &domain, provisional);
+    let mut chosen_grid = grid;
+    let mut choice = choose(&mapped, frames, &grid, params);
+    if matches!(choice.predictor, Predictor::Lorenzo(_)) && grid.step > 1 {
+        if mapped.kinds.iter().any(|k| *k == FrameKind::Fine) || provisional || N::PRECISION == 0 {
+            // These frames need the fine grid.
+            choice = multiscale_choice(&mapped, frames, &grid, params);
+        } else {
+            chosen_grid = grid.single_step(error);
+            mapped = map::<N>(raw, frames, &chosen_grid, &special, &domain, false);
+        }
+    }
+    Some(code::<N>(params, frames, raw, &mapped, &chosen_grid, choice, error))
+}
+
+/// Extent of the base-2 logarithms of the magnitudes.
+fn logarithms<N: Number>(raw: &[u8], special: &Special) -> Option<Extent> {
+    let (mut min, mut max) = (f64::INFINITY, 0f64);
+    for v in raw.chunks_exact(N::SIZE).map(N::read) {
+        if !special.is(v) {
+            min = min.min(v.to_f64().abs());
+            max = max.max(v.to_f64().abs());
+        }
+    }
+    (max > 0.0 && min > 0.0).then(|| Extent { min: min.log2(), max: max.log2() })
+}
+
+fn scale(mapped: &Mapped, grid: &Grid) -> Scale {
+    Scale { step: grid.step, shift: grid.shift, low: mapped.low, high: mapped.high }
+}
+
+fn effort(params: &Params) -> &'static Effort {
+    if params.preset == Preset::Fast {
+        &fit::FAST
+    } else {
+        &fit::BALANCED
+    }
+}
+
+/// The multiscale predictor in the better order.
+fn multiscale_choice(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Params) -> Choice {
+    let mut orders = vec![if frames.count() == 1 { TimeOrder::Independent } else { TimeOrder::Previous }];
+    if frames.steps > 2 && params.preset != Preset::Fast {
+        orders.push(TimeOrder::Hierarchical);
+    }
+    let samples = Samples { grid: &mapped.grid, mask: mapped.mask.as_deref(), frames: *frames };
+    let fits: Vec<(Vec<Sent>, f64)> = parallel(&orders, params.threads, |&order| {
+        fit(&samples, &coding_order(order, frames), &scale(mapped, grid), effort(params))
+    });
+    let mut best: Option<Choice> = None;
+    for (order, (sent, bits)) in orders.into_iter().zip(fits) {
+        if best.as_ref().is_none_or(|b| bits < b.bits) {
+            best = Some(Choice { predictor: Predictor::Multiscale(sent), order, bits });
+        }
+    }
+    // There is always at least one order.
+    best.unwrap_or(Choice {
+        predictor: Predictor::Lorenzo(Neighbours::Space),
+        order: TimeOrder::Previous,
+        bits: 0.0,
+    })
+}
+
+/// The predictor of the fewest estimated bits.
+fn choose(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Params) -> Choice {
+    let order = if frames.count() == 1 { TimeOrder::Independent } else { TimeOrder::Previous };
+    let lorenzo = lorenzo::estimate(&mapped.grid, mapped.mask.as_deref(), frames, grid.step);
+    let simple = Choice { predictor: Predictor::Lorenzo(lorenzo.0), order, bits: lorenzo.1 };
+    if grid.shift < 6 {
+        return simple;
+    }
+    let multiscale = multiscale_choice(mapped, frames, grid, params);
+    if simple.bits < multiscale.bits {
+        simple
+    } else {
+        multiscale
+    }
+}
+
+/// One coded band.
+struct CodedBand {
+    symbols: Vec<u8>,
+    contexts: Vec<u8>,
+    rows: Vec<u32>,
+    plain: Vec<u8>,
+    patches: Vec<(u64, u64)>,
+    histograms: Vec<Histogram>,
+}
+
+/// What the coding of every band shares.
+struct Shared<'a> {
+    params: &'a Params,
+    frames: &'a Frames,
+    raw: &'a [u8],
+    mapped: &'a Mapped,
+    grid: &'a Grid,
+    error: f64,
+}
+
+fn code<N: Number>(
+    params: &Params,
+    frames: &Frames,
+    raw: &[u8],
+    mapped: &Mapped,
+    grid: &Grid,
+    choice: Choice,
+    error: f64,
+) -> Encoded {
+    let shared = Shared { params, frames, raw, mapped, grid, error };
+    let count = band_count(frames);
+    let cut = bands(frames, count);
+    let plan = coding_order(choice.order, frames);
+    let scale = scale(mapped, grid);
+    let coded = parallel(&cut, params.threads, |band| {
+        let mut rows = EncodeRows::<N>::new(&shared, band);
+        match &choice.predictor {
+            Predictor::Multiscale(sent) => {
+                let fine: Vec<bool> = mapped.kinds.iter().map(|k| *k != FrameKind::Normal).collect();
+                multiscale::walk(&Model::new(scale, &plan, sent), &plan, band, &fine, &mut rows);
+            }
+            Predictor::Lorenzo(neighbours) => lorenzo::walk(*neighbours, &plan, band, &mut rows),
+        }
+        rows.finish()
+    });
+    let mut histograms = vec![Histogram::default(); CONTEXT_COUNT];
+    let mut patches: Vec<(u64, u64)> = vec![];
+    for band in &coded {
+        for (a, b) in histograms.iter_mut().zip(&band.histograms) {
+            a.merge(b);
+        }
+        patches.extend(&band.patches);
+    }
+    patches.sort_unstable();
+    patches.dedup();
+    let mut specials = vec![];
+    if let Some(mask) = &mapped.mask {
+        for (m, b) in mask.iter().zip(raw.chunks_exact(N::SIZE)) {
+            if *m != 0 {
+                specials.extend_from_slice(b);
+            }
+        }
+    }
+    let side = Side {
+        predictor: choice.predictor,
+        order: choice.order,
+        scale,
+        offset: mapped.offset,
+        kinds: mapped.kinds.clone(),
+        mask: mapped.mask.clone(),
+        specials,
+        negative: mapped.negative.clone(),
+        patches,
+        bands: count,
+    };
+    let mut w = Writer::default();
+    side.write(&mut w, frames, N::SIZE);
+    let tables = write_tables(&mut w, &histograms);
+    let streams =
+        parallel(&coded, params.threads, |b| rans::encode(&b.symbols, &b.contexts, &b.rows, &tables));
+    for (band, residuals) in coded.iter().zip(streams) {
+        w.bytes(&residuals);
+        w.bytes(&band.plain);
+    }
+    Encoded { payload: w.out, error, unit: grid.mapping.unit() }
+}
+
+struct EncodeRows<'a, N> {
+    shared: &'a Shared<'a>,
+    band: &'a Band,
+    out: CodedBand,
+    bits: BitWriter,
+    value: Vec<i32>,
+    q: Vec<i32>,
+    line: Vec<i32>,
+    number: std::marker::PhantomData<N>,
+}
+
+impl<'a, N: Number> EncodeRows<'a, N> {
+    fn new(shared: &'a Shared<'a>, band: &'a Band) -> Self {
+        let points = shared.frames.count() * band.height * band.width;
+        Self {
+            shared,
+            band,
+            out: CodedBand {
+                symbols: Vec::with_capacity(points),
+                contexts: Vec::with_capacity(points),
+                rows: vec![],
+                plain: vec![],
+                patches: vec![],
+                histograms: vec![],
+            },
+            bits: BitWriter::default(),
+            value: vec![],
+            q: vec![],
+            line: vec![0; band.width],
+            number: std::marker::PhantomData,
+        }
+    }
+
+    fn finish(mut self) -> CodedBand {
+        self.out.plain = self.bits.finish();
+        let mut histograms = vec![Histogram::default(); CONTEXT_COUNT];
+        for (s, c) in self.out.symbols.iter().zip(&self.out.contexts) {
+            histograms[*c as usize].add(*s);
+        }
+        self.out.histograms = histograms;
+        self.out
+    }
+
+    /// Index in the chunk of the first point of a row.
+    fn index(&self, at: RowAt) -> usize {
+        (at.frame * self.shared.frames.height + self.band.top + at.y) * self.band.width + at.x
+    }
+
+    /// Reads the grid values of a row to `self.value`.
+    fn load(&mut self, at: RowAt, n: usize) {
+        let start = self.index(at);
+        self.value.clear();
+        self.value.extend(self.shared.mapped.grid[start..].iter().step_by(at.stride).take(n));
+    }
+
+    /// Records the residuals in `self.q`, those of special points as none at all.
+    fn record(&mut self, at: RowAt, contexts: &[u8]) {
+        let n = contexts.len();
+        let mask = self.shared.mapped.mask.as_deref();
+        let start = self.index(at);
+        let mut count = 0;
+        for (j, (q, c)) in self.q[..n].iter_mut().zip(contexts).enumerate() {
+            if mask.is_some_and(|m| m[start + j * at.stride] != 0) {
+                *q = 0;
+                continue;
+            }
+            let symbol = if q.unsigned_abs() <= DIRECT {
+                zigzag(*q) as u8
+            } else {
+                let (symbol, plain, bits) = split_large(*q);
+                self.bits.put(plain, bits);
+                symbol
+            };
+            self.out.symbols.push(symbol);
+            self.out.contexts.push(*c);
+            count += 1;
+        }
+        self.out.rows.push(count);
+    }
+}
+
+impl<N: Number> RowCoder for EncodeRows<'_, N> {
+    fn row(
+        &mut self,
+        at: RowAt,
+        predicted: &[i32],
+        contexts: &[u8],
+        values: &mut [i32],
+        activity: &mut [u8],
+    ) {
+        let n = contexts.len();
+        self.load(at, n);
+        let step = match self.shared.mapped.kinds[at.frame] {
+            FrameKind::Normal => self.shared.grid.step,
+            _ => 1,
+        };
+        self.q.resize(n, 0);
+        quantise(&self.value, predicted, step, &mut self.q);
+        self.record(at, contexts);
+        reconstruct(predicted, &self.q, step, values, activity);
+    }
+
+    fn running_row(
+        &mut self,
+        at: RowAt,
+        base: &[i32],
+        contexts: &[u8],
+        values: &mut [i32],
+        activity: &mut [u8],
+    ) {
+        let n = contexts.len();
+        self.load(at, n);
+        self.q.resize(n, 0);
+        let mask = self.shared.mapped.mask.as_deref();
+        let start = self.index(at);
+        let mut above_base = 0i32;
+        for j in 0..n {
+            // Special points continue the run.
+            if mask.is_some_and(|m| m[start + j * at.stride] != 0) {
+                self.q[j] = 0;
+            } else {
+                self.q[j] = self.value[j].wrapping_sub(base[j]).wrapping_sub(above_base);
+            }
+            above_base = above_base.wrapping_add(self.q[j]);
+            values[j] = base[j].wrapping_add(above_base);
+            activity[j] = self.q[j].unsigned_abs().min(255) as u8;
+        }
+        self.record(at, contexts);
+    }
+
+    fn frame(&mut self, frame: usize, row: &mut dyn FnMut(usize, &mut [i32])) {
+        let shared = self.shared;
+        let mapped = shared.mapped;
+        let half = mapped.kinds[frame] == FrameKind::Provisional;
+        let relative = match shared.params.bound {
+            Bound::PointwiseRelative { rel, .. } => Some(rel),
+            _ => None,
+        };
+        let integer_error = if N::FLOAT { shared.error } else { shared.error.floor() };
+        for y in 0..self.band.height {
+            row(y, &mut self.line);
+            let at = (frame * shared.frames.height + self.band.top + y) * self.band.width;
+            let raw = &shared.raw[at * N::SIZE..][..self.band.width * N::SIZE];
+            for (x, (b, &k)) in raw.chunks_exact(N::SIZE).zip(&self.line).enumerate() {
+                let original = N::read(b);
+                let v = shared.grid.mapping.value(i64::from(k).wrapping_add(mapped.offset), half);
+                let negative = mapped.negative.as_deref().is_some_and(|n| n[at + x] != 0);
+                let decoded = N::cast(if negative { -v } else { v }).to_f64();
+                let truth = original.to_f64();
+                let error = (decoded - truth).abs();
+                let allowed = relative.map_or(integer_error, |r| r * truth.abs());
+                // Negated so that NaN fails, too.
+                if !(error <= allowed) && mapped.mask.as_deref().is_none_or(|m| m[at + x] == 0) {
+                    self.out.patches.push(((at + x) as u64, original.bits()));
+                }
+            }
+        }
+    }
+}
+
+impl Grid {
+    /// The grid for predictors that work on rounded values: steps of one unit, as wide as the error allows.
+    fn single_step(&self, error: f64) -> Self {
+        let unit = 1.75 * error;
+        let mapping = match self.mapping {
+            Mapping::Linear(_) => Mapping::Linear(unit),
+            Mapping::Logarithmic(_) => {
+                Mapping::Logarithmic((unit * 2f64.powi(crate::grid::LOG_BITS as i32 - 1)).floor() as i64 * 2)
+            }
+        };
+        Self { mapping, step: 1, shift: self.shift, chance: 1.0 }
+    }
+}

@@ -1,0 +1,171 @@
+//! A chunk on its grid: integers relative to the middle, special points apart, frames by kind.
+
+use super::side::FrameKind;
+use crate::chunk::Frames;
+use crate::grid::{Extent, Grid, Mapping};
+use crate::number::Number;
+use crate::special::Special;
+
+/// The chunk on its grid.
+pub struct Mapped {
+    /// Grid values minus `offset`; special points hold a neighbour's.
+    pub grid: Vec<i32>,
+    /// Not 0 at special points.
+    pub mask: Option<Vec<u8>>,
+    /// Not 0 at negative points, for logarithmic grids.
+    pub negative: Option<Vec<u8>>,
+    /// Added to every grid value.
+    pub offset: i64,
+    /// Kind of each frame.
+    pub kinds: Vec<FrameKind>,
+    /// Smallest and largest grid value of valid points.
+    pub low: i32,
+    /// See `low`.
+    pub high: i32,
+}
+
+/// 1.5 * 2^52: adding and subtracting it rounds to an integer, without a function call.
+const ROUND: f64 = 6_755_399_441_055_744.0;
+
+/// Maps the chunk. `extent` is that of the mapped quantity (logarithms for logarithmic grids); `provisional` says
+/// that the chunk is not complete.
+pub fn map<N: Number>(
+    raw: &[u8],
+    frames: &Frames,
+    grid: &Grid,
+    special: &Special,
+    extent: &Extent,
+    provisional: bool,
+) -> Mapped {
+    let offset = grid.position(0.5 * (extent.min + extent.max)).round();
+    let middle = offset as i64;
+    let area = frames.area();
+    let logarithmic = matches!(grid.mapping, Mapping::Logarithmic(_));
+    let scale = grid.position(1.0);
+    let mut out = Mapped {
+        grid: vec![0; raw.len() / N::SIZE],
+        mask: None,
+        negative: None,
+        offset: middle,
+        kinds: vec![FrameKind::Normal; frames.count()],
+        low: i32::MAX,
+        high: i32::MIN,
+    };
+    for frame in 0..frames.count() {
+        let bytes = &raw[frame * area * N::SIZE..][..area * N::SIZE];
+        let (mut valid, mut on_grid) = (0usize, 0usize);
+        let points = frame * area..(frame + 1) * area;
+        for (j, (k, b)) in out.grid[points.clone()].iter_mut().zip(bytes.chunks_exact(N::SIZE)).enumerate() {
+            let v = N::read(b);
+            if special.is(v) {
+                out.mask.get_or_insert_with(|| vec![0; raw.len() / N::SIZE])[points.start + j] = 1;
+                continue;
+            }
+            let x = v.to_f64();
+            let t = if logarithmic { x.abs().log2() } else { x } * scale - offset;
+            let rounded = (t + ROUND) - ROUND;
+            *k = rounded as i32;
+            if logarithmic && x < 0.0 {
+                out.negative.get_or_insert_with(|| vec![0; raw.len() / N::SIZE])[points.start + j] = 1;
+            }
+            if grid.step > 1 && x != 0.0 {
+                valid += 1;
+                let back = grid.mapping.value(i64::from(*k) + middle, false);
+                on_grid += usize::from(
+                    N::cast(back.copysign(if logarithmic { x } else { back })).bits() == v.bits(),
+                );
+            }
+        }
+        if grid.step > 1 {
+            out.kinds[frame] = if was_decoded(valid, on_grid, grid.chance) {
+                FrameKind::Fine
+            } else if provisional {
+                FrameKind::Provisional
+            } else {
+                FrameKind::Normal
+            };
+        }
+        if out.kinds[frame] == FrameKind::Provisional && N::FLOAT {
+            for (k, b) in out.grid[points].iter_mut().zip(bytes.chunks_exact(N::SIZE)) {
+                let v = N::read(b);
+                if !special.is(v) {
+                    let x = v.to_f64();
+                    let t = if logarithmic { x.abs().log2() } else { x } * scale - offset;
+                    *k = t.floor() as i32;
+                }
+            }
+        }
+    }
+    let mask = out.mask.as_deref();
+    for (i, &k) in out.grid.iter().enumerate() {
+        if mask.is_none_or(|m| m[i] == 0) {
+            out.low = out.low.min(k);
+            out.high = out.high.max(k);
+        }
+    }
+    if out.mask.is_some() {
+        fill_holes(&mut out, area);
+    }
+    out
+}
+
+/// Whether a frame was decoded before: more of its values lie on the grid than chance explains.
+fn was_decoded(valid: usize, on_grid: usize, chance: f64) -> bool {
+    let n = valid as f64;
+    let excess = (4.0 * chance + 0.004).min(0.5 * (1.0 + chance));
+    let some = on_grid as f64 > n * excess + 8.0;
+    // Few points: all of them on the grid, with a probability below 2^-20.
+    let all = on_grid == valid && n * -chance.log2() > 20.0;
+    some || all
+}
+
+/// Gives special points the value of the last valid point in their row, or of the frame before, so that the weights
+/// are fitted to something smooth.
+fn fill_holes(mapped: &mut Mapped, area: usize) {
+    let Some(mask) = &mapped.mask else { return };
+    let mut last = 0;
+    for i in 0..mapped.grid.len() {
+        if mask[i] == 0 {
+            last = mapped.grid[i];
+        } else if i >= area {
+            mapped.grid[i] = mapped.grid[i - area];
+        } else {
+            mapped.grid[i] = last;
+        }
+    }
+}
+
+/// Number of leading time steps that hold more than the fill value: the others are not written yet. All of them when
+/// none does.
+pub fn written_steps<N: Number>(raw: &[u8], frames: &Frames, fill: Option<u64>) -> usize {
+    let step = frames.area() * frames.levels * N::SIZE;
+    let unwritten = |t: usize| {
+        let bytes = &raw[t * step..][..step];
+        let first = N::read(bytes).bits();
+        let constant = fill.unwrap_or(first);
+        bytes.chunks_exact(N::SIZE).all(|b| N::read(b).bits() == constant)
+    };
+    let written = (0..frames.steps).rev().find(|&t| !unwritten(t)).map_or(0, |t| t + 1);
+    if written == 0 {
+        frames.steps
+    } else {
+        written
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decoded_frames_are_recognised() {
+        assert!(was_decoded(1000, 1000, 0.1));
+        assert!(was_decoded(10, 10, 0.1));
+        assert!(!was_decoded(5, 5, 0.1));
+        assert!(!was_decoded(10_000, 1100, 0.1));
+        assert!(was_decoded(10_000, 100, 0.000_1));
+        assert!(was_decoded(1000, 995, 1.0 / 3.0));
+        assert!(!was_decoded(1000, 400, 1.0 / 3.0));
+        assert!(!was_decoded(0, 0, 0.1));
+    }
+}

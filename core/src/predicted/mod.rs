@@ -1,0 +1,71 @@
+//! Predicted chunks: grid, references, predictor, quantiser and entropy coder put together.
+//!
+//! [`encode`] and [`decode`] walk the same predictor over the same bands; the parts of the payload, in the order in
+//! which they are written, are in [`side`].
+
+mod decode;
+mod encode;
+pub mod mapped;
+pub mod side;
+
+pub use decode::decode;
+pub use encode::encode;
+
+use crate::chunk::Frames;
+use crate::predict::Band;
+
+/// Points from which on a chunk is cut into bands that can be coded at the same time. Smaller bands lose
+/// neighbours at their edges.
+const BAND_POINTS: usize = 1 << 19;
+/// Fewest rows of a band.
+const BAND_ROWS: usize = 64;
+
+/// Number of bands for a chunk of this shape; it depends on nothing else, so that streams do not depend on the
+/// number of threads.
+fn band_count(frames: &Frames) -> usize {
+    (frames.count() * frames.area() / BAND_POINTS).min(frames.height / BAND_ROWS).clamp(1, 256)
+}
+
+/// The rows of each of `count` bands.
+fn bands(frames: &Frames, count: usize) -> Vec<Band> {
+    (0..count)
+        .map(|i| {
+            let top = i * frames.height / count;
+            let end = (i + 1) * frames.height / count;
+            Band { top, height: end - top, width: frames.width }
+        })
+        .collect()
+}
+
+/// Runs `work` for every item on at most `threads` threads, results in order. The threads end before it returns, so
+/// that nothing survives a fork.
+fn parallel<T: Sync, R: Send>(items: &[T], threads: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    if threads < 2 || items.len() < 2 {
+        return items.iter().map(work).collect();
+    }
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let results: Vec<std::sync::Mutex<Option<R>>> =
+        items.iter().map(|_| std::sync::Mutex::new(None)).collect();
+    let run = || loop {
+        let i = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let Some(item) = items.get(i) else { break };
+        let r = work(item);
+        if let Ok(mut slot) = results[i].lock() {
+            *slot = Some(r);
+        }
+    };
+    std::thread::scope(|s| {
+        for _ in 1..threads.min(items.len()) {
+            // Where the system gives no more threads, this one does all the work.
+            if std::thread::Builder::new().spawn_scoped(s, run).is_err() {
+                break;
+            }
+        }
+        run();
+    });
+    results
+        .into_iter()
+        .zip(items)
+        .map(|(r, item)| r.into_inner().ok().flatten().unwrap_or_else(|| work(item)))
+        .collect()
+}

@@ -1,0 +1,278 @@
+//! Side information of a predicted chunk: everything in its payload but the entropy-coded residuals.
+
+use crate::chunk::Frames;
+use crate::entropy::bits::{BitReader, BitWriter};
+use crate::entropy::tables::{self, Table};
+use crate::error::{Error, Result};
+use crate::predict::fit::sent_classes;
+use crate::predict::fit::slot_kind;
+use crate::predict::lorenzo::{Neighbours, NEIGHBOURS};
+use crate::predict::multiscale::GROUPS;
+use crate::predict::taps::taps;
+use crate::predict::weights::Sent;
+use crate::predict::Scale;
+use crate::reference::{coding_order, Step, TimeOrder};
+use crate::stream::parts::{Reader, Writer};
+
+/// Number of contexts, all groups together.
+pub const CONTEXT_COUNT: usize = GROUPS * crate::predict::kernel::CONTEXTS as usize;
+const _: () = assert!(CONTEXT_COUNT <= 256);
+
+/// How a frame is coded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameKind {
+    /// In quantisation steps.
+    Normal,
+    /// In steps of one grid unit: the values were decoded before and come back unchanged.
+    Fine,
+    /// In steps of one unit on the grid shifted by half a unit: the chunk is not complete yet.
+    Provisional,
+}
+
+const KINDS: [FrameKind; 3] = [FrameKind::Normal, FrameKind::Fine, FrameKind::Provisional];
+
+/// Which predictor, with what it needs.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Predictor {
+    /// Multiscale, with the weights of each class as sent.
+    Multiscale(Vec<Sent>),
+    /// Lorenzo.
+    Lorenzo(Neighbours),
+}
+
+/// The side information.
+pub struct Side {
+    /// The predictor.
+    pub predictor: Predictor,
+    /// Order in time.
+    pub order: TimeOrder,
+    /// Step, weights' fraction bits, smallest and largest value.
+    pub scale: Scale,
+    /// Added to every integer before it is scaled.
+    pub offset: i64,
+    /// How each frame is coded.
+    pub kinds: Vec<FrameKind>,
+    /// Special points: not 0 at each of them.
+    pub mask: Option<Vec<u8>>,
+    /// Bits of the special points, little-endian values one after the other.
+    pub specials: Vec<u8>,
+    /// Negative points (logarithmic grids): not 0 at each of them.
+    pub negative: Option<Vec<u8>>,
+    /// Points that the grid and quantiser miss, with their bits.
+    pub patches: Vec<(u64, u64)>,
+    /// Number of bands.
+    pub bands: usize,
+}
+
+/// Flags of the parts that are present.
+const HAS_KINDS: u8 = 1;
+const HAS_MASK: u8 = 2;
+const HAS_NEGATIVE: u8 = 4;
+const HAS_PATCHES: u8 = 8;
+
+/// One bit per point, each frame as the difference to the frame before: masks seldom change in time.
+fn pack_bits(points: &[u8], area: usize) -> Vec<u8> {
+    let mut out = vec![0u8; points.len().div_ceil(8)];
+    for (i, &p) in points.iter().enumerate() {
+        let before = if i >= area { points[i - area] } else { 0 };
+        out[i / 8] |= (u8::from(p != 0) ^ u8::from(before != 0)) << (i % 8);
+    }
+    out
+}
+
+/// Inverse of [`pack_bits`].
+fn unpack_bits(bits: &[u8], n: usize, area: usize) -> Result<Vec<u8>> {
+    if bits.len() != n.div_ceil(8) {
+        return Err(Error::corruption("a mask has not the size of the chunk"));
+    }
+    let mut out = vec![0u8; n];
+    for i in 0..n {
+        let before = if i >= area { out[i - area] } else { 0 };
+        out[i] = (bits[i / 8] >> (i % 8) & 1) ^ before;
+    }
+    Ok(out)
+}
+
+impl Side {
+    /// The frames in coding order.
+    pub fn plan(&self, frames: &Frames) -> Vec<Step> {
+        coding_order(self.order, frames)
+    }
+
+    /// Appends the side information.
+    pub fn write(&self, w: &mut Writer, frames: &Frames, value_size: usize) {
+        let (method, sent): (u8, &[Sent]) = match &self.predictor {
+            Predictor::Multiscale(sent) => (3, sent),
+            Predictor::Lorenzo(n) => (NEIGHBOURS.iter().position(|x| x == n).unwrap_or(0) as u8, &[]),
+        };
+        w.byte(method | self.order.code() << 4);
+        let special_kinds = self.kinds.iter().any(|k| *k != FrameKind::Normal);
+        let flag = |on: bool, bit: u8| if on { bit } else { 0 };
+        w.byte(
+            flag(special_kinds, HAS_KINDS)
+                | flag(self.mask.is_some(), HAS_MASK)
+                | flag(self.negative.is_some(), HAS_NEGATIVE)
+                | flag(!self.patches.is_empty(), HAS_PATCHES),
+        );
+        w.number(self.scale.step as u64);
+        w.byte(self.scale.shift as u8);
+        w.signed(self.offset);
+        w.signed(i64::from(self.scale.low));
+        w.signed(i64::from(self.scale.high));
+        if special_kinds {
+            let codes: Vec<u8> =
+                self.kinds.iter().map(|k| KINDS.iter().position(|x| x == k).unwrap_or(0) as u8).collect();
+            w.packed(&codes);
+        }
+        if let Some(mask) = &self.mask {
+            w.packed(&pack_bits(mask, frames.area()));
+            w.packed(&self.specials);
+        }
+        if let Some(negative) = &self.negative {
+            w.packed(&pack_bits(negative, frames.area()));
+        }
+        if !self.patches.is_empty() {
+            let mut part = Writer::default();
+            let mut last = 0;
+            for &(at, bits) in &self.patches {
+                part.number(at - last);
+                part.out.extend_from_slice(&bits.to_le_bytes()[..value_size]);
+                last = at;
+            }
+            w.number(self.patches.len() as u64);
+            w.packed(&part.out);
+        }
+        let mut bits = BitWriter::default();
+        for s in sent {
+            s.write(&mut bits);
+        }
+        w.bytes(&bits.finish());
+        w.number(self.bands as u64);
+    }
+
+    /// Reads the side information of a chunk of these frames.
+    pub fn read(r: &mut Reader, frames: &Frames, value_size: usize) -> Result<Self> {
+        let method = r.byte()?;
+        let order = TimeOrder::from_code(method >> 4).ok_or_else(|| {
+            Error::compatibility(format!("time order {} is unknown to this build", method >> 4))
+        })?;
+        let flags = r.byte()?;
+        let points = frames.count() * frames.area();
+        let step = r.at_most(1 << 30, "units per step")? as i32;
+        let shift = u32::from(r.byte()?);
+        if step == 0 || shift > 12 {
+            return Err(Error::corruption(format!("the stream states step {step} and {shift} weight bits")));
+        }
+        let offset = r.signed()?;
+        let bound = |v: i64| {
+            i32::try_from(v).ok().filter(|v| v.unsigned_abs() <= 1 << 29).ok_or_else(|| {
+                Error::corruption(format!("the stream states a grid value of {v}, beyond the grid"))
+            })
+        };
+        let (low, high) = (bound(r.signed()?)?, bound(r.signed()?)?);
+        if low > high || offset.unsigned_abs() > 1 << 60 {
+            return Err(Error::corruption("the stream states an impossible range of values"));
+        }
+        let kinds = if flags & HAS_KINDS != 0 {
+            let codes = r.packed(frames.count())?;
+            if codes.len() != frames.count() {
+                return Err(Error::corruption("the list of frame kinds has not one entry per frame"));
+            }
+            codes
+                .iter()
+                .map(|&c| KINDS.get(c as usize).copied())
+                .collect::<Option<_>>()
+                .ok_or_else(|| Error::compatibility("a frame is coded in a way unknown to this build"))?
+        } else {
+            vec![FrameKind::Normal; frames.count()]
+        };
+        let (mut mask, mut specials) = (None, vec![]);
+        if flags & HAS_MASK != 0 {
+            let m = unpack_bits(&r.packed(points.div_ceil(8))?, points, frames.area())?;
+            let n = m.iter().filter(|&&b| b != 0).count();
+            specials = r.packed(n * value_size)?;
+            if specials.len() != n * value_size {
+                return Err(Error::corruption("the special values do not match their mask"));
+            }
+            mask = Some(m);
+        }
+        let negative = if flags & HAS_NEGATIVE != 0 {
+            Some(unpack_bits(&r.packed(points.div_ceil(8))?, points, frames.area())?)
+        } else {
+            None
+        };
+        let patches = if flags & HAS_PATCHES != 0 { read_patches(r, points, value_size)? } else { vec![] };
+        let weights = r.bytes()?;
+        let predictor = match method & 15 {
+            3 => {
+                let mut bits = BitReader::new(weights);
+                let sent = sent_classes(&coding_order(order, frames))
+                    .into_iter()
+                    .map(|(_, slot, references)| Sent::read(&mut bits, &taps(slot_kind(slot), references)))
+                    .collect::<Result<_>>()?;
+                Predictor::Multiscale(sent)
+            }
+            m => Predictor::Lorenzo(
+                *NEIGHBOURS
+                    .get(m as usize)
+                    .ok_or_else(|| Error::compatibility(format!("predictor {m} is unknown to this build")))?,
+            ),
+        };
+        let bands = r.at_most(frames.height as u64, "bands")? as usize;
+        if bands == 0 {
+            return Err(Error::corruption("the stream states no bands"));
+        }
+        let scale = Scale { step, shift, low, high };
+        Ok(Self { predictor, order, scale, offset, kinds, mask, specials, negative, patches, bands })
+    }
+}
+
+fn read_patches(r: &mut Reader, points: usize, value_size: usize) -> Result<Vec<(u64, u64)>> {
+    let n = r.at_most(points as u64, "patches")? as usize;
+    let part = r.packed(n.saturating_mul(10 + value_size))?;
+    let mut part = &part[..];
+    let mut at = 0u64;
+    let mut patches = Vec::with_capacity(n.min(part.len()));
+    for _ in 0..n {
+        let mut inner = Reader::new(part);
+        at = at.saturating_add(inner.number()?);
+        let mut bits = [0u8; 8];
+        for b in &mut bits[..value_size] {
+            *b = inner.byte()?;
+        }
+        part = inner.rest();
+        if at >= points as u64 {
+            return Err(Error::corruption("a patch lies outside of the chunk"));
+        }
+        patches.push((at, u64::from_le_bytes(bits)));
+    }
+    Ok(patches)
+}
+
+/// Writes the frequency tables and returns them.
+pub fn write_tables(w: &mut Writer, histograms: &[tables::Histogram]) -> Vec<Table> {
+    let mut bits = BitWriter::default();
+    let tables = histograms.iter().map(|h| tables::write(h, &mut bits).0).collect();
+    w.bytes(&bits.finish());
+    tables
+}
+
+/// Reads the frequency tables.
+pub fn read_tables(r: &mut Reader) -> Result<Vec<Table>> {
+    let mut bits = BitReader::new(r.bytes()?);
+    (0..CONTEXT_COUNT).map(|_| tables::read(&mut bits)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masks_come_back() {
+        let points: Vec<u8> = (0..103).map(|i| u8::from(i % 7 == 0 || i > 90)).collect();
+        for area in [1, 10, 103] {
+            assert_eq!(unpack_bits(&pack_bits(&points, area), 103, area).unwrap(), points);
+        }
+        assert!(unpack_bits(&[0; 3], 103, 10).is_err());
+    }
+}

@@ -1,0 +1,163 @@
+//! Which decoded frames a frame is predicted from, and in which order frames are coded.
+//!
+//! *Previous*: frame t from t-1 and t-2, as video coders' P frames. *Hierarchical*: the first frame, the last
+//! one, then always the middle of two known frames from both sides, as B pyramids. A frame of a chunk with
+//! vertical levels has the level above at the same time besides.
+
+use crate::chunk::Frames;
+
+/// Most references of a frame.
+pub const MAX_REFERENCES: usize = 3;
+
+/// Order in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeOrder {
+    /// Each frame from the two before it.
+    Previous,
+    /// Each frame from one on either side, at distances that halve.
+    Hierarchical,
+    /// Each frame for itself.
+    Independent,
+}
+
+impl TimeOrder {
+    /// Number in the stream.
+    pub fn code(self) -> u8 {
+        match self {
+            TimeOrder::Previous => 0,
+            TimeOrder::Hierarchical => 1,
+            TimeOrder::Independent => 2,
+        }
+    }
+
+    /// The order with this number.
+    pub fn from_code(code: u8) -> Option<Self> {
+        [TimeOrder::Previous, TimeOrder::Hierarchical, TimeOrder::Independent]
+            .into_iter()
+            .find(|o| o.code() == code)
+    }
+}
+
+/// One step of the coding order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Frame to code.
+    pub frame: usize,
+    /// Frames to predict it from, all coded before.
+    pub references: Vec<usize>,
+    /// Frames whose references stand alike share this class, and with it their weights.
+    pub class: usize,
+}
+
+/// Number of classes that [`coding_order`] gives out; class 0 has no reference.
+pub const CLASSES: usize = 12;
+
+/// The frames of a chunk in coding order.
+pub fn coding_order(order: TimeOrder, frames: &Frames) -> Vec<Step> {
+    let z_count = frames.levels;
+    let at = |t: usize, z: usize| t * z_count + z;
+    // Time steps first: (step, references in time, class of the distance).
+    let mut times: Vec<(usize, Vec<usize>, usize)> = vec![(0, vec![], 0)];
+    let last = frames.steps - 1;
+    match order {
+        TimeOrder::Independent => times.extend((1..=last).map(|t| (t, vec![], 0))),
+        TimeOrder::Previous => times.extend((1..=last).map(|t| (t, vec![t - 1, t.max(2) - 2], 1))),
+        TimeOrder::Hierarchical => {
+            if last > 0 {
+                times.push((last, vec![0, 0], 4));
+            }
+            // Breadth first, so that equal distances follow each other and few frames stay open.
+            let mut spans = vec![(0, last)];
+            while !spans.is_empty() {
+                let mut next = vec![];
+                for (a, b) in spans {
+                    if b - a >= 2 {
+                        let middle = (a + b) / 2;
+                        times.push((
+                            middle,
+                            vec![a, b],
+                            if b - a <= 2 {
+                                1
+                            } else if b - a <= 4 {
+                                2
+                            } else {
+                                3
+                            },
+                        ));
+                        next.extend([(a, middle), (middle, b)]);
+                    }
+                }
+                spans = next;
+            }
+        }
+    }
+    let mut steps = Vec::with_capacity(frames.count());
+    for (t, from, distance) in times {
+        for z in 0..z_count {
+            let mut references: Vec<usize> = from.iter().map(|&r| at(r, z)).collect();
+            let class = match (references.is_empty(), z) {
+                (true, 0) => 0,
+                (true, _) => {
+                    references = vec![at(t, z - 1), at(t, z.max(2) - 2)];
+                    5
+                }
+                (false, 0) => distance,
+                (false, _) => {
+                    if order == TimeOrder::Previous {
+                        // The level above at both times tells how this level changes.
+                        references = vec![at(from[0], z), at(t, z - 1), at(from[0], z - 1)];
+                    } else {
+                        references.push(at(t, z - 1));
+                    }
+                    5 + distance
+                }
+            };
+            steps.push(Step { frame: at(t, z), references, class });
+        }
+    }
+    steps
+}
+
+/// For each step, the frames that no later step refers to.
+pub fn released(steps: &[Step]) -> Vec<Vec<usize>> {
+    let mut last_use = vec![0; steps.len()];
+    for (i, s) in steps.iter().enumerate() {
+        last_use[s.frame] = last_use[s.frame].max(i);
+        for &r in &s.references {
+            last_use[r] = i;
+        }
+    }
+    let mut out = vec![vec![]; steps.len()];
+    for (frame, i) in last_use.into_iter().enumerate() {
+        out[i].push(frame);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_frame_is_coded_once_after_its_references() {
+        for order in [TimeOrder::Previous, TimeOrder::Hierarchical, TimeOrder::Independent] {
+            for steps in 1..20 {
+                for levels in 1..4 {
+                    let frames = Frames { steps, levels, height: 1, width: 1 };
+                    let mut known = vec![false; frames.count()];
+                    let plan = coding_order(order, &frames);
+                    for s in &plan {
+                        assert!(s.references.iter().all(|&r| known[r]), "{order:?} {steps} {levels} {s:?}");
+                        assert!(!known[s.frame] && s.class < CLASSES && s.references.len() <= MAX_REFERENCES);
+                        assert_eq!(s.class == 0, s.references.is_empty());
+                        known[s.frame] = true;
+                    }
+                    assert!(known.iter().all(|&k| k));
+                    let mut freed: Vec<usize> = released(&plan).concat();
+                    freed.sort_unstable();
+                    assert_eq!(freed, (0..frames.count()).collect::<Vec<_>>());
+                }
+            }
+        }
+    }
+}
