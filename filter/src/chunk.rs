@@ -13,6 +13,9 @@ use crate::cd_values::{CdValues, Expanded};
 use augur_core::{Bound, ByteOrder, Dtype, Error, Header, Params, Preset, Result};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
+/// Memory that the codec needs at most, in chunks.
+const CODEC_CHUNKS: usize = 3;
+
 /// Encodes a chunk of `raw.len()` bytes as the cd_values say.
 ///
 /// `trusted` says whether set_local could look at the dataset; without it the words may stem from another
@@ -21,6 +24,7 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 /// # Errors
 /// Only when even lossless storage fails (for want of memory).
 pub fn encode(words: &[u32], trusted: bool, raw: &[u8], threads: usize) -> Result<Vec<u8>> {
+    check_memory(raw.len())?;
     let mut stream = match CdValues::from_words(words) {
         Ok(CdValues::Expanded(expanded)) if trusted => encode_expanded(&expanded, raw, threads)?,
         _ => stored(&[1, 1, raw.len()], raw)?,
@@ -76,12 +80,14 @@ pub fn decode(words: &[u32], stream: &[u8], threads: usize) -> Result<(Vec<u8>, 
         Ok(CdValues::Expanded(expanded)) => Some(expanded),
         _ => None,
     };
+    let header = guarded(|| Header::read(stream))?.0;
     let Some(expanded) = expanded else {
+        check_memory(header.raw_len())?;
         return Ok((guarded(|| augur_core::decode(stream, None, threads))?, 0));
     };
-    let header = guarded(|| Header::read(stream))?.0;
     let chunk_len = expanded.raw_len();
     let expected = check(&expanded, &header)?.then_some(chunk_len).flatten();
+    check_memory(header.raw_len())?;
     let raw = guarded(|| augur_core::decode(stream, expected, threads))?;
     let room = if expanded.preceded { 0 } else { chunk_len.unwrap_or(0) };
     Ok((raw, room))
@@ -120,6 +126,20 @@ fn check(expanded: &Expanded, header: &Header) -> Result<bool> {
     )))
 }
 
+/// Asks for the memory that the codec will need and gives it back: Rust ends the process, and with it the
+/// host, when memory is refused in the middle of the work.
+fn check_memory(chunk: usize) -> Result<()> {
+    let bytes = chunk.saturating_mul(CODEC_CHUNKS);
+    let mut probe: Vec<u8> = Vec::new();
+    let granted = probe.try_reserve_exact(bytes).is_ok();
+    // The optimiser would leave out an allocation that nobody looks at.
+    std::hint::black_box(&probe);
+    if granted {
+        return Ok(());
+    }
+    Err(Error::insufficient(format!("no memory for {bytes} bytes, which a chunk of {chunk} bytes needs")))
+}
+
 /// Runs the codec; a panic becomes an error.
 fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
@@ -131,6 +151,14 @@ fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_that_no_machine_has_is_an_error() {
+        assert!(check_memory(1 << 20).is_ok());
+        for chunk in [usize::MAX / 4, 1 << 61] {
+            assert!(check_memory(chunk).unwrap_err().message().contains("no memory"));
+        }
+    }
 
     #[test]
     fn a_panic_in_the_codec_is_an_error() {
