@@ -12,10 +12,9 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 VENV := build/venv
 PY := $(VENV)/bin/python
 SETUP := tools/setup
-CLI := $(wildcard tools/cli/Cargo.toml)
 LIBRARY := $(if $(filter Darwin,$(shell uname -s)),libh5z_augur.dylib,libh5z_augur.so)
-# cmake from PyPI stands in where the system has none; it comes last on the path.
-export PATH := $(PATH):$(abspath $(VENV)/bin)
+# tools/cli and examples/checkpoint compile HDF5, for which the crate `cmake` runs what CMAKE names.
+WITH_CMAKE = CMAKE=$$($(SETUP)/cmake.sh build/cmake) && export CMAKE &&
 
 .DEFAULT_GOAL := help
 .PHONY: help build plugin cli venv package data demo test test-rust test-hosts bench install uninstall clean check-rust
@@ -29,7 +28,7 @@ help: ## list the targets
 
 check-rust:
 	@command -v cargo >/dev/null || { echo "error: cargo was not found: install Rust 1.89 or newer from https://rustup.rs" >&2; exit 1; }
-	@$(SETUP)/packages.sh cc=gcc
+	@$(SETUP)/packages.sh cc=gcc c++=g++ make=make
 	@command -v cc >/dev/null || { echo "error: no C compiler (cc) was found: install gcc or clang" >&2; exit 1; }
 
 plugin: check-rust
@@ -39,13 +38,9 @@ plugin: check-rust
 	@cp h5-plugin/include/* dist/include/
 
 cli: check-rust
-ifneq ($(CLI),)
-	@$(SETUP)/packages.sh cmake=cmake make=make c++=g++
-	@command -v cmake >/dev/null || { $(MAKE) --no-print-directory venv && $(PY) -m pip install -q cmake==4.4.4; }
-	cargo build --release --locked --manifest-path tools/cli/Cargo.toml
+	$(WITH_CMAKE) cargo build --release --locked --manifest-path tools/cli/Cargo.toml
 	@mkdir -p dist/bin
 	@cp $(TARGET)/release/augur dist/bin/
-endif
 
 build: plugin cli ## build dist/plugins/libh5z_augur.so, dist/bin/augur, dist/include/augur_h5.h
 	@echo "built:"; find dist -type f | sort | sed 's/^/  /'
@@ -69,28 +64,21 @@ demo: package data ## compress real data beside SZ3 and ZFP, read it back, print
 test: test-rust test-hosts ## run all tests: Rust, and the plugin in h5py, netCDF4, h5repack, C, ...
 
 test-rust: check-rust
-ifneq ($(CLI),)
-	@$(SETUP)/packages.sh cmake=cmake make=make c++=g++
-	@command -v cmake >/dev/null || { $(MAKE) --no-print-directory venv && $(PY) -m pip install -q cmake==4.4.4; }
-endif
-	cargo test --release --locked --workspace
+	$(WITH_CMAKE) cargo test --release --locked --workspace
 
 test-hosts: build package
 	@$(SETUP)/packages.sh h5repack=hdf5-tools ncdump=netcdf-bin gfortran=gfortran h5cc=libhdf5-dev
 	PATH="$(abspath dist/bin):$$PATH" $(PY) -m pytest -q tests
 
 bench: package data ## criterion benchmarks per stage, and Augur beside SZ3 and ZFP on the demo's data
-	cargo bench --locked --workspace
+	$(WITH_CMAKE) cargo bench --locked --workspace
 	$(PY) examples/demo/demo.py "$(DATA_FILE)" --rel 1e-2 1e-3 1e-4 1e-5 --repeat 5
 
 install: build ## copy plugin, command and header below PREFIX
-	install -d "$(DESTDIR)$(PREFIX)/lib/hdf5/plugin" "$(DESTDIR)$(PREFIX)/include"
+	install -d "$(DESTDIR)$(PREFIX)/lib/hdf5/plugin" "$(DESTDIR)$(PREFIX)/include" "$(DESTDIR)$(PREFIX)/bin"
 	install -m 755 dist/plugins/$(LIBRARY) "$(DESTDIR)$(PREFIX)/lib/hdf5/plugin/"
 	install -m 644 dist/include/* "$(DESTDIR)$(PREFIX)/include/"
-ifneq ($(CLI),)
-	install -d "$(DESTDIR)$(PREFIX)/bin"
 	install -m 755 dist/bin/augur "$(DESTDIR)$(PREFIX)/bin/"
-endif
 	@echo "installed; HDF5 finds the plugin with: export HDF5_PLUGIN_PATH=$(PREFIX)/lib/hdf5/plugin"
 
 uninstall: ## remove what install put below PREFIX
