@@ -3,6 +3,7 @@
 # Debian's python3 comes without venv (package python3-venv): it is installed where that is possible,
 # else virtualenv from PyPI takes its place.
 set -eu
+export PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1
 
 dir=$1
 requirements=$2
@@ -34,5 +35,5 @@ else
     exit 1
 fi
 echo "installing the packages of $requirements into $dir"
-"$dir/bin/python" -m pip install -q --disable-pip-version-check -r "$requirements"
+"$dir/bin/python" -m pip install -q -r "$requirements"
 cp "$requirements" "$dir/requirements.txt" # last: marks the environment as complete
