@@ -1,0 +1,262 @@
+//! `augur convert`: the same file, with chosen datasets compressed.
+
+mod chunking;
+mod data;
+mod plan;
+mod temporary;
+mod tree;
+
+use crate::failure::{Failure, Result};
+use crate::h5::{dataset, file, object, Id};
+use crate::options::BoundOptions;
+use crate::{output, verify, walk};
+use clap::Args;
+use plan::{Choice, Skipped, Wish};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use temporary::Temporary;
+
+/// Compress datasets of an HDF5 or netCDF-4 file; everything else is kept
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  augur convert winds.nc small.nc --relative 1e-3
+  augur convert run.h5 small.h5 -d velocity -d 'fields/*' --absolute 0.01 --verify
+  augur convert run.h5 small.h5 --absolute 0.01 --chunk 16,256,256 --preset fast
+  augur convert run.h5 small.h5 --relative 1e-3 --dry-run
+
+Without --dataset every numeric dataset of at least 16 KiB is compressed, except coordinates of
+dimensions and what Augur compressed before. Groups, attributes, links, references, dimension
+scales, other datasets and their filters stay as they are.
+
+OUT appears only when it is complete. Exit status: 0; 1 when --verify finds a bound broken (OUT is
+not made then); 2 for everything else.")]
+pub struct Convert {
+    /// File to read
+    #[arg(value_name = "IN")]
+    input: PathBuf,
+    /// File to make
+    #[arg(value_name = "OUT")]
+    output: PathBuf,
+    /// Dataset to compress; repeatable. A path (/group/u), a name at any depth (u), or a pattern
+    /// with * ? and ** (which crosses slashes)
+    #[arg(short, long = "dataset", value_name = "PATTERN")]
+    datasets: Vec<String>,
+    #[command(flatten)]
+    bound: BoundOptions,
+    /// Chunk shape, slowest axis first, as in 16,256,256 [default: suggested from shape and type]
+    #[arg(long, value_name = "N,N,...", value_delimiter = ',', help_heading = "How to compress")]
+    chunk: Option<Vec<usize>>,
+    /// Replace OUT if it exists
+    #[arg(long)]
+    force: bool,
+    /// Read everything back and compare before OUT is made
+    #[arg(long)]
+    verify: bool,
+    /// Only say what would be compressed, and in which chunks
+    #[arg(long)]
+    dry_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Converts the file.
+///
+/// # Errors
+/// Wrong input, a full disk, a broken bound; OUT is not touched then.
+pub fn run(options: &Convert) -> Result<()> {
+    let settings = options.bound.settings()?;
+    if options.chunk.as_ref().is_some_and(|c| c.contains(&0)) {
+        return Err(Failure::new("--chunk holds a 0, every extent must be at least 1"));
+    }
+    let source = file::open(&options.input)?;
+    check_output(options)?;
+    let found = walk::datasets(&source).map_err(|e| e.while_doing(options.input.display()))?;
+    let wish = Wish { patterns: &options.datasets, chunk: options.chunk.as_deref(), settings: &settings };
+    let (chosen, skipped) = plan::decide(&source, &found, &wish)?;
+    if options.dry_run {
+        report_plan(options, &chosen, &skipped);
+        return Ok(());
+    }
+    let temporary = Temporary::beside(&options.output)?;
+    let by_token: HashMap<object::Token, Choice> =
+        chosen.iter().map(|(i, c)| (found[*i].token, c.clone())).collect();
+    let lost = write(options, &source, &by_token, temporary.path())
+        .map_err(|e| e.while_doing(format!("{} was not made", options.output.display())))?;
+    let copy = file::open(temporary.path())?;
+    if options.verify {
+        let names: Vec<_> = chosen.iter().map(|(i, _)| &found[*i]).collect();
+        let broken = verify::broken_among(&source, &copy, &names, options.json)?;
+        if !broken.is_empty() {
+            return Err(Failure::broken(format!(
+                "{} was not made: the error bound is broken in {}",
+                options.output.display(),
+                broken.join(", ")
+            )));
+        }
+    }
+    let rows = measure(&copy, &found, &chosen)?;
+    drop(copy);
+    temporary.place(&options.output)?;
+    report(options, &rows, &skipped, lost);
+    Ok(())
+}
+
+fn check_output(options: &Convert) -> Result<()> {
+    let shown = options.output.display();
+    if options.output.is_dir() {
+        return Err(Failure::new(format!("{shown} is a directory, expected the name of the file to make")));
+    }
+    if options.output.exists() && !options.force && !options.dry_run {
+        return Err(Failure::new(format!("{shown} exists; give another name, or --force to replace it")));
+    }
+    Ok(())
+}
+
+/// Makes the copy at `path`; returns the number of references that lead nowhere.
+fn write(
+    options: &Convert,
+    source: &Id,
+    chosen: &HashMap<object::Token, Choice>,
+    path: &Path,
+) -> Result<usize> {
+    let userblock = file::userblock(source)?;
+    let version = file::superblock_version(&options.input, userblock);
+    let root = object::open(source, c"/")?;
+    let copy = file::create_like(path, source, &root.id, version)?;
+    let total = chosen.values().map(|c| c.raw_bytes).sum();
+    let bar = output::progress(total, options.json);
+    let lost = tree::copy(source, &copy, chosen, &bar).and_then(|lost| file::flush(&copy).map(|()| lost));
+    bar.finish_and_clear();
+    let lost = lost?;
+    drop(copy);
+    copy_userblock(&options.input, path, userblock)?;
+    Ok(lost)
+}
+
+/// The bytes before the HDF5 data belong to another program, which wants them back.
+fn copy_userblock(from: &Path, to: &Path, len: u64) -> Result<()> {
+    if len == 0 {
+        return Ok(());
+    }
+    use std::io::Read;
+    let copied = std::fs::File::open(from).and_then(|f| {
+        let mut to = std::fs::OpenOptions::new().write(true).open(to)?;
+        std::io::copy(&mut f.take(len), &mut to)
+    });
+    copied.map(|_| ()).map_err(|e| Failure::new(format!("copying the userblock: {e}")))
+}
+
+struct Row {
+    path: String,
+    chunk: Vec<usize>,
+    raw: u64,
+    stored: u64,
+}
+
+fn measure(copy: &Id, found: &[walk::Found], chosen: &[(usize, Choice)]) -> Result<Vec<Row>> {
+    chosen
+        .iter()
+        .map(|(i, c)| {
+            let set = dataset::open(copy, &found[*i].path, None)?;
+            Ok(Row {
+                path: c.path.clone(),
+                chunk: c.chunk.clone(),
+                raw: c.raw_bytes,
+                stored: set.stored_bytes(),
+            })
+        })
+        .collect()
+}
+
+fn size_of_file(path: &Path) -> u64 {
+    std::fs::metadata(path).map(|m| m.len()).unwrap_or(0)
+}
+
+fn report(options: &Convert, rows: &[Row], skipped: &[Skipped], lost: usize) {
+    let (before, after) = (size_of_file(&options.input), size_of_file(&options.output));
+    if options.json {
+        output::json(&serde_json::json!({
+            "input": options.input.display().to_string(),
+            "output": options.output.display().to_string(),
+            "input_bytes": before,
+            "output_bytes": after,
+            "datasets": rows.iter().map(|r| serde_json::json!({
+                "path": r.path, "chunk": r.chunk, "raw_bytes": r.raw, "stored_bytes": r.stored,
+                "ratio": output::ratio_json(r.raw, r.stored),
+            })).collect::<Vec<_>>(),
+            "copied": skipped_json(skipped),
+            "null_references": lost,
+        }));
+        return;
+    }
+    let table: Vec<Vec<String>> = rows
+        .iter()
+        .map(|r| {
+            vec![
+                r.path.clone(),
+                output::shape(&r.chunk),
+                output::bytes(r.raw),
+                output::bytes(r.stored),
+                output::ratio(r.raw, r.stored),
+            ]
+        })
+        .collect();
+    if table.is_empty() {
+        println!("No dataset was compressed.");
+    } else {
+        output::table(&["dataset", "chunk", "raw", "stored", "ratio"], &table);
+    }
+    print_skipped(skipped, "Copied as they are");
+    if lost > 0 {
+        println!("{lost} references lead nowhere in {} and are null now.", options.input.display());
+    }
+    println!(
+        "{}: {}, {}: {}",
+        options.input.display(),
+        output::bytes(before),
+        options.output.display(),
+        output::bytes(after)
+    );
+    if options.verify && !rows.is_empty() {
+        println!("Verified: every bound holds.");
+    }
+}
+
+fn skipped_json(skipped: &[Skipped]) -> Vec<serde_json::Value> {
+    skipped.iter().map(|s| serde_json::json!({ "path": s.path, "reason": s.reason })).collect()
+}
+
+/// Names what is left alone, unless the user left it out himself.
+fn print_skipped(skipped: &[Skipped], heading: &str) {
+    let told: Vec<&Skipped> = skipped.iter().filter(|s| s.reason != plan::NOT_ASKED).collect();
+    if !told.is_empty() {
+        println!("{heading}:");
+        for s in told {
+            println!("  {} ({})", s.path, s.reason);
+        }
+    }
+}
+
+fn report_plan(options: &Convert, chosen: &[(usize, Choice)], skipped: &[Skipped]) {
+    if options.json {
+        output::json(&serde_json::json!({
+            "datasets": chosen.iter().map(|(_, c)| serde_json::json!({
+                "path": c.path, "chunk": c.chunk, "raw_bytes": c.raw_bytes, "cd_values": c.words,
+            })).collect::<Vec<_>>(),
+            "copied": skipped_json(skipped),
+        }));
+        return;
+    }
+    let rows: Vec<Vec<String>> = chosen
+        .iter()
+        .map(|(_, c)| vec![c.path.clone(), output::shape(&c.chunk), output::bytes(c.raw_bytes)])
+        .collect();
+    if rows.is_empty() {
+        println!("No dataset would be compressed.");
+    } else {
+        output::table(&["dataset", "chunk", "raw"], &rows);
+    }
+    print_skipped(skipped, "Would be copied as they are");
+}

@@ -1,0 +1,172 @@
+//! Options that several subcommands share: what may be lost, and which datasets are meant.
+
+use crate::failure::{Failure, Result};
+use augur_core::{Bound, Preset};
+use augur_filter::{Fill, Settings};
+use clap::{ArgGroup, Args};
+
+/// What may be lost and how hard to try.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "What may be lost (one of them)")]
+#[command(group = ArgGroup::new("bound").multiple(false))]
+pub struct BoundOptions {
+    /// Every value within E of the original, in the unit of the data
+    #[arg(long, value_name = "E", group = "bound", allow_negative_numbers = true)]
+    absolute: Option<f64>,
+    /// Every value within E times the value range of its chunk
+    #[arg(long, value_name = "E", group = "bound", allow_negative_numbers = true)]
+    relative: Option<f64>,
+    /// Value range (largest minus smallest) that --relative refers to, for all chunks alike
+    #[arg(long, value_name = "R", requires = "relative", allow_negative_numbers = true)]
+    range: Option<f64>,
+    /// Both bounds at once: within ABS, and within REL times the chunk's value range
+    #[arg(long, num_args = 2, value_names = ["ABS", "REL"], group = "bound", allow_negative_numbers = true)]
+    absrel: Option<Vec<f64>>,
+    /// Every value within E times itself; sign and zero are kept
+    #[arg(long, value_name = "E", group = "bound", allow_negative_numbers = true)]
+    pointwise_relative: Option<f64>,
+    /// Magnitude below which --pointwise-relative keeps values exactly
+    #[arg(long, value_name = "F", requires = "pointwise_relative", allow_negative_numbers = true)]
+    floor: Option<f64>,
+    /// Each chunk's peak signal-to-noise ratio is at least DB decibels
+    #[arg(long, value_name = "DB", group = "bound", allow_negative_numbers = true)]
+    psnr: Option<f64>,
+    /// Nothing is lost
+    #[arg(long, group = "bound")]
+    lossless: bool,
+    /// How to predict and code: balanced, fast or lossless
+    #[arg(long, value_parser = preset, help_heading = "How to compress")]
+    preset: Option<Preset>,
+    /// Value that marks missing data, kept exactly [default: the dataset's own fill value]
+    #[arg(long, value_name = "V", allow_negative_numbers = true, help_heading = "How to compress")]
+    fill_value: Option<f64>,
+    /// Axis of the dataset that is time, counted from 0
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "How to compress")]
+    time_axis: usize,
+}
+
+fn preset(name: &str) -> std::result::Result<Preset, String> {
+    Preset::from_name(name).map_err(|e| e.to_string())
+}
+
+impl BoundOptions {
+    /// The settings that the options state, checked.
+    ///
+    /// # Errors
+    /// No bound at all, or one that cannot be kept.
+    pub fn settings(&self) -> Result<Settings> {
+        let absrel = match self.absrel.as_deref() {
+            Some(&[abs, rel]) => Some(Bound::AbsRel { abs, rel }),
+            _ => None,
+        };
+        let asked = absrel
+            .or(self.absolute.map(Bound::Absolute))
+            .or(self.relative.map(|rel| Bound::Relative { rel, range: self.range }))
+            .or(self
+                .pointwise_relative
+                .map(|rel| Bound::PointwiseRelative { rel, floor: self.floor.unwrap_or(0.0) }))
+            .or(self.psnr.map(Bound::Psnr))
+            .or((self.lossless || self.preset == Some(Preset::Lossless)).then_some(Bound::Lossless));
+        let bound = asked.ok_or_else(|| {
+            Failure::new(
+                "say what may be lost: give one of --absolute E, --relative E, --absrel ABS REL, \
+                 --pointwise-relative E, --psnr DB or --lossless",
+            )
+        })?;
+        if self.range == Some(0.0) {
+            return Err(Failure::new(
+                "--range is 0, it must be greater than 0; leave it out to use each chunk's range",
+            ));
+        }
+        if self.preset == Some(Preset::Lossless) && bound != Bound::Lossless {
+            return Err(Failure::new(
+                "--preset lossless loses nothing, a bound has no meaning with it: drop one of the two",
+            ));
+        }
+        let settings = Settings {
+            preset: self.preset.unwrap_or_default(),
+            fill: self.fill_value.map(Fill::value),
+            time_axis: self.time_axis,
+            ..Settings::new(bound)
+        };
+        settings.validate()?;
+        Ok(settings)
+    }
+}
+
+/// A bound in a few words.
+pub fn bound_text(bound: &Bound) -> String {
+    match *bound {
+        Bound::Lossless => "lossless".into(),
+        Bound::Absolute(e) => format!("absolute {e}"),
+        Bound::Relative { rel, range: None } => format!("relative {rel}"),
+        Bound::Relative { rel, range: Some(r) } => format!("relative {rel} of range {r}"),
+        Bound::AbsRel { abs, rel } => format!("absolute {abs} and relative {rel}"),
+        Bound::PointwiseRelative { rel, floor: 0.0 } => format!("pointwise relative {rel}"),
+        Bound::PointwiseRelative { rel, floor } => format!("pointwise relative {rel}, exact below {floor}"),
+        Bound::Psnr(db) => format!("PSNR {db} dB"),
+    }
+}
+
+/// A bound for programs.
+pub fn bound_json(bound: &Bound) -> serde_json::Value {
+    let (first, second) = bound.parameters();
+    let kind = match bound {
+        Bound::Lossless => "lossless",
+        Bound::Absolute(_) => "absolute",
+        Bound::Relative { .. } => "relative",
+        Bound::AbsRel { .. } => "absrel",
+        Bound::PointwiseRelative { .. } => "pointwise_relative",
+        Bound::Psnr(_) => "psnr",
+    };
+    serde_json::json!({ "mode": kind, "parameters": [first, second] })
+}
+
+/// Whether `path` (from the root, without the first slash) is meant by `pattern`.
+///
+/// `*` and `?` stay within a name, `**` runs over slashes. A pattern without a slash is compared with
+/// the last name of the path only.
+pub fn matches(pattern: &str, path: &str) -> bool {
+    let path = path.trim_start_matches('/');
+    if !pattern.contains('/') {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        return glob(pattern.as_bytes(), name.as_bytes());
+    }
+    glob(pattern.trim_start_matches('/').as_bytes(), path.as_bytes())
+}
+
+fn glob(pattern: &[u8], text: &[u8]) -> bool {
+    match pattern {
+        [] => text.is_empty(),
+        [b'*', b'*', rest @ ..] => (0..=text.len()).any(|i| glob(rest, &text[i..])),
+        [b'*', rest @ ..] => {
+            let end = text.iter().position(|&c| c == b'/').unwrap_or(text.len());
+            (0..=end).any(|i| glob(rest, &text[i..]))
+        }
+        [b'?', rest @ ..] => text.first().is_some_and(|&c| c != b'/') && glob(rest, &text[1..]),
+        [c, rest @ ..] => text.first() == Some(c) && glob(rest, &text[1..]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_name_datasets_as_a_shell_would() {
+        for (pattern, path, meant) in [
+            ("u", "/u", true),
+            ("u", "/a/u", true),
+            ("/u", "/a/u", false),
+            ("a/u", "/a/u", true),
+            ("a/*", "/a/b/u", false),
+            ("a/**", "/a/b/u", true),
+            ("**/u", "/a/b/u", true),
+            ("t?mp", "/temp", true),
+            ("*", "/a/b/c", true),
+            ("u*", "/a/velocity", false),
+        ] {
+            assert_eq!(matches(pattern, path), meant, "{pattern} against {path}");
+        }
+    }
+}
