@@ -72,7 +72,7 @@ unsafe fn prelude(dcpl: Hid, dtype: Hid, space: Hid, from: *const c_void, store:
             return Ok(if store { 0 } else { 1 });
         };
         // SAFETY: the table is that of the library that called, which passes its own ids.
-        let (expanded, flags) = unsafe { dataset::expand(api, dcpl, dtype, space) }?;
+        let (expanded, flags) = unsafe { dataset::expand(api, dcpl, dtype, space, store) }?;
         let words = expanded.to_words()?;
         if !store {
             return Ok(1);

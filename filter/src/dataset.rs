@@ -10,6 +10,10 @@ use std::ptr;
 /// Room for the words of a filter: more than Augur ever stores, to see when there are too many.
 const ROOM: usize = 64;
 
+/// Largest chunk that may pass another filter before this one, which may add to it: it is stored as an array of
+/// bytes, whose extent has 32 bits.
+const MOST_BYTES: Hsize = u32::MAX as Hsize - 4096;
+
 /// Our entry in the dataset's pipeline.
 struct Entry {
     flags: c_uint,
@@ -23,10 +27,19 @@ struct Entry {
 /// # Errors
 /// `InvalidArgument` when the dataset or its cd_values are not what the filter can handle.
 ///
+/// `creating` says whether the property list is that of a new dataset (set_local); without it the fill value
+/// is left out.
+///
 /// # Safety
 /// `api` is the table of the libhdf5 that owns the three ids: a dataset creation property list with the
 /// filter in its pipeline, a datatype and a dataspace.
-pub unsafe fn expand(api: &Api, dcpl: Hid, dtype_id: Hid, space: Hid) -> Result<(Expanded, c_uint)> {
+pub unsafe fn expand(
+    api: &Api,
+    dcpl: Hid,
+    dtype_id: Hid,
+    space: Hid,
+    creating: bool,
+) -> Result<(Expanded, c_uint)> {
     // SAFETY: as the caller promises, for every call in this block.
     let (entry, (dtype, order), (dims, chunk)) =
         unsafe { (entry(api, dcpl)?, datatype::read(api, dtype_id)?, shape(api, dcpl, space)?) };
@@ -35,13 +48,16 @@ pub unsafe fn expand(api: &Api, dcpl: Hid, dtype_id: Hid, space: Hid) -> Result<
         CdValues::Expanded(expanded) => expanded.settings,
     };
     let layout = Layout::of(&dims, &chunk, settings.time_axis)?;
-    if entry.preceded && chunk.iter().product::<Hsize>() * dtype.size() as u64 > u64::from(u32::MAX) - 4096 {
+    let bytes = chunk.iter().try_fold(dtype.size() as Hsize, |n, &extent| n.checked_mul(extent));
+    if entry.preceded && bytes.is_none_or(|n| n > MOST_BYTES) {
         return Err(Error::invalid(
             "chunks of 4 GiB or more cannot pass another filter before augur; put augur first or choose smaller chunks",
         ));
     }
-    // SAFETY: as the caller promises.
-    let own_fill = unsafe { fill_value(api, dcpl, dtype_id, dtype)? };
+    // can_apply is also called for datasets that exist, when they are extended or first written; HDF5 2.0 then
+    // crashes in H5Pget_fill_value, because the type of the fill value is not set.
+    // SAFETY: as the caller promises; in set_local the property list is complete.
+    let own_fill = if creating { unsafe { fill_value(api, dcpl, dtype_id, dtype)? } } else { None };
     let expanded = Expanded {
         settings,
         own_fill,
