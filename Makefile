@@ -63,8 +63,10 @@ demo: package data ## compress real data beside SZ3 and ZFP, read it back, print
 
 test: test-rust test-hosts ## run all tests: Rust, and the plugin in h5py, netCDF4, h5repack, C, ...
 
+# The codec and the filter with overflow checks and debug assertions on, the rest as users run it.
 test-rust: check-rust
-	$(WITH_CMAKE) cargo test --release --locked --workspace
+	CARGO_PROFILE_DEV_OPT_LEVEL=2 cargo test --locked -p augur-core -p augur-filter
+	$(WITH_CMAKE) cargo test --release --locked --workspace --exclude augur-core --exclude augur-filter
 
 test-hosts: build package
 	@$(SETUP)/packages.sh h5repack=hdf5-tools ncdump=netcdf-bin gfortran=gfortran h5cc=libhdf5-dev
