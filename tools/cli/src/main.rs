@@ -7,6 +7,7 @@ mod augur;
 mod boxes;
 mod cd_values;
 mod convert;
+mod doctor;
 mod failure;
 mod h5;
 mod inspect;
@@ -35,6 +36,7 @@ enum Command {
     Convert(convert::Convert),
     Inspect(inspect::Inspect),
     Verify(verify::Verify),
+    Doctor(doctor::Doctor),
 }
 
 fn main() -> ExitCode {
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Command::Convert(options) => convert::run(options),
         Command::Inspect(options) => inspect::run(options),
         Command::Verify(options) => verify::run(options),
+        Command::Doctor(options) => doctor::run(options),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -40,9 +40,9 @@ pub struct BoundOptions {
     /// Value that marks missing data, kept exactly [default: the dataset's own fill value]
     #[arg(long, value_name = "V", allow_negative_numbers = true, help_heading = "How to compress")]
     fill_value: Option<f64>,
-    /// Axis of the dataset that is time, counted from 0
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "How to compress")]
-    time_axis: usize,
+    /// Axis of the dataset that is time, counted from 0 [default: 0; convert: the only unlimited axis]
+    #[arg(long, value_name = "N", help_heading = "How to compress")]
+    time_axis: Option<usize>,
 }
 
 fn preset(name: &str) -> std::result::Result<Preset, String> {
@@ -50,6 +50,11 @@ fn preset(name: &str) -> std::result::Result<Preset, String> {
 }
 
 impl BoundOptions {
+    /// The axis of time, where it was given.
+    pub fn time_axis(&self) -> Option<usize> {
+        self.time_axis
+    }
+
     /// The settings that the options state, checked.
     ///
     /// # Errors
@@ -86,7 +91,7 @@ impl BoundOptions {
         let settings = Settings {
             preset: self.preset.unwrap_or_default(),
             fill: self.fill_value.map(Fill::value),
-            time_axis: self.time_axis,
+            time_axis: self.time_axis.unwrap_or(0),
             ..Settings::new(bound)
         };
         settings.validate()?;

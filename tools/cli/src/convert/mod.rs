@@ -73,7 +73,12 @@ pub fn run(options: &Convert) -> Result<()> {
     let source = file::open(&options.input)?;
     check_output(options)?;
     let found = walk::datasets(&source).map_err(|e| e.while_doing(options.input.display()))?;
-    let wish = Wish { patterns: &options.datasets, chunk: options.chunk.as_deref(), settings: &settings };
+    let wish = Wish {
+        patterns: &options.datasets,
+        chunk: options.chunk.as_deref(),
+        time_axis: options.bound.time_axis(),
+        settings: &settings,
+    };
     let (chosen, skipped) = plan::decide(&source, &found, &wish)?;
     if options.dry_run {
         report_plan(options, &chosen, &skipped);

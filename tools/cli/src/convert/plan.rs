@@ -43,6 +43,8 @@ pub struct Wish<'a> {
     pub patterns: &'a [String],
     /// Chunk shape.
     pub chunk: Option<&'a [usize]>,
+    /// Axis of time; `None` means the only axis without a limit, or the first.
+    pub time_axis: Option<usize>,
     /// Bound and preset.
     pub settings: &'a Settings,
 }
@@ -148,12 +150,18 @@ fn unwise(set: &Dataset) -> Result<Option<String>> {
 
 fn choose(set: &Dataset, path: &str, wish: &Wish<'_>, exact: bool) -> Result<Choice> {
     let rank = set.shape.len();
-    if wish.settings.time_axis >= rank {
-        return Err(Failure::new(format!(
-            "--time-axis {} does not exist, the dataset has {rank} axes (counted from 0)",
-            wish.settings.time_axis
-        )));
-    }
+    let unlimited: Vec<usize> = (0..rank).filter(|&a| set.max_shape[a].is_none()).collect();
+    let time_axis = match (wish.time_axis, unlimited.as_slice()) {
+        (Some(axis), _) if axis >= rank => {
+            return Err(Failure::new(format!(
+                "--time-axis {axis} does not exist, the dataset has {rank} axes (counted from 0)"
+            )))
+        }
+        (Some(axis), _) => axis,
+        // cd_values have four bits for it.
+        (None, &[axis]) if axis < 16 => axis,
+        (None, _) => 0,
+    };
     let chunk = match wish.chunk {
         Some(chunk) if chunk.len() == rank => {
             for (axis, (&c, max)) in chunk.iter().zip(&set.max_shape).enumerate() {
@@ -174,9 +182,9 @@ fn choose(set: &Dataset, path: &str, wish: &Wish<'_>, exact: bool) -> Result<Cho
             )))
         }
         // Among many datasets the shape is meant for those that it fits.
-        _ => chunking::suggest(&set.shape, &set.max_shape, types::size(&set.dtype), wish.settings.time_axis),
+        _ => chunking::suggest(&set.shape, &set.max_shape, types::size(&set.dtype), time_axis),
     };
-    let mut settings = wish.settings.clone();
+    let mut settings = Settings { time_axis, ..wish.settings.clone() };
     if settings.fill.is_none() && settings.bound.parameters().1 == 0.0 {
         settings.fill = stated_fill(set)?;
     }

@@ -247,6 +247,23 @@ pub fn create(
     describe(Id::take(raw, || format!("creating the dataset {}", name.to_string_lossy()))?)
 }
 
+/// Creates a contiguous dataset of little-endian 32-bit floats and writes it.
+///
+/// # Errors
+/// When HDF5 refuses, a full disk for instance.
+pub fn write_floats(file: &Id, name: &CStr, shape: &[usize], bytes: &[u8]) -> Result<()> {
+    let what = || format!("creating the dataset {}", name.to_string_lossy());
+    let extents = plist::extents(shape);
+    // SAFETY: valid identifiers and a C string; the buffer holds the rank.
+    let id = unsafe {
+        let space = Id::take(H5Screate_simple(shape.len() as i32, extents.as_ptr(), std::ptr::null()), what)?;
+        let dtype = *hdf5_sys::h5t::H5T_IEEE_F32LE;
+        let (lcpl, dcpl, dapl) = (H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+        Id::take(H5Dcreate2(file.raw(), name.as_ptr(), dtype, space.raw(), lcpl, dcpl, dapl), what)?
+    };
+    describe(id)?.write(&vec![0; shape.len()], shape, bytes)
+}
+
 /// Creation properties of a chunked dataset without filters that is otherwise like `model`: fill value,
 /// attribute order, times.
 ///

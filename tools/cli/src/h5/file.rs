@@ -106,6 +106,21 @@ pub fn create_like(path: &Path, source: &Id, source_root: &Id, superblock: u8) -
     Id::take(raw, || format!("{} cannot be created", path.display()))
 }
 
+/// Creates an empty file in the oldest format.
+///
+/// # Errors
+/// When the file exists or cannot be made.
+pub fn create(path: &Path) -> Result<Id> {
+    let fapl = plist::file_access()?;
+    let (low, high) = (H5F_libver_t::H5F_LIBVER_EARLIEST, H5F_libver_t::H5F_LIBVER_V200);
+    // SAFETY: a valid property list.
+    check(unsafe { H5Pset_libver_bounds(fapl.raw(), low, high) }, || "setting the file format".into())?;
+    let name = c_path(path)?;
+    // SAFETY: a valid C string and property list.
+    let raw = unsafe { H5Fcreate(name.as_ptr(), H5F_ACC_EXCL, H5P_DEFAULT, fapl.raw()) };
+    Id::take(raw, || format!("{} cannot be created", path.display()))
+}
+
 /// Version of the superblock, which tells how old a reader of the file may be.
 pub fn superblock_version(path: &Path, userblock: u64) -> u8 {
     use std::io::{Read, Seek, SeekFrom};
