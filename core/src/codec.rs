@@ -228,9 +228,13 @@ pub fn decode(stream: &[u8], expected_len: Option<usize>, threads: usize) -> Res
 /// # Errors
 /// As [`decode`], except for what only decoding finds.
 pub fn inspect(stream: &[u8]) -> Result<Info> {
-    let (header, _) = split(stream)?;
+    let (header, payload) = split(stream)?;
     let raw_len = header.raw_len();
-    let description = header.method.name().to_string();
+    let mut description = header.method.name().to_string();
+    if header.method == Method::Predicted {
+        let frames = Frames::new(&header.shape, header.time_axis);
+        description = predicted::describe(payload, &frames, header.dtype.size())?;
+    }
     Ok(Info { header, stream_len: stream.len(), raw_len, description })
 }
 

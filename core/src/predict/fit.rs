@@ -5,6 +5,7 @@
 //! precisions of the weights the one of the shortest description is taken: bits for the residuals plus bits
 //! for the weights.
 
+use super::cost::Cost;
 use super::plane::{phase_size, Phases};
 use super::taps::{base_taps, taps, Gather, Kind, Site, Tap, MAX_TAPS, PASSES};
 use super::weights::{Sent, Tying, MAX_PRECISION};
@@ -264,15 +265,22 @@ pub fn fit(samples: &Samples, plan: &[Step], scale: &Scale, effort: &Effort) -> 
                 finest.entry(f).or_insert_with(|| phases_of(&samples.grid[f * area..][..area], width, 1));
             }
             let known: Vec<&Phases<i32>> = step.references.iter().map(|f| &finest[f]).collect();
-            sample_frame(samples, step, &known, top, effort, &mut grams);
+            sample_frame(samples, step, &known, top, effort.samples, &mut |sample| {
+                let gram = grams
+                    .entry(class_index(step.class, sample.slot))
+                    .or_insert_with(|| Gram::new(sample.rows.len()));
+                gram.add(&sample.rows, &sample.target, base_taps(sample.kind), sample.skip);
+            });
         }
         for slot in 0..SLOTS {
             points.insert(class_index(class, slot), members.len() as f64 * slot_points(frames, top, slot));
         }
         let _ = references;
     }
-    let noise = f64::from(scale.step).powi(2) / 12.0 * 0.7;
-    let mut total = 0.0;
+    // Values coded in steps of one unit are decoded as they are.
+    let noise = if scale.step > 1 { f64::from(scale.step).powi(2) / 12.0 * 0.7 } else { 0.0 };
+    let mut side = 0.0;
+    let mut chosen: HashMap<usize, Vec<f64>> = HashMap::new();
     let mut sent = vec![];
     let mut last: HashMap<(Kind2, usize), Sent> = HashMap::new();
     for (class, slot, references) in sent_classes(plan) {
@@ -282,15 +290,51 @@ pub fn fit(samples: &Samples, plan: &[Step], scale: &Scale, effort: &Effort) -> 
         let empty = Gram::new(tap_list.len());
         let gram = grams.get(&index).unwrap_or(&empty);
         let key = (Kind2::of(kind), references);
-        let (best, bits) =
-            choose(gram, kind, &tap_list, points[&index], scale, noise, effort, last.get(&key));
+        let best = choose(gram, kind, &tap_list, points[&index], scale, noise, effort, last.get(&key));
+        side += f64::from(best.bits());
+        let effective = if best.tying == Tying::Repeat { last.get(&key).unwrap_or(&best) } else { &best };
+        let w = spread(&effective.tying.groups(&tap_list).0, &effective.values, effective.precision);
+        chosen.insert(index, effective_weights(&w, base_taps(kind)));
         if !matches!(best.tying, Tying::Default | Tying::Repeat) {
             last.insert(key, best.clone());
         }
-        total += bits;
         sent.push(best);
     }
-    (sent, total)
+    // The chosen weights on the sample again: bits of the residuals, whatever their distribution.
+    let mut costs: HashMap<usize, Cost> = HashMap::new();
+    for step in plan.iter().filter(|s| s.references.iter().all(|f| finest.contains_key(f))) {
+        let known: Vec<&Phases<i32>> = step.references.iter().map(|f| &finest[f]).collect();
+        sample_frame(samples, step, &known, top, effort.samples / 4, &mut |sample| {
+            let index = class_index(step.class, sample.slot);
+            if let Some(w) = chosen.get(&index) {
+                let cost = costs.entry(index).or_default();
+                sample_cost(&sample, w, scale.step, noise, cost);
+            }
+        });
+    }
+    let total = costs.iter().map(|(i, c)| c.bits_per_residual() * points[i]).sum::<f64>();
+    (sent, side + total)
+}
+
+/// Adds the residuals of a sample to `cost`.
+fn sample_cost(sample: &Sample, w: &[f64], step: i32, noise: f64, cost: &mut Cost) {
+    // Decoded taps carry noise that the sample's do not: spread it evenly with its variance.
+    let reach = (12.0 * noise * w.iter().map(|v| v * v).sum::<f64>()).sqrt() / f64::from(step);
+    cost.start_run();
+    for (j, t) in sample.target.iter().enumerate() {
+        if (sample.skip)(j) {
+            continue;
+        }
+        let predicted: f64 = w.iter().zip(&sample.rows).map(|(w, r)| w * f64::from(r[j])).sum();
+        let dither = ((cost.count() * 0.618_033_988_75).fract() - 0.5) * reach;
+        cost.add(((f64::from(*t) - predicted) / f64::from(step) + dither).round() as i32);
+    }
+}
+
+/// Weights of the taps themselves, from those of their deviations from the base.
+fn effective_weights(w: &[f64], base: usize) -> Vec<f64> {
+    let rest = (1.0 - w.iter().sum::<f64>()) / base as f64;
+    w.iter().enumerate().map(|(i, v)| if i < base { v + rest } else { *v }).collect()
 }
 
 /// Kind of the points, as a key.
@@ -320,14 +364,25 @@ fn slot_points(frames: &Frames, top: usize, slot: usize) -> f64 {
         .sum()
 }
 
-/// Adds samples of one frame to the sums of every slot of its class.
+/// A run of sampled points of one pass.
+struct Sample<'a> {
+    slot: usize,
+    kind: Kind,
+    /// The row of values of each tap.
+    rows: Vec<&'a [i32]>,
+    target: Vec<i32>,
+    /// Which points do not count.
+    skip: &'a dyn Fn(usize) -> bool,
+}
+
+/// Calls `visit` for runs of about `count` points of every pass of one frame.
 fn sample_frame(
     samples: &Samples,
     step: &Step,
     references: &[&Phases<i32>],
     top: usize,
-    effort: &Effort,
-    grams: &mut HashMap<usize, Gram>,
+    count: usize,
+    visit: &mut dyn FnMut(Sample),
 ) {
     let (area, width) = (samples.frames.area(), samples.frames.width);
     let frame = &samples.grid[step.frame * area..][..area];
@@ -355,11 +410,8 @@ fn sample_frame(
             continue;
         }
         let tap_list: Vec<(Tap, ())> = taps(kind, references.len()).into_iter().map(|t| (t, ())).collect();
-        let gram = grams
-            .entry(class_index(step.class, slot(kind, level)))
-            .or_insert_with(|| Gram::new(tap_list.len()));
         let run = columns.min(64);
-        let runs = (effort.samples / run).max(1);
+        let runs = (count / run).max(1);
         let stretches = columns.div_ceil(run);
         let wanted = runs.min(rows * stretches);
         for r in 0..wanted {
@@ -369,11 +421,15 @@ fn sample_frame(
             let site = Site::new(kind, spacing, i, columns);
             let mut found = Vec::with_capacity(tap_list.len());
             gather.rows(&site, &tap_list, Some(&lattice), references, &mut found);
-            let found: Vec<&[i32]> = found.iter().map(|(row, ())| &row[start..]).collect();
             let y = site.y as usize;
             let at = |j: usize| y * width + site.x as usize + (start + j) * site.stride as usize;
-            let target: Vec<i32> = (0..run).map(|j| frame[at(j)]).collect();
-            gram.add(&found, &target, base_taps(kind), |j| mask.is_some_and(|m| m[at(j)] != 0));
+            visit(Sample {
+                slot: slot(kind, level),
+                kind,
+                rows: found.iter().map(|(row, ())| &row[start..]).collect(),
+                target: (0..run).map(|j| frame[at(j)]).collect(),
+                skip: &|j| mask.is_some_and(|m| m[at(j)] != 0),
+            });
         }
     }
 }
@@ -389,14 +445,14 @@ fn choose(
     noise: f64,
     effort: &Effort,
     last: Option<&Sent>,
-) -> (Sent, f64) {
+) -> Sent {
     let base = base_taps(kind);
     let square = f64::from(scale.step).powi(2);
     let bits = |error: f64| points * bits_per_point(error / square);
     let mut best = Sent::none(Tying::Default);
     let mut least = bits(gram.error(&vec![0.0; taps.len()], base, noise)) + 3.0;
     if gram.samples == 0.0 {
-        return (best, least);
+        return best;
     }
     if let Some(last) = last {
         let (groups, _) = last.tying.groups(taps);
@@ -425,7 +481,7 @@ fn choose(
             precision -= 2;
         }
     }
-    (best, least)
+    best
 }
 
 /// Weight of each tap.

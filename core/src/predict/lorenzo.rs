@@ -2,6 +2,7 @@
 //! (Tian et al., PACT 2020): each point from its neighbours to the west, north and in the frame before. All sums
 //! are of exact grid values, so the encoder needs no feedback and the decoder is a running sum.
 
+use super::cost::Cost;
 use super::kernel::{contexts, smooth, Thresholds, CONTEXTS};
 use super::{Band, RowAt, RowCoder};
 use crate::chunk::Frames;
@@ -20,6 +21,17 @@ pub enum Neighbours {
 
 /// Every choice in the order of its number in the stream.
 pub const NEIGHBOURS: [Neighbours; 3] = [Neighbours::Space, Neighbours::Time, Neighbours::SpaceTime];
+
+impl Neighbours {
+    /// Name for reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Neighbours::Space => "space",
+            Neighbours::Time => "time",
+            Neighbours::SpaceTime => "space and time",
+        }
+    }
+}
 
 /// A frame already coded.
 struct Known {
@@ -110,8 +122,7 @@ fn walk_frame(
 pub fn estimate(grid: &[i32], mask: Option<&[u8]>, frames: &Frames, step: i32) -> (Neighbours, f64) {
     let (area, w) = (frames.area(), frames.width);
     let round = |v: i32| v.div_euclid(step);
-    let mut sums = [0f64; 3];
-    let mut samples = 0f64;
+    let mut costs: [Cost; 3] = Default::default();
     let rows = frames.count() * frames.height;
     let every = (rows * w / SAMPLES).max(1) | 1;
     for r in (0..rows).step_by(every) {
@@ -124,7 +135,8 @@ pub fn estimate(grid: &[i32], mask: Option<&[u8]>, frames: &Frames, step: i32) -
             let corner = if x > 0 && y > 0 { value(f, y - 1, x - 1) } else { 0 };
             value(f, y, x) - west - north + corner
         };
-        for x in (0..w).step_by(1 + w / 512) {
+        costs.iter_mut().for_each(Cost::start_run);
+        for x in 0..w {
             if mask.is_some_and(|m| m[frame * area + y * w + x] != 0) {
                 continue;
             }
@@ -132,16 +144,15 @@ pub fn estimate(grid: &[i32], mask: Option<&[u8]>, frames: &Frames, step: i32) -
             let (in_time, in_both) = before.map_or((in_space, in_space), |b| {
                 (value(frame, y, x) - value(b, y, x), in_space - space(b, x))
             });
-            for (s, d) in sums.iter_mut().zip([in_space, in_time, in_both]) {
-                // Bits of a residual of this size, whatever its distribution.
-                *s += f64::from(1 + d.unsigned_abs()).log2() * 1.9 + 0.1;
+            for (c, d) in costs.iter_mut().zip([in_space, in_time, in_both]) {
+                c.add(d);
             }
-            samples += 1.0;
         }
     }
+    let bits = costs.map(|c| c.bits_per_residual());
     let choices = if frames.count() > frames.levels { 3 } else { 1 };
-    let best = (0..choices).min_by(|&a, &b| sums[a].total_cmp(&sums[b])).unwrap_or(0);
-    (NEIGHBOURS[best], sums[best] / samples.max(1.0) * (frames.count() * area) as f64)
+    let best = (0..choices).min_by(|&a, &b| bits[a].total_cmp(&bits[b])).unwrap_or(0);
+    (NEIGHBOURS[best], bits[best] * (frames.count() * area) as f64)
 }
 
 /// Points that the estimate looks at, roughly.

@@ -4,6 +4,7 @@
 //! contexts, to a [`RowCoder`]: the encoder's quantises and records, the decoder's decodes. Both walk the same
 //! way because it is the same code.
 
+pub mod cost;
 pub mod fit;
 pub mod kernel;
 pub mod lorenzo;

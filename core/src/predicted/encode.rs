@@ -110,10 +110,11 @@ fn multiscale_choice(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Par
         orders.push(TimeOrder::Hierarchical);
     }
     let samples = Samples { grid: &mapped.grid, mask: mapped.mask.as_deref(), frames: *frames };
+    let mut best: Option<Choice> = None;
+    if let Ok(o) = std::env::var("TUNE_O") { if orders.len() > 1 { if o == "p" { orders.pop(); } else { orders.remove(0); } } }
     let fits: Vec<(Vec<Sent>, f64)> = parallel(&orders, params.threads, |&order| {
         fit(&samples, &coding_order(order, frames), &scale(mapped, grid), effort(params))
     });
-    let mut best: Option<Choice> = None;
     for (order, (sent, bits)) in orders.into_iter().zip(fits) {
         if best.as_ref().is_none_or(|b| bits < b.bits) {
             best = Some(Choice { predictor: Predictor::Multiscale(sent), order, bits });
@@ -136,6 +137,8 @@ fn choose(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Params) -> Cho
         return simple;
     }
     let multiscale = multiscale_choice(mapped, frames, grid, params);
+    if std::env::var("TUNE_V").is_ok() { eprintln!("lorenzo {:?} {:.0} multiscale {:?} {:.0} per point {:.3} {:.3}", lorenzo.0, simple.bits, multiscale.order, multiscale.bits, simple.bits/mapped.grid.len() as f64, multiscale.bits/mapped.grid.len() as f64); }
+    match std::env::var("TUNE_P").as_deref() { Ok("l") => return simple, Ok("m") => return multiscale, _ => {} }
     if simple.bits < multiscale.bits {
         simple
     } else {

@@ -12,7 +12,52 @@ pub use decode::decode;
 pub use encode::encode;
 
 use crate::chunk::Frames;
+use crate::error::Result;
 use crate::predict::Band;
+use crate::reference::TimeOrder;
+use crate::stream::parts::Reader;
+use side::{FrameKind, Predictor, Side};
+
+/// How a payload was made, in words: predictor, order in time, and where its bytes went.
+///
+/// # Errors
+/// As [`decode`], for what reading the side information finds.
+pub fn describe(payload: &[u8], frames: &Frames, value_size: usize) -> Result<String> {
+    let mut r = Reader::new(payload);
+    let side = Side::read(&mut r, frames, value_size)?;
+    let before_tables = r.rest().len();
+    side::read_tables(&mut r)?;
+    let after_tables = r.rest().len();
+    let predictor = match side.predictor {
+        Predictor::Multiscale(_) => "multiscale".to_string(),
+        Predictor::Lorenzo(n) => format!("lorenzo in {}", n.name()),
+    };
+    let order = match side.order {
+        TimeOrder::Previous => "previous frames",
+        TimeOrder::Hierarchical => "hierarchical in time",
+        TimeOrder::Independent => "no references",
+    };
+    let count = |kind| side.kinds.iter().filter(|k| **k == kind).count();
+    let mut text = format!(
+        "{predictor}, {order}, {} band(s); side information {} B, tables {} B, residuals {} B",
+        side.bands,
+        payload.len() - before_tables,
+        before_tables - after_tables,
+        after_tables
+    );
+    for (kind, name) in [(FrameKind::Fine, "kept from an earlier decoding"), (FrameKind::Provisional, "provisional")] {
+        if count(kind) > 0 {
+            text += &format!("; {} of {} frames {name}", count(kind), frames.count());
+        }
+    }
+    if let Some(mask) = &side.mask {
+        text += &format!("; {} special points", mask.iter().filter(|&&m| m != 0).count());
+    }
+    if !side.patches.is_empty() {
+        text += &format!("; {} points stored exactly", side.patches.len());
+    }
+    Ok(text)
+}
 
 /// Points from which on a chunk is cut into bands that can be coded at the same time. Smaller bands lose
 /// neighbours at their edges.
