@@ -3,9 +3,10 @@
 //! No panic leaves them, and errors are reported twice (see `report`). The filter function
 //! leaves the host's buffer alone until it has succeeded.
 
+use crate::cd_values::Expanded;
 use crate::h5types::{H5ZClass2, Hid, H5Z_CLASS_T_VERS, H5Z_FLAG_REVERSE};
 use crate::host::Host;
-use crate::{chunk, dataset, report, FILTER_ID};
+use crate::{chunk, dataset, open, report, FILTER_ID};
 use augur_core::{Error, Result};
 use std::any::Any;
 use std::ffi::{c_int, c_uint, c_void};
@@ -125,7 +126,11 @@ pub(crate) unsafe extern "C" fn filter(
         let (output, least) = if reading {
             chunk::decode(cd, input, threads)?
         } else {
-            (chunk::encode(cd, host.is_some(), input, threads)?, 0)
+            let tail = |expanded: &Expanded| {
+                // SAFETY: in a callback of the host.
+                host.map_or(0, |h| unsafe { open::tail_of(h, cd, expanded.settings.time_axis) })
+            };
+            (chunk::encode(cd, host.is_some().then_some(&tail), input, threads)?, 0)
         };
         let needed = output.len().max(least);
         if needed > room {

@@ -3,7 +3,7 @@
 //! | word | user form | filled by set_local |
 //! |---|---|---|
 //! | 0 | bits 0-7 layout version, 8-15 preset, 17 `FILL_GIVEN` | 16 `EXPANDED`, 18 `FILL_AUTO`, 19 `BIG_ENDIAN`, 20 `PRECEDED`, 21-22 time axis among the extents, 23-25 place of the own fill value |
-//! | 1 | bits 0-7 bound mode, 20-23 time axis of the dataset | 8-15 dtype, 16-19 rank of words 12-15, 24-31 tail |
+//! | 1 | bits 0-7 bound mode, 20-23 time axis of the dataset | 8-15 dtype, 16-19 rank of words 12-15 |
 //! | 2, 3 | first bound parameter (double, low word first) | |
 //! | 4, 5 | second bound parameter, or the fill value (`FILL_GIVEN`) | the dataset's fill value (`FILL_AUTO`) |
 //! | 6-9 | model digest, 0 | |
@@ -23,8 +23,6 @@ pub const WORDS: usize = 16;
 pub const USER_WORDS: usize = 6;
 /// Most extents that the words can hold.
 pub const MAX_EXTENTS: usize = 4;
-/// Largest tail that the words can hold.
-pub const MAX_TAIL: usize = 255;
 
 /// Word 0: set_local filled in what it fills in.
 pub const EXPANDED: u32 = 1 << 16;
@@ -76,8 +74,6 @@ pub struct Expanded {
     pub shape: Vec<usize>,
     /// Axis of `shape` that is time; 0 where time has the extent 1 or was merged.
     pub time_axis: usize,
-    /// Steps in the last chunk along time, where those are not all and at most 255; else 0.
-    pub tail: usize,
     /// Another filter works before this one.
     pub preceded: bool,
     /// A number that tells the datasets of a process apart; 0 where its words hold the fill value.
@@ -292,6 +288,12 @@ fn expanded(words: &[u32; WORDS], settings: Settings) -> Result<Expanded> {
             if at < 12 + rank { "an extent" } else { "0" }
         )));
     }
+    if words[1] >> 24 != 0 {
+        return Err(Error::invalid(format!(
+            "word 1 ({:#x}) sets bits that have no meaning: 24 to 31",
+            words[1]
+        )));
+    }
     let time_axis = (words[0] >> AXIS_SHIFT & 3) as usize;
     if time_axis >= rank {
         return Err(Error::invalid(format!(
@@ -320,7 +322,6 @@ fn expanded(words: &[u32; WORDS], settings: Settings) -> Result<Expanded> {
         order,
         shape,
         time_axis,
-        tail: (words[1] >> 24) as usize,
         preceded: words[0] & PRECEDED != 0,
         nonce: if place == IN_NONCE { 0 } else { get(words, 10) },
     })
@@ -336,13 +337,12 @@ impl Expanded {
         let rank = self.shape.len();
         let fits = (1..=MAX_EXTENTS).contains(&rank)
             && self.shape.iter().all(|&n| n > 0 && u32::try_from(n).is_ok())
-            && self.time_axis < rank
-            && self.tail <= MAX_TAIL;
+            && self.time_axis < rank;
         if !fits {
             return Err(Error::invalid(format!(
-                "a chunk of shape {:?} (time axis {}, tail {}) does not fit the cd_values: 1 to {MAX_EXTENTS} extents \
+                "a chunk of shape {:?} (time axis {}) does not fit the cd_values: 1 to {MAX_EXTENTS} extents \
                  below 2^32 expected",
-                self.shape, self.time_axis, self.tail
+                self.shape, self.time_axis
             )));
         }
         words[0] |= EXPANDED | (self.time_axis as u32) << AXIS_SHIFT;
@@ -368,7 +368,7 @@ impl Expanded {
                 }
             }
         }
-        words[1] |= u32::from(self.dtype.code()) << 8 | (rank as u32) << 16 | (self.tail as u32) << 24;
+        words[1] |= u32::from(self.dtype.code()) << 8 | (rank as u32) << 16;
         for (word, &n) in words[12..].iter_mut().zip(&self.shape) {
             *word = n as u32;
         }
@@ -380,11 +380,12 @@ impl Expanded {
         self.shape.iter().try_fold(self.dtype.size(), |n, &extent| n.checked_mul(extent))
     }
 
-    /// The codec's parameters for a chunk of this dataset.
+    /// The codec's parameters for a chunk of this dataset, whose last chunk along time holds `tail` steps (0: all, or
+    /// not known).
     ///
     /// # Errors
     /// `InvalidArgument` when the type cannot hold the user's fill value.
-    pub fn params(&self, threads: usize) -> Result<Params> {
+    pub fn params(&self, tail: usize, threads: usize) -> Result<Params> {
         let fill = match self.settings.fill {
             Some(fill) => Some(fill.to_bytes(self.dtype, self.order)?),
             None => self.own_fill,
@@ -394,7 +395,7 @@ impl Expanded {
             time_axis: self.time_axis,
             preset: self.settings.preset,
             fill,
-            tail: self.tail,
+            tail,
             threads,
             ..Params::new(self.dtype, &self.shape, self.settings.bound)
         })

@@ -10,23 +10,28 @@
 //! Merged shapes never hold an extent of 1 beside others, so the forms cannot be confused.
 
 use crate::cd_values::{CdValues, Expanded};
+use crate::layout;
 use augur_core::{Bound, ByteOrder, Dtype, Error, Header, Params, Preset, Result};
 use std::panic::{catch_unwind, AssertUnwindSafe};
+
+/// Gives the number of steps in a dataset's last chunk along time; 0 where that is full or not known.
+pub type Tail<'a> = &'a dyn Fn(&Expanded) -> usize;
 
 /// Memory that the codec needs at most, in chunks.
 const CODEC_CHUNKS: usize = 3;
 
 /// Encodes a chunk of `raw.len()` bytes as the cd_values say.
 ///
-/// `trusted` says whether set_local could look at the dataset; without it the words may stem from another
-/// dataset, and the chunk is stored lossless. Whatever goes wrong in the codec, the chunk is stored lossless.
+/// `tail` gives the number of steps in the last chunk along time (0: all, or not known); it is asked only
+/// for chunks that are partly filled. `None` says that set_local cannot have looked at the dataset: the words
+/// may stem from another one then, and the chunk is stored lossless. So it is whatever goes wrong in the codec.
 ///
 /// # Errors
 /// Only when even lossless storage fails (for want of memory).
-pub fn encode(words: &[u32], trusted: bool, raw: &[u8], threads: usize) -> Result<Vec<u8>> {
+pub fn encode(words: &[u32], tail: Option<Tail>, raw: &[u8], threads: usize) -> Result<Vec<u8>> {
     check_memory(raw.len())?;
-    let mut stream = match CdValues::from_words(words) {
-        Ok(CdValues::Expanded(expanded)) if trusted => encode_expanded(&expanded, raw, threads)?,
+    let mut stream = match (CdValues::from_words(words), tail) {
+        (Ok(CdValues::Expanded(expanded)), Some(tail)) => encode_expanded(&expanded, tail, raw, threads)?,
         _ => stored(&[1, 1, raw.len()], raw)?,
     };
     if stream.len() == raw.len() {
@@ -36,17 +41,21 @@ pub fn encode(words: &[u32], trusted: bool, raw: &[u8], threads: usize) -> Resul
     Ok(stream)
 }
 
-fn encode_expanded(expanded: &Expanded, raw: &[u8], threads: usize) -> Result<Vec<u8>> {
+fn encode_expanded(expanded: &Expanded, tail: Tail, raw: &[u8], threads: usize) -> Result<Vec<u8>> {
     if expanded.preceded {
         return stored(&[1, raw.len()], raw);
     }
     if expanded.raw_len() != Some(raw.len()) {
         return stored(&[1, 1, raw.len()], raw);
     }
-    let first = expanded.params(threads).and_then(|params| guarded(|| augur_core::encode(&params, raw)));
+    let (size, shape, time) = (expanded.dtype.size(), &expanded.shape, expanded.time_axis);
+    let partial = layout::last_step_is_constant(raw, size, shape, time);
+    let tail = if partial { tail(expanded) } else { 0 };
+    let first =
+        expanded.params(tail, threads).and_then(|params| guarded(|| augur_core::encode(&params, raw)));
     first.or_else(|e| {
         crate::report::warn(&format!("a chunk is stored lossless because the codec failed: {e}"));
-        let mut params = expanded.params(threads).unwrap_or_else(|_| Params {
+        let mut params = expanded.params(0, threads).unwrap_or_else(|_| Params {
             order: expanded.order,
             ..Params::new(expanded.dtype, &expanded.shape, Bound::Lossless)
         });

@@ -1,7 +1,8 @@
 //! What set_local learns of a dataset from HDF5: type, shape, fill value and the other filters.
 
-use crate::cd_values::{CdValues, Expanded, MAX_EXTENTS, MAX_TAIL, WORDS};
+use crate::cd_values::{CdValues, Expanded, WORDS};
 use crate::h5types::{Api, Hid, Hsize, H5D_FILL_VALUE_DEFAULT, H5D_FILL_VALUE_USER_DEFINED, H5S_MAX_RANK};
+use crate::layout::Layout;
 use crate::{datatype, FILTER_ID, FILTER_NAME};
 use augur_core::{Dtype, Error, Result};
 use std::ffi::{c_int, c_uint, c_void};
@@ -15,11 +16,13 @@ const ROOM: usize = 64;
 const MOST_BYTES: Hsize = u32::MAX as Hsize - 4096;
 
 /// Our entry in the dataset's pipeline.
-struct Entry {
-    flags: c_uint,
-    words: Vec<u32>,
+pub struct Entry {
+    /// Mandatory or optional.
+    pub flags: c_uint,
+    /// The cd_values.
+    pub words: Vec<u32>,
     /// Whether another filter comes before it.
-    preceded: bool,
+    pub preceded: bool,
 }
 
 /// The dataset's expanded cd_values and the flags under which they are to be stored.
@@ -41,13 +44,13 @@ pub unsafe fn expand(
     creating: bool,
 ) -> Result<(Expanded, c_uint)> {
     // SAFETY: as the caller promises, for every call in this block.
-    let (entry, (dtype, order), (dims, chunk)) =
-        unsafe { (entry(api, dcpl)?, datatype::read(api, dtype_id)?, shape(api, dcpl, space)?) };
+    let (entry, (dtype, order), chunk) =
+        unsafe { (entry(api, dcpl)?, datatype::read(api, dtype_id)?, chunk_shape(api, dcpl, space)?) };
     let settings = match CdValues::from_words(&entry.words)? {
         CdValues::User(settings) => settings,
         CdValues::Expanded(expanded) => expanded.settings,
     };
-    let layout = Layout::of(&dims, &chunk, settings.time_axis)?;
+    let layout = Layout::of(&chunk, settings.time_axis)?;
     let bytes = chunk.iter().try_fold(dtype.size() as Hsize, |n, &extent| n.checked_mul(extent));
     if entry.preceded && bytes.is_none_or(|n| n > MOST_BYTES) {
         return Err(Error::invalid(
@@ -65,16 +68,21 @@ pub unsafe fn expand(
         order,
         shape: layout.shape,
         time_axis: layout.time_axis,
-        tail: layout.tail,
         preceded: entry.preceded,
         nonce: crate::nonce::draw(),
     };
-    expanded.params(1)?.validate()?;
+    expanded.params(0, 1)?.validate()?;
     Ok((expanded, entry.flags))
 }
 
 /// Finds the filter in the pipeline.
-unsafe fn entry(api: &Api, dcpl: Hid) -> Result<Entry> {
+///
+/// # Errors
+/// `InvalidArgument` when it is not there or has too many words.
+///
+/// # Safety
+/// `dcpl` is a dataset creation property list of the libhdf5 whose table `api` is.
+pub unsafe fn entry(api: &Api, dcpl: Hid) -> Result<Entry> {
     // SAFETY: the caller's property list.
     let count = unsafe { (api.H5Pget_nfilters)(dcpl) };
     for i in 0..count.max(0) {
@@ -104,19 +112,15 @@ unsafe fn entry(api: &Api, dcpl: Hid) -> Result<Entry> {
     Err(Error::invalid(format!("the filter {FILTER_NAME} ({FILTER_ID}) is not in the dataset's pipeline")))
 }
 
-/// Extents of the dataset and of its chunks.
-unsafe fn shape(api: &Api, dcpl: Hid, space: Hid) -> Result<(Vec<Hsize>, Vec<Hsize>)> {
-    let mut dims = [0; H5S_MAX_RANK];
+/// Extents of the chunks. The dataspace that HDF5 passes is a chunk's, not the dataset's.
+unsafe fn chunk_shape(api: &Api, dcpl: Hid, space: Hid) -> Result<Vec<Hsize>> {
     let mut chunk = [0; H5S_MAX_RANK];
-    // SAFETY: the caller's ids; both arrays hold the largest rank.
+    // SAFETY: the caller's ids; the array holds the largest rank.
     let (rank, chunk_rank) = unsafe {
-        let rank = (api.H5Sget_simple_extent_ndims)(space);
-        if rank > H5S_MAX_RANK as c_int
-            || (api.H5Sget_simple_extent_dims)(space, dims.as_mut_ptr(), ptr::null_mut()) < 0
-        {
-            return Err(Error::invalid("the dataset's shape cannot be read"));
-        }
-        (rank, (api.H5Pget_chunk)(dcpl, H5S_MAX_RANK as c_int, chunk.as_mut_ptr()))
+        (
+            (api.H5Sget_simple_extent_ndims)(space),
+            (api.H5Pget_chunk)(dcpl, H5S_MAX_RANK as c_int, chunk.as_mut_ptr()),
+        )
     };
     if chunk_rank < 1 || rank != chunk_rank {
         return Err(Error::invalid(format!(
@@ -124,57 +128,7 @@ unsafe fn shape(api: &Api, dcpl: Hid, space: Hid) -> Result<(Vec<Hsize>, Vec<Hsi
              chunks of the dataset's rank, at least 1"
         )));
     }
-    let rank = rank as usize;
-    Ok((dims[..rank].to_vec(), chunk[..rank].to_vec()))
-}
-
-/// A chunk as the codec gets it.
-#[derive(Debug, PartialEq)]
-struct Layout {
-    shape: Vec<usize>,
-    time_axis: usize,
-    tail: usize,
-}
-
-impl Layout {
-    /// Leaves out extents of 1 and merges the leading ones down to four.
-    fn of(dims: &[Hsize], chunk: &[Hsize], time_axis: usize) -> Result<Self> {
-        if time_axis >= chunk.len() {
-            return Err(Error::invalid(format!(
-                "word 1 states time axis {time_axis} (bits 20 to 23), but the dataset has rank {}; expected 0 to {}",
-                chunk.len(),
-                chunk.len() - 1
-            )));
-        }
-        if chunk.contains(&0) {
-            return Err(Error::invalid(format!("the chunk shape {chunk:?} has an extent of 0")));
-        }
-        let kept: Vec<usize> = (0..chunk.len()).filter(|&i| chunk[i] != 1).collect();
-        let merged = kept.len().saturating_sub(MAX_EXTENTS - 1);
-        let merged = if merged > 1 { merged } else { 0 };
-        let mut extents: Vec<Hsize> = kept[merged..].iter().map(|&i| chunk[i]).collect();
-        if merged > 0 {
-            let product = kept[..merged].iter().try_fold(1, |p: Hsize, &i| p.checked_mul(chunk[i]));
-            extents.insert(0, product.unwrap_or(Hsize::MAX));
-        }
-        if extents.is_empty() {
-            extents.push(1);
-        }
-        if extents.iter().any(|&n| n > Hsize::from(u32::MAX)) {
-            return Err(Error::invalid(format!(
-                "the chunk shape {chunk:?} is too large; choose smaller chunks"
-            )));
-        }
-        let shape = extents.into_iter().map(|n| n as usize).collect();
-        let place = kept.iter().position(|&i| i == time_axis).filter(|&at| at >= merged);
-        let Some(at) = place else { return Ok(Self { shape, time_axis: 0, tail: 0 }) };
-        let tail = usize::try_from(dims[time_axis] % chunk[time_axis]).unwrap_or(usize::MAX);
-        Ok(Self {
-            shape,
-            time_axis: at + usize::from(merged > 0) - merged,
-            tail: if tail <= MAX_TAIL { tail } else { 0 },
-        })
-    }
+    Ok(chunk[..rank as usize].to_vec())
 }
 
 /// Bytes of the dataset's fill value in the file's byte order; `None` where it is undefined.
@@ -199,45 +153,5 @@ unsafe fn fill_value(api: &Api, dcpl: Hid, dtype_id: Hid, dtype: Dtype) -> Resul
             Ok(Some(bytes))
         }
         _ => Ok(None),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn layout(dims: &[Hsize], chunk: &[Hsize], time: usize) -> (Vec<usize>, usize, usize) {
-        let l = Layout::of(dims, chunk, time).unwrap();
-        (l.shape, l.time_axis, l.tail)
-    }
-
-    #[test]
-    fn ones_are_left_out_and_leading_extents_merged() {
-        assert_eq!(layout(&[100, 64, 64], &[16, 64, 64], 0), (vec![16, 64, 64], 0, 4));
-        assert_eq!(layout(&[100, 5, 64, 64], &[16, 1, 64, 64], 0), (vec![16, 64, 64], 0, 4));
-        assert_eq!(layout(&[5, 100, 64, 64], &[1, 16, 64, 64], 1), (vec![16, 64, 64], 0, 4));
-        assert_eq!(layout(&[64, 100], &[64, 16], 1), (vec![64, 16], 1, 4));
-        assert_eq!(layout(&[5, 5, 5, 8], &[5, 5, 5, 3], 3), (vec![5, 5, 5, 3], 3, 2));
-        assert_eq!(layout(&[9, 5, 6, 7, 8], &[4, 5, 6, 7, 8], 0), (vec![20, 6, 7, 8], 0, 0));
-        assert_eq!(layout(&[9, 5, 7, 7, 8], &[4, 5, 6, 7, 8], 2), (vec![20, 6, 7, 8], 1, 1));
-        assert_eq!(layout(&[2, 2, 2, 2, 2, 2, 3], &[2; 7], 6), (vec![16, 2, 2, 2], 3, 1));
-        assert_eq!(layout(&[7, 9], &[1, 1], 0), (vec![1], 0, 0));
-    }
-
-    #[test]
-    fn tails_are_stated_only_where_they_fit_and_the_dataset_is_not_empty() {
-        assert_eq!(layout(&[0, 9], &[16, 9], 0).2, 0);
-        assert_eq!(layout(&[32, 9], &[16, 9], 0).2, 0);
-        assert_eq!(layout(&[33, 9], &[16, 9], 0).2, 1);
-        assert_eq!(layout(&[3, 9], &[16, 9], 0).2, 3);
-        assert_eq!(layout(&[255, 9], &[1000, 9], 0).2, 255);
-        assert_eq!(layout(&[256, 9], &[1000, 9], 0).2, 0);
-    }
-
-    #[test]
-    fn what_fits_no_words_is_refused() {
-        assert!(Layout::of(&[4, 4], &[4, 4], 2).unwrap_err().message().contains("rank 2"));
-        assert!(Layout::of(&[4, 0], &[4, 0], 0).is_err());
-        assert!(Layout::of(&[9; 5], &[1 << 20, 1 << 20, 2, 2, 2], 0).is_err());
     }
 }

@@ -64,17 +64,22 @@ pub struct H5ZClass2 {
 // SAFETY: the struct is never written; its pointers lead to constants and functions.
 unsafe impl Sync for H5ZClass2 {}
 
-macro_rules! api {
-    ($($name:ident: fn($($arg:ty),*) -> $ret:ty;)*) => {
-        /// The functions of one libhdf5 that the filter calls. A table is complete or absent.
+/// `H5F_OBJ_ALL`, as the file: objects of every open file.
+pub const H5F_OBJ_ALL: Hid = 0x1f;
+/// `H5F_OBJ_DATASET`.
+pub const H5F_OBJ_DATASET: c_uint = 0x02;
+
+macro_rules! table {
+    ($(#[$doc:meta])* $table:ident { $($name:ident: fn($($arg:ty),*) -> $ret:ty;)* }) => {
+        $(#[$doc])*
         #[allow(non_snake_case)]
         #[derive(Clone, Copy)]
-        pub struct Api {
+        pub struct $table {
             $(#[doc = concat!("`", stringify!($name), "`")]
             pub $name: unsafe extern "C" fn($($arg),*) -> $ret,)*
         }
 
-        impl Api {
+        impl $table {
             /// Looks every function up; `None` as soon as one is missing.
             ///
             /// # Safety
@@ -93,20 +98,35 @@ macro_rules! api {
     };
 }
 
-api! {
-    H5Tencode: fn(Hid, *mut c_void, *mut usize) -> Herr;
-    H5Sget_simple_extent_ndims: fn(Hid) -> c_int;
-    H5Sget_simple_extent_dims: fn(Hid, *mut Hsize, *mut Hsize) -> c_int;
-    H5Pget_chunk: fn(Hid, c_int, *mut Hsize) -> c_int;
-    H5Pget_nfilters: fn(Hid) -> c_int;
-    H5Pget_filter2: fn(Hid, c_uint, *mut c_uint, *mut usize, *mut c_uint, usize, *mut c_char, *mut c_uint) -> c_int;
-    H5Pmodify_filter: fn(Hid, c_int, c_uint, usize, *const c_uint) -> Herr;
-    H5Pfill_value_defined: fn(Hid, *mut c_int) -> Herr;
-    H5Pget_fill_value: fn(Hid, Hid, *mut c_void) -> Herr;
-    H5allocate_memory: fn(usize, c_uint) -> *mut c_void;
-    H5free_memory: fn(*mut c_void) -> Herr;
-    H5Eregister_class: fn(*const c_char, *const c_char, *const c_char) -> Hid;
-    H5Ecreate_msg: fn(Hid, c_int, *const c_char) -> Hid;
+table! {
+    /// The functions of one libhdf5 that the filter calls. A table is complete or absent.
+    Api {
+        H5Tencode: fn(Hid, *mut c_void, *mut usize) -> Herr;
+        H5Sget_simple_extent_ndims: fn(Hid) -> c_int;
+        H5Sget_simple_extent_dims: fn(Hid, *mut Hsize, *mut Hsize) -> c_int;
+        H5Pget_chunk: fn(Hid, c_int, *mut Hsize) -> c_int;
+        H5Pget_nfilters: fn(Hid) -> c_int;
+        H5Pget_filter2: fn(Hid, c_uint, *mut c_uint, *mut usize, *mut c_uint, usize, *mut c_char, *mut c_uint) -> c_int;
+        H5Pmodify_filter: fn(Hid, c_int, c_uint, usize, *const c_uint) -> Herr;
+        H5Pfill_value_defined: fn(Hid, *mut c_int) -> Herr;
+        H5Pget_fill_value: fn(Hid, Hid, *mut c_void) -> Herr;
+        H5allocate_memory: fn(usize, c_uint) -> *mut c_void;
+        H5free_memory: fn(*mut c_void) -> Herr;
+        H5Eregister_class: fn(*const c_char, *const c_char, *const c_char) -> Hid;
+        H5Ecreate_msg: fn(Hid, c_int, *const c_char) -> Hid;
+    }
+}
+
+table! {
+    /// The functions of one libhdf5 that look at its open datasets.
+    OpenDatasets {
+        H5Fget_obj_count: fn(Hid, c_uint) -> isize;
+        H5Fget_obj_ids: fn(Hid, c_uint, usize, *mut Hid) -> isize;
+        H5Dget_create_plist: fn(Hid) -> Hid;
+        H5Dget_space: fn(Hid) -> Hid;
+        H5Sclose: fn(Hid) -> Herr;
+        H5Pclose: fn(Hid) -> Herr;
+    }
 }
 
 /// `H5Epush2`: (stack, file, function, line, class, major, minor, format, ...).

@@ -7,10 +7,12 @@
 //! the functions are found only when it exports them; if it does not there is no [`Host`], and the filter
 //! does with what HDF5 passes.
 
-use crate::h5types::{Api, H5Epush2, Hid, H5E_DEFAULT, H5E_MAJOR, H5E_MINOR};
+use crate::h5types::{Api, H5Epush2, Hid, OpenDatasets, H5E_DEFAULT, H5E_MAJOR, H5E_MINOR};
+use crate::open::Known;
 use std::ffi::{c_void, CStr, CString};
 use std::ptr;
 use std::sync::atomic::{AtomicI64, AtomicPtr, Ordering};
+use std::sync::{Mutex, MutexGuard};
 
 /// One libhdf5 in this process, with the functions that the filter calls. Lives as long as the process.
 pub struct Host {
@@ -22,6 +24,9 @@ pub struct Host {
 
 struct Functions {
     api: Api,
+    datasets: Option<OpenDatasets>,
+    /// Which open dataset has which nonce. Only ever tried, never waited for: a fork may leave it locked.
+    known: Mutex<Known>,
     push: H5Epush2,
     /// Ids of our class, major and minor in the library's error interface; 0 before their first use.
     error_ids: [AtomicI64; 3],
@@ -62,6 +67,17 @@ impl Host {
     /// The library's functions.
     pub(crate) fn api(&self) -> Option<&Api> {
         self.functions.as_ref().map(|f| &f.api)
+    }
+
+    /// The library's functions that look at open datasets.
+    pub(crate) fn datasets(&self) -> Option<(&Api, &OpenDatasets)> {
+        let f = self.functions.as_ref()?;
+        Some((&f.api, f.datasets.as_ref()?))
+    }
+
+    /// What is known of the open datasets; `None` where another thread uses it.
+    pub(crate) fn known(&self) -> Option<MutexGuard<'_, Known>> {
+        self.functions.as_ref()?.known.try_lock().ok()
     }
 
     /// Pushes `message` on the library's error stack.
@@ -152,9 +168,15 @@ fn find(return_address: *const c_void, base: usize) -> Option<Functions> {
         (!address.is_null() && ours).then_some(address)
     };
     // SAFETY: `lookup` gives addresses of the functions of the names asked for, in a libhdf5.
-    let api = unsafe { Api::resolve(lookup) }?;
+    let (api, datasets) = unsafe { (Api::resolve(lookup)?, OpenDatasets::resolve(lookup)) };
     let push = lookup(c"H5Epush2")?;
     // SAFETY: the address is H5Epush2's, whose C type this is.
     let push = unsafe { std::mem::transmute::<*mut c_void, H5Epush2>(push) };
-    Some(Functions { api, push, error_ids: [const { AtomicI64::new(0) }; 3] })
+    Some(Functions {
+        api,
+        datasets,
+        known: Mutex::default(),
+        push,
+        error_ids: [const { AtomicI64::new(0) }; 3],
+    })
 }

@@ -41,18 +41,18 @@ fn expanded() -> impl Strategy<Value = Expanded> {
         Just(Some([0, 0, 0xc0, 0x7f, 0, 0, 0, 0])),
     ];
     let shape = proptest::collection::vec(1..=u32::MAX as usize, 1..=4);
-    (settings(), own_fill, 1..=9u8, any::<bool>(), shape, 0..4usize, 0..=255usize, any::<(bool, u64)>())
-        .prop_map(|(settings, own_fill, dtype, big, shape, axis, tail, (preceded, nonce))| Expanded {
+    (settings(), own_fill, 1..=9u8, any::<bool>(), shape, 0..4usize, any::<(bool, u64)>()).prop_map(
+        |(settings, own_fill, dtype, big, shape, axis, (preceded, nonce))| Expanded {
             settings,
             own_fill,
             dtype: Dtype::from_code(dtype).expect("a type"),
             order: if big { ByteOrder::Big } else { ByteOrder::Little },
             time_axis: axis % shape.len(),
             shape,
-            tail,
             preceded,
             nonce,
-        })
+        },
+    )
 }
 
 /// What survives the words: the nonce does not where its words hold the fill value.

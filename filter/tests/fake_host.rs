@@ -52,7 +52,6 @@ fn words(dtype: Dtype, shape: &[usize]) -> [u32; 16] {
         order: ByteOrder::Little,
         shape: shape.to_vec(),
         time_axis: 0,
-        tail: 0,
         preceded: false,
         nonce: 1,
     };

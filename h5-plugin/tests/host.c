@@ -36,23 +36,23 @@ static hid_t properties(hsize_t chunk, int n, const int *before) {
     return p;
 }
 
-static hid_t create(hid_t file, const char *name, hid_t type, hid_t p) {
-    hsize_t dims[3] = {T, Y, X};
-    hid_t space = H5Screate_simple(3, dims, NULL);
+static hid_t create(hid_t file, const char *name, hid_t type, hid_t p, hsize_t most_steps) {
+    hsize_t dims[3] = {T, Y, X}, most[3] = {most_steps, Y, X};
+    hid_t space = H5Screate_simple(3, dims, most);
     hid_t d = H5Dcreate2(file, name, type, space, H5P_DEFAULT, p, H5P_DEFAULT);
     H5Sclose(space);
     return d;
 }
 
-static void write_field(const char *path, int n, const int *before) {
+static void write_field(const char *path, int n, const int *before, hsize_t most_steps) {
     hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
-    hid_t d = create(file, "x", H5T_IEEE_F32LE, properties(CHUNK, n, before));
+    hid_t d = create(file, "x", H5T_IEEE_F32LE, properties(CHUNK, n, before), most_steps);
     check(d >= 0, "H5Dcreate2");
     check(H5Dwrite(d, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, field) >= 0, "H5Dwrite");
     check(H5Dclose(d) >= 0 && H5Fclose(file) >= 0, "close");
 }
 
-/* Prints: largest error over bound, number of Augur's words, its first word. */
+/* Prints: largest error over bound, number of Augur's words, its first word, bytes in the file. */
 static void read_field(const char *path) {
     hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT), d = H5Dopen2(file, "x", H5P_DEFAULT);
     check(d >= 0 && H5Dread(d, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, back) >= 0, "H5Dread");
@@ -65,7 +65,7 @@ static void read_field(const char *path) {
     unsigned flags, words[16] = {0};
     size_t n = 16;
     check(H5Pget_filter_by_id2(H5Dget_create_plist(d), AUGUR, &flags, &n, words, 0, NULL, NULL) >= 0, "words");
-    printf("%g %d %u\n", worst, (int)n, words[0]);
+    printf("%g %d %u %llu\n", worst, (int)n, words[0], (unsigned long long)H5Dget_storage_size(d));
 }
 
 /* Tries types that Augur cannot code; prints how many were accepted. */
@@ -87,7 +87,7 @@ static void refused(const char *path) {
     for (int i = 0; i < count; i++) {
         char name[8];
         snprintf(name, sizeof name, "d%d", i);
-        accepted += create(file, name, types[i], properties(CHUNK, 0, NULL)) >= 0;
+        accepted += create(file, name, types[i], properties(CHUNK, 0, NULL), T) >= 0;
     }
     printf("%d of %d accepted\n", accepted, count);
 }
@@ -95,8 +95,8 @@ static void refused(const char *path) {
 /* Puts a chunk of one dataset into another with other chunks, without the filter; reading must fail. */
 static void foreign(const char *path) {
     hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
-    hid_t a = create(file, "a", H5T_IEEE_F32LE, properties(CHUNK, 0, NULL));
-    hid_t b = create(file, "b", H5T_IEEE_F32LE, properties(2 * CHUNK, 0, NULL));
+    hid_t a = create(file, "a", H5T_IEEE_F32LE, properties(CHUNK, 0, NULL), T);
+    hid_t b = create(file, "b", H5T_IEEE_F32LE, properties(2 * CHUNK, 0, NULL), T);
     static char stream[1 << 20];
     hsize_t at[3] = {0, 0, 0}, size = 0;
     uint32_t mask = 0;
@@ -112,16 +112,16 @@ static void foreign(const char *path) {
 static void forked(const char *path) {
     char other[4096];
     snprintf(other, sizeof other, "%s.child", path);
-    write_field(path, 0, NULL);
+    write_field(path, 0, NULL, T);
     pid_t child = fork();
     if (child == 0) {
-        write_field(other, 0, NULL);
+        write_field(other, 0, NULL, T);
         read_field(other);
         exit(0);
     }
     int status;
     check(waitpid(child, &status, 0) == child && status == 0, "the child");
-    write_field(path, 0, NULL);
+    write_field(path, 0, NULL, T);
     read_field(path);
 }
 
@@ -131,11 +131,13 @@ int main(int argc, char **argv) {
     for (int i = 0; i < T * Y * X; i++)
         (&field[0][0][0])[i] = sinf(0.05f * (i % X) + 0.2f * (i / (X * Y))) + cosf(0.1f * (i / X % Y));
     if (!strcmp(argv[1], "write"))
-        write_field(argv[2], 0, NULL);
+        write_field(argv[2], 0, NULL, T);
+    else if (!strcmp(argv[1], "growing"))
+        write_field(argv[2], 0, NULL, H5S_UNLIMITED);
     else if (!strcmp(argv[1], "shuffled"))
-        write_field(argv[2], 1, &shuffle);
+        write_field(argv[2], 1, &shuffle, T);
     else if (!strcmp(argv[1], "checksummed"))
-        write_field(argv[2], 2, both);
+        write_field(argv[2], 2, both, T);
     else if (!strcmp(argv[1], "refused"))
         return refused(argv[2]), 0;
     else if (!strcmp(argv[1], "foreign"))
