@@ -52,6 +52,9 @@ impl Cost {
         let mut bits = self.extra;
         for bins in &self.bins {
             let total: f64 = bins.iter().sum();
+            let used = bins.iter().filter(|n| **n > 0.0).count();
+            // Miller and Madow: the entropy of a small sample is too small by half a nat per bin.
+            bits += 0.5 * std::f64::consts::LOG2_E * used.saturating_sub(1) as f64;
             for &n in bins.iter().filter(|n| **n > 0.0) {
                 bits -= n * (n / total).log2();
             }

@@ -304,7 +304,7 @@ pub fn fit(samples: &Samples, plan: &[Step], scale: &Scale, effort: &Effort) -> 
     let mut costs: HashMap<usize, Cost> = HashMap::new();
     for step in plan.iter().filter(|s| s.references.iter().all(|f| finest.contains_key(f))) {
         let known: Vec<&Phases<i32>> = step.references.iter().map(|f| &finest[f]).collect();
-        sample_frame(samples, step, &known, top, effort.samples / 4, &mut |sample| {
+        sample_frame(samples, step, &known, top, effort.samples / 2, &mut |sample| {
             let index = class_index(step.class, sample.slot);
             if let Some(w) = chosen.get(&index) {
                 let cost = costs.entry(index).or_default();

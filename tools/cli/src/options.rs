@@ -5,43 +5,47 @@ use augur_core::{Bound, Preset};
 use augur_filter::{Fill, Settings};
 use clap::{ArgGroup, Args};
 
+/// Heading of the help for bounds.
+const LOSS: &str = "What may be lost (one of them)";
+/// Heading of the help for everything else about compressing.
+pub const HOW: &str = "How to compress";
+
 /// What may be lost and how hard to try.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "What may be lost (one of them)")]
 #[command(group = ArgGroup::new("bound").multiple(false))]
 pub struct BoundOptions {
     /// Every value within E of the original, in the unit of the data
-    #[arg(long, value_name = "E", group = "bound", allow_negative_numbers = true)]
+    #[arg(long, value_name = "E", group = "bound", allow_negative_numbers = true, help_heading = LOSS)]
     absolute: Option<f64>,
     /// Every value within E times the value range of its chunk
-    #[arg(long, value_name = "E", group = "bound", allow_negative_numbers = true)]
+    #[arg(long, value_name = "E", group = "bound", allow_negative_numbers = true, help_heading = LOSS)]
     relative: Option<f64>,
     /// Value range (largest minus smallest) that --relative refers to, for all chunks alike
-    #[arg(long, value_name = "R", requires = "relative", allow_negative_numbers = true)]
+    #[arg(long, value_name = "R", requires = "relative", allow_negative_numbers = true, help_heading = LOSS)]
     range: Option<f64>,
     /// Both bounds at once: within ABS, and within REL times the chunk's value range
-    #[arg(long, num_args = 2, value_names = ["ABS", "REL"], group = "bound", allow_negative_numbers = true)]
+    #[arg(long, num_args = 2, value_names = ["ABS", "REL"], group = "bound", allow_negative_numbers = true, help_heading = LOSS)]
     absrel: Option<Vec<f64>>,
     /// Every value within E times itself; sign and zero are kept
-    #[arg(long, value_name = "E", group = "bound", allow_negative_numbers = true)]
+    #[arg(long, value_name = "E", group = "bound", allow_negative_numbers = true, help_heading = LOSS)]
     pointwise_relative: Option<f64>,
     /// Magnitude below which --pointwise-relative keeps values exactly
-    #[arg(long, value_name = "F", requires = "pointwise_relative", allow_negative_numbers = true)]
+    #[arg(long, value_name = "F", requires = "pointwise_relative", allow_negative_numbers = true, help_heading = LOSS)]
     floor: Option<f64>,
     /// Each chunk's peak signal-to-noise ratio is at least DB decibels
-    #[arg(long, value_name = "DB", group = "bound", allow_negative_numbers = true)]
+    #[arg(long, value_name = "DB", group = "bound", allow_negative_numbers = true, help_heading = LOSS)]
     psnr: Option<f64>,
     /// Nothing is lost
-    #[arg(long, group = "bound")]
+    #[arg(long, group = "bound", help_heading = LOSS)]
     lossless: bool,
     /// How to predict and code: balanced, fast or lossless
-    #[arg(long, value_parser = preset, help_heading = "How to compress")]
+    #[arg(long, value_parser = preset, help_heading = HOW)]
     preset: Option<Preset>,
     /// Value that marks missing data, kept exactly [default: the dataset's own fill value]
-    #[arg(long, value_name = "V", allow_negative_numbers = true, help_heading = "How to compress")]
+    #[arg(long, value_name = "V", allow_negative_numbers = true, help_heading = HOW)]
     fill_value: Option<f64>,
     /// Axis of the dataset that is time, counted from 0 [default: 0; convert: the only unlimited axis]
-    #[arg(long, value_name = "N", help_heading = "How to compress")]
+    #[arg(long, value_name = "N", help_heading = HOW)]
     time_axis: Option<usize>,
 }
 
@@ -87,6 +91,15 @@ impl BoundOptions {
             return Err(Failure::new(
                 "--preset lossless loses nothing, a bound has no meaning with it: drop one of the two",
             ));
+        }
+        if self.fill_value.is_some() && bound.parameters().1 != 0.0 {
+            return Err(Failure::new(
+                "--fill-value cannot be given together with --range, --absrel or --floor: the filter's parameters \
+                 have room for one of them; the fill value that the dataset states itself needs no option",
+            ));
+        }
+        if let Some(axis) = self.time_axis.filter(|&a| a > 15) {
+            return Err(Failure::new(format!("--time-axis is {axis}, it must be 0 to 15")));
         }
         let settings = Settings {
             preset: self.preset.unwrap_or_default(),

@@ -8,7 +8,7 @@ mod tree;
 
 use crate::failure::{Failure, Result};
 use crate::h5::{dataset, file, object, Id};
-use crate::options::BoundOptions;
+use crate::options::{BoundOptions, HOW};
 use crate::{output, verify, walk};
 use clap::Args;
 use plan::{Choice, Skipped, Wish};
@@ -45,7 +45,7 @@ pub struct Convert {
     #[command(flatten)]
     bound: BoundOptions,
     /// Chunk shape, slowest axis first, as in 16,256,256 [default: suggested from shape and type]
-    #[arg(long, value_name = "N,N,...", value_delimiter = ',', help_heading = "How to compress")]
+    #[arg(long, value_name = "N,N,...", value_delimiter = ',', help_heading = HOW)]
     chunk: Option<Vec<usize>>,
     /// Replace OUT if it exists
     #[arg(long)]

@@ -77,7 +77,10 @@ pub fn decide(file: &Id, found: &[Found], wish: &Wish<'_>) -> Result<(Vec<(usize
         };
         if let Some((reason, hard)) = reason {
             if hard && exact {
-                return Err(Failure::new(format!("{path} cannot be compressed: {reason}")));
+                return Err(Failure::new(format!(
+                    "{path} cannot be compressed: {reason}; Augur takes arrays of float16 to float64 and of 8- to \
+                     32-bit integers whose filters are found here (HDF5_PLUGIN_PATH)"
+                )));
             }
             skipped.push(Skipped { path, reason });
             continue;
@@ -103,10 +106,7 @@ fn unknown(pattern: &str, found: &[Found]) -> String {
 /// Why a dataset cannot be compressed at all.
 fn impossible(set: &Dataset) -> Option<String> {
     if types::numeric(&set.dtype).is_none() {
-        return Some(format!(
-            "{} values; float16 to float64 and 8- to 32-bit integers can be",
-            types::name(&set.dtype)
-        ));
+        return Some(format!("{} values", types::name(&set.dtype)));
     }
     if !set.is_array {
         return Some("a single value".into());
@@ -124,10 +124,7 @@ fn impossible(set: &Dataset) -> Option<String> {
 fn missing_filter(set: &Dataset) -> Option<String> {
     let filters = pipeline::list(&set.dcpl).ok()?;
     let missing = filters.iter().find(|f| !pipeline::is_available(f.id))?;
-    Some(format!(
-        "it is compressed with {}, whose plugin is not found here; set HDF5_PLUGIN_PATH to its directory",
-        missing.label()
-    ))
+    Some(format!("compressed with {}, whose plugin is not found", missing.label()))
 }
 
 /// Why a dataset is better left alone unless it is named.
