@@ -143,14 +143,6 @@ def files(run_python, plugin_env, tmp_path) -> Files:
     return Files(run_python, plugin_env, tmp_path)
 
 
-@pytest.fixture
-def lossy_codec(files) -> None:
-    """Skips the test while the codec stores everything lossless: until smooth data at 1e-2 shrink more than 8 times."""
-    data = waves()
-    if data.nbytes <= 8 * files.stored(files.write_augur(files.directory / "probe.h5", data, 1e-2, (16, 48, 64))):
-        pytest.skip("the lossy codec is not there yet")
-
-
 def largest_error(stored: np.ndarray, written: np.ndarray) -> float:
     """max |stored - written| in double precision."""
     assert stored.shape == written.shape and stored.dtype == written.dtype
