@@ -53,12 +53,15 @@ pub fn number(v: f64) -> String {
     format!("{v:.3e}")
 }
 
-/// Prints rows under a heading, columns aligned; the first column to the left, as wide as needed.
+/// Widest column that is aligned; a longer cell pushes its own row only.
+const WIDEST: usize = 48;
+
+/// Prints rows under a heading, columns aligned.
 pub fn table(heading: &[&str], rows: &[Vec<String>]) {
     let mut widths: Vec<usize> = heading.iter().map(|h| h.chars().count()).collect();
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
+            *width = (*width).max(cell.chars().count().min(WIDEST));
         }
     }
     let line = |cells: Vec<&str>| {

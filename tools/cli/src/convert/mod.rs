@@ -16,6 +16,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use temporary::Temporary;
 
+/// Most datasets that are named one by one when they are left alone.
+const MOST_TOLD: usize = 20;
+
 /// Compress datasets of an HDF5 or netCDF-4 file; everything else is kept
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -238,8 +241,11 @@ fn print_skipped(skipped: &[Skipped], heading: &str) {
     let told: Vec<&Skipped> = skipped.iter().filter(|s| s.reason != plan::NOT_ASKED).collect();
     if !told.is_empty() {
         println!("{heading}:");
-        for s in told {
+        for s in told.iter().take(MOST_TOLD) {
             println!("  {} ({})", s.path, s.reason);
+        }
+        if told.len() > MOST_TOLD {
+            println!("  and {} more (--json lists all)", told.len() - MOST_TOLD);
         }
     }
 }

@@ -221,7 +221,10 @@ fn print_finding(f: &Finding) {
             if *holds { "has the plugin" } else { "has no plugin" }
         );
     }
-    if let Some(reason) = &f.reason {
+    if let Some(problem) = &f.trial.problem {
+        println!("  problem: {problem}");
+    }
+    if let Some(reason) = f.reason.as_ref().filter(|r| Some(*r) != f.trial.problem.as_ref()) {
         println!("  reason: {reason}");
     }
     if f.trial.problem.is_none() {

@@ -113,7 +113,7 @@ pub fn tracks_attribute_order(object: &Id, kind: Kind) -> Result<bool> {
 /// # Errors
 /// When HDF5 refuses.
 pub fn create_group_like(parent: &Id, name: &CStr, utf8: bool, model: &Id) -> Result<Id> {
-    let gcpl = creation_plist(model, Kind::Group)?;
+    let gcpl = plist::group_creation_like(&creation_plist(model, Kind::Group)?)?;
     let lcpl = plist::link_creation(utf8)?;
     // SAFETY: valid identifiers and a C string.
     let raw = unsafe { H5Gcreate2(parent.raw(), name.as_ptr(), lcpl.raw(), gcpl.raw(), H5P_DEFAULT) };

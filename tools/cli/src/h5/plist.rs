@@ -5,8 +5,11 @@ use crate::failure::Result;
 use hdf5_sys::h5::hsize_t;
 use hdf5_sys::h5i::hid_t;
 use hdf5_sys::h5p::{
-    H5Pcreate, H5Pset_char_encoding, H5Pset_chunk_cache, H5Pset_copy_object, H5P_CLS_DATASET_ACCESS,
-    H5P_CLS_FILE_ACCESS, H5P_CLS_LINK_CREATE, H5P_CLS_OBJECT_COPY,
+    H5Pcreate, H5Pget_attr_creation_order, H5Pget_attr_phase_change, H5Pget_est_link_info,
+    H5Pget_link_creation_order, H5Pget_link_phase_change, H5Pset_attr_creation_order,
+    H5Pset_attr_phase_change, H5Pset_char_encoding, H5Pset_chunk_cache, H5Pset_copy_object,
+    H5Pset_est_link_info, H5Pset_link_creation_order, H5Pset_link_phase_change, H5P_CLS_DATASET_ACCESS,
+    H5P_CLS_FILE_ACCESS, H5P_CLS_GROUP_CREATE, H5P_CLS_LINK_CREATE, H5P_CLS_OBJECT_COPY,
 };
 use hdf5_sys::h5t::H5T_cset_t;
 
@@ -38,6 +41,31 @@ pub fn link_creation(utf8: bool) -> Result<Id> {
     // SAFETY: a valid property list.
     check(unsafe { H5Pset_char_encoding(lcpl.raw(), cset) }, || "setting a link's character set".into())?;
     Ok(lcpl)
+}
+
+/// Group creation properties with the orders and storage limits of `model`.
+///
+/// The list that H5Gget_create_plist returns cannot be used itself: it also holds the addresses at which the
+/// model stores its links.
+pub fn group_creation_like(model: &Id) -> Result<Id> {
+    let what = || "preparing a group".to_string();
+    let gcpl = create(*H5P_CLS_GROUP_CREATE)?;
+    let (mut flags, mut compact, mut dense, mut entries, mut name_len) = (0, 0, 0, 0, 0);
+    let (from, to) = (model.raw(), gcpl.raw());
+    // SAFETY: valid property lists and pointers in each call.
+    unsafe {
+        check(H5Pget_link_creation_order(from, &mut flags), what)?;
+        check(H5Pset_link_creation_order(to, flags), what)?;
+        check(H5Pget_attr_creation_order(from, &mut flags), what)?;
+        check(H5Pset_attr_creation_order(to, flags), what)?;
+        check(H5Pget_link_phase_change(from, &mut compact, &mut dense), what)?;
+        check(H5Pset_link_phase_change(to, compact, dense), what)?;
+        check(H5Pget_attr_phase_change(from, &mut compact, &mut dense), what)?;
+        check(H5Pset_attr_phase_change(to, compact, dense), what)?;
+        check(H5Pget_est_link_info(from, &mut entries, &mut name_len), what)?;
+        check(H5Pset_est_link_info(to, entries, name_len), what)?;
+    }
+    Ok(gcpl)
 }
 
 /// Object copy properties: `flags` of H5Pset_copy_object.
