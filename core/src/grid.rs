@@ -19,10 +19,13 @@ use crate::number::Number;
 /// Grid points lie in -LIMIT..=LIMIT around the chunk's middle.
 pub const LIMIT: i64 = 1 << 28;
 /// The unit is this much smaller than it could be: no simple fraction of the bound, so that no data that were
-/// rounded to decimals fall on the grid, and room for rounding.
-const IRREGULAR: f64 = 0.997_931_6;
+/// rounded to decimals fall on the grid, and room for rounding and for provisional values of a finer grid.
+const IRREGULAR: f64 = 0.990_137_6;
 /// Quantisation steps in grid units, best first.
-const STEPS: [i32; 4] = [256, 64, 16, 4];
+pub const STEPS: [i32; 5] = [256, 64, 16, 4, 1];
+/// Provisional frames are on the grid of this step, whatever step the complete chunk takes: its half unit fits into
+/// what every grid leaves free.
+pub const PROVISIONAL_STEP: i32 = STEPS[0];
 /// Fraction bits of the unit of logarithms.
 pub const LOG_BITS: u32 = 40;
 
@@ -101,45 +104,43 @@ impl Grid {
         if !N::FLOAT && !logarithmic {
             return Self::whole(e, extent, false);
         }
-        let largest = extent.min.abs().max(extent.max.abs());
+        STEPS.into_iter().find_map(|step| {
+            let grid = Self::with_step::<N>(step, e, extent, logarithmic)?;
+            let room = match step {
+                1 => grid.chance <= 1.0 / 7.0,
+                64.. => grid.chance <= 1.0 / 8.0 && grid.shift >= 10,
+                _ => grid.chance <= 1.0 / 8.0 && grid.shift >= 8,
+            };
+            room.then_some(grid)
+        })
+    }
+
+    /// The grid with steps of this many units, whether or not it suits the numbers; `None` if it cannot hold them.
+    ///
+    /// The unit depends on nothing but the error and the step, so that a chunk that changes keeps its grid.
+    pub fn with_step<N: Number>(step: i32, e: f64, extent: &Extent, logarithmic: bool) -> Option<Self> {
         let fine = match (logarithmic, N::FLOAT) {
-            (false, _) => spacing(largest, N::PRECISION),
+            (false, _) => spacing(extent.min.abs().max(extent.max.abs()), N::PRECISION),
             (true, true) => 1.45 * 2f64.powi(1 - N::PRECISION),
-            // Integers this small are exact (see `special_below`), so that rounding takes 1/16 of the bound.
+            // Integers this small are exact (see `Special`), so that rounding takes 1/16 of the bound.
             (true, false) => e / 8.0,
         };
-        let make = |step: i32, unit: f64| {
-            let mapping = if logarithmic {
-                let scaled = (unit * 2f64.powi(LOG_BITS as i32 - 1)).floor() as i64 * 2;
-                if scaled < 2 {
-                    return None;
-                }
-                Mapping::Logarithmic(scaled)
-            } else {
-                Mapping::Linear(unit)
-            };
-            let range = extent.range() / unit;
-            (range < LIMIT as f64).then(|| Self {
-                mapping,
-                step,
-                shift: weight_bits(range, step),
-                chance: (fine / unit).min(1.0),
-            })
+        // With steps of one unit decoded values encode to themselves, so that nothing need be kept for a second
+        // time, but an eighth of the error for the cast.
+        let unit = if step == 1 { 1.75 * e } else { 2.0 * e / f64::from(step + 2) * IRREGULAR };
+        let mapping = if logarithmic {
+            let scaled = (unit * 2f64.powi(LOG_BITS as i32 - 1)).floor() as i64 * 2;
+            (scaled >= 2).then_some(Mapping::Logarithmic(scaled))?
+        } else {
+            Mapping::Linear(unit)
         };
-        for step in STEPS {
-            let unit = 2.0 * (e - fine) / f64::from(step + 2) * IRREGULAR;
-            // Irregular so in every power of two of the step, too; the margin must not depend on the data.
-            let unit_fixed = 2.0 * e / f64::from(step + 2) * IRREGULAR * (1.0 - 1.0 / 128.0);
-            if unit < unit_fixed || unit_fixed < 8.0 * fine {
-                continue;
-            }
-            let grid = make(step, unit_fixed)?;
-            if grid.shift >= if step >= 64 { 10 } else { 8 } {
-                return Some(grid);
-            }
-        }
-        // Steps of one unit: decoded values are grid points, and encode to themselves.
-        (fine <= e / 4.0).then(|| make(1, 1.75 * e)).flatten()
+        let range = extent.range() / unit;
+        (range < LIMIT as f64 && extent.min.abs().max(extent.max.abs()) / unit < 2f64.powi(52)).then(|| Self {
+            mapping,
+            step,
+            shift: weight_bits(range, step),
+            chance: (fine / unit).min(1.0),
+        })
     }
 
     /// The grid for integers: whole numbers as units. `exact` keeps every count.

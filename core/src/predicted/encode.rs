@@ -1,7 +1,7 @@
 //! The encoder's half: choice of grid, order and predictor, residuals, and the check of every point in the
 //! decoder's own arithmetic.
 
-use super::mapped::{map, written_steps, Mapped};
+use super::mapped::{decoded_steps, map, written_steps, Mapped, Writing};
 use super::side::{write_tables, FrameKind, Predictor, Side, CONTEXT_COUNT};
 use super::{band_count, bands, parallel};
 use crate::bound::Bound;
@@ -9,7 +9,7 @@ use crate::chunk::Frames;
 use crate::entropy::bits::{zigzag, BitWriter};
 use crate::entropy::tables::Histogram;
 use crate::entropy::{rans, split_large, DIRECT};
-use crate::grid::{allowed_error, Extent, Grid, Mapping};
+use crate::grid::{allowed_error, Extent, Grid, PROVISIONAL_STEP, STEPS};
 use crate::number::Number;
 use crate::params::{Params, Preset};
 use crate::predict::fit::{self, fit, Effort, Samples};
@@ -44,40 +44,67 @@ struct Choice {
 pub fn encode<N: Number>(params: &Params, frames: &Frames, raw: &[u8]) -> Option<Encoded> {
     let fill = params.fill.map(|f| u64::from_le_bytes(f) & (u64::MAX >> (64 - 8 * N::SIZE as u32)));
     let mut special = Special::new::<N>(&params.bound, fill);
-    let extent = special.survey::<N>(raw)?;
-    let logarithmic = matches!(params.bound, Bound::PointwiseRelative { .. });
-    let domain = if logarithmic { logarithms::<N>(raw, &special)? } else { extent };
-    let error = match allowed_error(&params.bound, &extent) {
-        Some(e) => e,
-        // A constant field has no range, so a relative bound is zero; any grid holds a single value exactly
-        // enough, but lossless is small and simple.
-        None => return None,
-    };
     let written = written_steps::<N>(raw, frames, fill);
-    let provisional = written < frames.steps && written != params.tail;
-    let exact_integers = !N::FLOAT && (provisional || error < 1.0);
-    if exact_integers && logarithmic {
+    let present = &raw[..written * frames.levels * frames.area() * N::SIZE];
+    let extent = special.survey::<N>(present)?;
+    if extent.range() == 0.0 {
+        // A constant, perhaps with special points: small and exact without prediction.
         return None;
     }
-    let grid = if exact_integers {
-        Grid::whole(error, &extent, true)?
+    let logarithmic = matches!(params.bound, Bound::PointwiseRelative { .. });
+    let domain = if logarithmic { logarithms::<N>(present, &special)? } else { extent };
+    let error = allowed_error(&params.bound, &extent)?;
+    let provisional = written < frames.steps && written != params.tail;
+    let grid = if N::FLOAT {
+        float_grid::<N>(present, frames, &special, error, &domain, logarithmic, provisional)?
+    } else if logarithmic {
+        // Counts leave no room between them to tell decoded frames by.
+        (!provisional).then(|| Grid::choose::<N>(error, &domain, true))??
     } else {
-        Grid::choose::<N>(error, &domain, logarithmic)?
+        Grid::whole(error, &extent, provisional || error < 1.0)?
     };
-    let mut mapped = map::<N>(raw, frames, &grid, &special, &domain, provisional);
-    let mut chosen_grid = grid;
-    let mut choice = choose(&mapped, frames, &grid, params);
+    let provisional = provisional && N::FLOAT && grid.step > 1;
+    let mapped = map::<N>(raw, frames, &grid, &special, &domain, Writing { steps: written, provisional });
+    let choice = choose(&mapped, frames, &grid, params);
     if matches!(choice.predictor, Predictor::Lorenzo(_)) && grid.step > 1 {
-        if mapped.kinds.iter().any(|k| *k == FrameKind::Fine) || provisional || N::PRECISION == 0 {
-            // These frames need the fine grid.
-            choice = multiscale_choice(&mapped, frames, &grid, params);
-        } else {
-            chosen_grid = grid.single_step(error);
-            mapped = map::<N>(raw, frames, &chosen_grid, &special, &domain, false);
+        if mapped.kinds.iter().any(|k| *k != FrameKind::Normal) || !N::FLOAT {
+            // Lorenzo knows only steps of one unit; these frames need the finer grid.
+            let choice = multiscale_choice(&mapped, frames, &grid, params);
+            return Some(code::<N>(params, frames, raw, &mapped, &grid, choice, error));
         }
+        let grid = Grid::with_step::<N>(1, error, &domain, logarithmic)?;
+        let mapped = map::<N>(raw, frames, &grid, &special, &domain, Writing { steps: written, provisional: false });
+        return Some(code::<N>(params, frames, raw, &mapped, &grid, choice, error));
     }
-    Some(code::<N>(params, frames, raw, &mapped, &chosen_grid, choice, error))
+    Some(code::<N>(params, frames, raw, &mapped, &grid, choice, error))
 }
+
+/// The grid for floating-point numbers: the one on which frames were decoded before, if any were, so that they stay as
+/// they are; otherwise the best one. `None` where only lossless storage does both.
+fn float_grid<N: Number>(
+    raw: &[u8],
+    frames: &Frames,
+    special: &Special,
+    error: f64,
+    domain: &Extent,
+    logarithmic: bool,
+    provisional: bool,
+) -> Option<Grid> {
+    let grids: Vec<Grid> =
+        STEPS.iter().filter_map(|&step| Grid::with_step::<N>(step, error, domain, logarithmic)).collect();
+    let decoded = decoded_steps::<N>(raw, frames, &grids, special);
+    let with = |step: i32| grids.iter().find(|g| g.step == step).copied();
+    match decoded[..] {
+        [] if provisional => with(PROVISIONAL_STEP).filter(|g| g.chance <= 0.25 && g.shift >= WEIGHT_BITS),
+        [] => Grid::choose::<N>(error, domain, logarithmic),
+        [PROVISIONAL_STEP] => with(PROVISIONAL_STEP).filter(|g| g.shift >= WEIGHT_BITS),
+        [step] if !provisional => with(step).filter(|g| g.step == 1 || g.shift >= WEIGHT_BITS),
+        _ => None,
+    }
+}
+
+/// Fewest fraction bits of weights with which the multiscale predictor is worth a try.
+const WEIGHT_BITS: u32 = 6;
 
 /// Extent of the base-2 logarithms of the magnitudes.
 fn logarithms<N: Number>(raw: &[u8], special: &Special) -> Option<Extent> {
@@ -133,7 +160,7 @@ fn choose(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Params) -> Cho
     let order = if frames.count() == 1 { TimeOrder::Independent } else { TimeOrder::Previous };
     let lorenzo = lorenzo::estimate(&mapped.grid, mapped.mask.as_deref(), frames, grid.step);
     let simple = Choice { predictor: Predictor::Lorenzo(lorenzo.0), order, bits: lorenzo.1 };
-    if grid.shift < 6 {
+    if grid.shift < WEIGHT_BITS {
         return simple;
     }
     let multiscale = multiscale_choice(mapped, frames, grid, params);
@@ -390,19 +417,5 @@ impl<N: Number> RowCoder for EncodeRows<'_, N> {
                 }
             }
         }
-    }
-}
-
-impl Grid {
-    /// The grid for predictors that work on rounded values: steps of one unit, as wide as the error allows.
-    fn single_step(&self, error: f64) -> Self {
-        let unit = 1.75 * error;
-        let mapping = match self.mapping {
-            Mapping::Linear(_) => Mapping::Linear(unit),
-            Mapping::Logarithmic(_) => {
-                Mapping::Logarithmic((unit * 2f64.powi(crate::grid::LOG_BITS as i32 - 1)).floor() as i64 * 2)
-            }
-        };
-        Self { mapping, step: 1, shift: self.shift, chance: 1.0 }
     }
 }

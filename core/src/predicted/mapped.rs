@@ -27,15 +27,23 @@ pub struct Mapped {
 /// 1.5 * 2^52: adding and subtracting it rounds to an integer, without a function call.
 const ROUND: f64 = 6_755_399_441_055_744.0;
 
-/// Maps the chunk. `extent` is that of the mapped quantity (logarithms for logarithmic grids); `provisional` says
-/// that the chunk is not complete.
+/// How far the chunk is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Writing {
+    /// Leading time steps that are written; the others hold the fill value and must keep it.
+    pub steps: usize,
+    /// Whether more steps will come.
+    pub provisional: bool,
+}
+
+/// Maps the chunk. `extent` is that of the mapped quantity (logarithms for logarithmic grids).
 pub fn map<N: Number>(
     raw: &[u8],
     frames: &Frames,
     grid: &Grid,
     special: &Special,
     extent: &Extent,
-    provisional: bool,
+    writing: Writing,
 ) -> Mapped {
     let offset = grid.position(0.5 * (extent.min + extent.max)).round();
     let middle = offset as i64;
@@ -55,6 +63,10 @@ pub fn map<N: Number>(
         let bytes = &raw[frame * area * N::SIZE..][..area * N::SIZE];
         let (mut valid, mut on_grid) = (0usize, 0usize);
         let points = frame * area..(frame + 1) * area;
+        if frame >= writing.steps * frames.levels {
+            out.mask.get_or_insert_with(|| vec![0; raw.len() / N::SIZE])[points].fill(1);
+            continue;
+        }
         for (j, (k, b)) in out.grid[points.clone()].iter_mut().zip(bytes.chunks_exact(N::SIZE)).enumerate() {
             let v = N::read(b);
             if special.is(v) {
@@ -79,7 +91,7 @@ pub fn map<N: Number>(
         if grid.step > 1 {
             out.kinds[frame] = if was_decoded(valid, on_grid, grid.chance) {
                 FrameKind::Fine
-            } else if provisional {
+            } else if writing.provisional {
                 FrameKind::Provisional
             } else {
                 FrameKind::Normal
@@ -107,6 +119,40 @@ pub fn map<N: Number>(
         fill_holes(&mut out, area);
     }
     out
+}
+
+/// The steps of grids on which frames of the chunk were decoded before; `raw` holds the frames that are written, `grids` are the grids
+/// to look for.
+pub fn decoded_steps<N: Number>(raw: &[u8], frames: &Frames, grids: &[Grid], special: &Special) -> Vec<i32> {
+    let area = frames.area();
+    let every = area.div_ceil(SAMPLES) | 1;
+    let on = |grid: &Grid| {
+        (0..raw.len() / (area * N::SIZE)).any(|frame| {
+            let bytes = &raw[frame * area * N::SIZE..][..area * N::SIZE];
+            let (mut valid, mut on_grid) = (0, 0);
+            for v in bytes.chunks_exact(N::SIZE).step_by(every).map(N::read) {
+                let x = v.to_f64();
+                if x != 0.0 && !special.is(v) {
+                    valid += 1;
+                    on_grid += usize::from(is_grid_point(v, grid));
+                }
+            }
+            was_decoded(valid, on_grid, grid.chance)
+        })
+    };
+    grids.iter().filter(|g| on(g)).map(|g| g.step).collect()
+}
+
+/// Points of a frame that [`decoded_steps`] looks at.
+const SAMPLES: usize = 600;
+
+/// Whether `v` is what a grid point decodes to.
+fn is_grid_point<N: Number>(v: N, grid: &Grid) -> bool {
+    let x = v.to_f64();
+    let logarithmic = matches!(grid.mapping, Mapping::Logarithmic(_));
+    let k = grid.position(if logarithmic { x.abs().log2() } else { x }).round();
+    let back = grid.mapping.value(k as i64, false);
+    N::cast(if logarithmic { back.copysign(x) } else { back }).bits() == v.bits()
 }
 
 /// Whether a frame was decoded before: more of its values lie on the grid than chance explains.
