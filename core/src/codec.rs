@@ -78,8 +78,10 @@ fn encode_predicted(params: &Params, raw: &[u8]) -> Option<Vec<u8>> {
     let frames = Frames::new(&params.shape, params.time_axis);
     let bytes = canonical(params, raw);
     let mut params = params.clone();
-    if let (Some(fill), ByteOrder::Big) = (&mut params.fill, params.order) {
-        fill[..params.dtype.size()].reverse();
+    if params.order == ByteOrder::Big {
+        for value in [&mut params.fill, &mut params.unwritten].into_iter().flatten() {
+            value[..params.dtype.size()].reverse();
+        }
     }
     let encoded = with_number!(params.dtype, N => predicted::encode::<N>(&params, &frames, &bytes))?;
     let mut header = Header {

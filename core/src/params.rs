@@ -71,9 +71,11 @@ pub struct Params {
     pub bound: Bound,
     /// How to predict and code.
     pub preset: Preset,
-    /// Bytes of the fill value (the first `dtype.size()` of them count, in `order`): points that hold it
-    /// are exact, and frames that hold nothing else count as not written yet.
+    /// Bytes of the fill value (the first `dtype.size()` of them count, in `order`): points that hold it are exact.
     pub fill: Option<[u8; 8]>,
+    /// Bytes of the value that time steps hold which are not written yet; `None`: any value, if it is the same
+    /// everywhere in the step.
+    pub unwritten: Option<[u8; 8]>,
     /// Number of frames that are written in the last chunk along time, when that is known and not all of
     /// them; 0 otherwise. A chunk with just so many frames counts as complete.
     pub tail: usize,
@@ -92,6 +94,7 @@ impl Params {
             bound,
             preset: Preset::default(),
             fill: None,
+            unwritten: None,
             tail: 0,
             threads: 1,
         }

@@ -222,6 +222,7 @@ fn bound_holds_against_the_originals_when_a_chunk_is_filled_step_by_step() {
                 let mut padded = [0; 8];
                 padded[..fill.len()].copy_from_slice(&fill);
                 params.fill = Some(padded);
+                params.unwritten = Some(padded);
                 let raw = pack(dtype, params.order, &field(&shape, 50.0, 60.0, 0.02, 3));
                 let (stream, decoded) = fill_step_by_step(&params, &raw, &fill);
                 let worst = check(&params, &raw, &decoded, is_special);

@@ -395,6 +395,7 @@ impl Expanded {
             time_axis: self.time_axis,
             preset: self.settings.preset,
             fill,
+            unwritten: self.own_fill,
             tail,
             threads,
             ..Params::new(self.dtype, &self.shape, self.settings.bound)

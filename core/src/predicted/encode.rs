@@ -42,9 +42,9 @@ struct Choice {
 /// Encodes little-endian values, time first; `None` where only lossless storage keeps the bound or nothing is to be
 /// lost.
 pub fn encode<N: Number>(params: &Params, frames: &Frames, raw: &[u8]) -> Option<Encoded> {
-    let fill = params.fill.map(|f| u64::from_le_bytes(f) & (u64::MAX >> (64 - 8 * N::SIZE as u32)));
-    let mut special = Special::new::<N>(&params.bound, fill);
-    let written = written_steps::<N>(raw, frames, fill);
+    let bits = |value: [u8; 8]| u64::from_le_bytes(value) & (u64::MAX >> (64 - 8 * N::SIZE as u32));
+    let mut special = Special::new::<N>(&params.bound, params.fill.map(bits));
+    let written = written_steps::<N>(raw, frames, params.unwritten.map(bits));
     let present = &raw[..written * frames.levels * frames.area() * N::SIZE];
     let extent = special.survey::<N>(present)?;
     if extent.range() == 0.0 {
