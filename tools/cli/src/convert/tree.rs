@@ -103,7 +103,9 @@ impl Copy<'_> {
             self.bar.set_message(here.to_string_lossy().into_owned());
             return data::copy(&source, &new, self.bar, |_, _| Ok(()));
         }
-        if !references && !types::is_named(&source.dtype) {
+        // H5Ocopy leaves the fill value of strings and sequences pointing into the source file.
+        let plain = !references && !types::has_variable_length(&source.dtype);
+        if plain && !types::is_named(&source.dtype) {
             object::copy_without_attributes(from, &entry.name, to, entry.utf8)?;
             let new = object::open(to, &entry.name)?;
             self.bar.inc(source.stored_bytes());
