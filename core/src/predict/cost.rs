@@ -31,7 +31,7 @@ impl Cost {
         let clipped = q.clamp(-(CLIP as i32), CLIP as i32);
         self.bins[context.min(CONTEXTS - 1)][(clipped + CLIP as i32) as usize] += 1.0;
         if m as usize > CLIP {
-            self.extra += 2.0 * (f64::from(m) / CLIP as f64).log2() + 1.0;
+            self.extra += f64::from(2 * (m / CLIP as u32).ilog2() + 1);
         }
         self.count += 1.0;
         self.before = (self.before.1, m);

@@ -6,12 +6,14 @@
 //! for the weights.
 
 use super::cost::Cost;
+use super::kernel::{for_this_machine, InstructionSet};
 use super::plane::{phase_size, Phases};
 use super::taps::{base_taps, taps, Gather, Kind, Site, Tap, MAX_TAPS, PASSES};
 use super::weights::{Sent, Tying, MAX_PRECISION};
 use super::Scale;
 use crate::chunk::Frames;
 use crate::reference::{Step, CLASSES};
+use arrayvec::ArrayVec;
 use std::collections::HashMap;
 
 /// Weight classes per class of references: three kinds at three groups of spacings, and the roots.
@@ -93,38 +95,96 @@ pub fn phases_of(frame: &[i32], width: usize, spacing: usize) -> Phases<i32> {
     out
 }
 
+/// Points of a sampled run.
+const RUN: usize = 64;
+/// Points whose products are taken at a time.
+const BLOCK: usize = 256;
+/// Partial sums of a product, so that it adds up in an order that suits every instruction set.
+const PARTS: usize = 8;
+/// Rows that are multiplied with another one at a time, so that it is read less often.
+const TILE: usize = 4;
+
+for_this_machine! {
+    /// Adds the products of all pairs of the `m` rows of BLOCK values to the upper triangle of `sums`. The number of
+    /// rows that are there is a multiple of TILE.
+    pub fn products(rows: &[f64], m: usize, sums: &mut [f64]) {
+        for i in (0..m).step_by(TILE) {
+            let a: [&[f64]; TILE] = std::array::from_fn(|t| &rows[(i + t) * BLOCK..(i + t + 1) * BLOCK]);
+            for j in i..m {
+                let b = &rows[j * BLOCK..(j + 1) * BLOCK];
+                let mut parts = [[0f64; PARTS]; TILE];
+                for k in (0..BLOCK).step_by(PARTS) {
+                    let b: &[f64] = &b[k..k + PARTS];
+                    for t in 0..TILE {
+                        let a = &a[t][k..k + PARTS];
+                        for l in 0..PARTS {
+                            parts[t][l] += a[l] * b[l];
+                        }
+                    }
+                }
+                for (t, p) in parts.iter().enumerate() {
+                    if i + t <= j {
+                        sums[(i + t) * m + j] += ((p[0] + p[4]) + (p[2] + p[6])) + ((p[1] + p[5]) + (p[3] + p[7]));
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// Sums of products of the taps' deviations from the base and of the target's.
 struct Gram {
     n: usize,
     sums: Vec<f64>,
     samples: f64,
+    /// Deviations whose products are not taken yet: a row of BLOCK for each tap and the target.
+    waiting: Vec<f64>,
+    count: usize,
 }
 
 impl Gram {
     fn new(n: usize) -> Self {
-        Self { n, sums: vec![0.0; (n + 1) * (n + 1)], samples: 0.0 }
+        let rows = (n + 1).next_multiple_of(TILE);
+        Self { n, sums: vec![0.0; (n + 1) * (n + 1)], samples: 0.0, waiting: vec![0.0; rows * BLOCK], count: 0 }
     }
 
-    /// Adds the samples of a row where `skip` does not say otherwise.
-    fn add(&mut self, rows: &[&[i32]], target: &[i32], base: usize, skip: impl Fn(usize) -> bool) {
-        let m = self.n + 1;
-        let mut d = [0.0; MAX_TAPS + 1];
-        for (j, t) in target.iter().enumerate() {
-            if skip(j) {
-                continue;
+    /// Adds the points of a sample.
+    fn add(&mut self, sample: &Sample, base: usize) {
+        let run = sample.target.len();
+        if self.count + run > BLOCK {
+            self.flush();
+        }
+        let mut mean = [0f64; RUN];
+        for row in &sample.rows[..base] {
+            for (a, v) in mean.iter_mut().zip(&row[..run]) {
+                *a += f64::from(*v);
             }
-            let mean = rows[..base].iter().map(|r| f64::from(r[j])).sum::<f64>() / base as f64;
-            for (d, r) in d.iter_mut().zip(rows) {
-                *d = f64::from(r[j]) - mean;
+        }
+        mean.iter_mut().for_each(|a| *a /= base as f64);
+        let rows = sample.rows.iter().copied().chain([&sample.target[..]]);
+        for (d, row) in self.waiting.chunks_exact_mut(BLOCK).zip(rows) {
+            for ((d, v), a) in d[self.count..].iter_mut().zip(&row[..run]).zip(&mean) {
+                *d = f64::from(*v) - a;
             }
-            d[self.n] = f64::from(*t) - mean;
-            for i in 0..m {
-                let x = d[i];
-                for (s, y) in self.sums[i * m + i..(i + 1) * m].iter_mut().zip(&d[i..m]) {
-                    *s += x * y;
-                }
+        }
+        for j in 0..run {
+            if (sample.skip)(j) {
+                self.waiting.iter_mut().skip(self.count + j).step_by(BLOCK).for_each(|d| *d = 0.0);
+            } else {
+                self.samples += 1.0;
             }
-            self.samples += 1.0;
+        }
+        self.count += run;
+    }
+
+    /// Takes the products of what waits.
+    fn flush(&mut self) {
+        if self.count > 0 {
+            for row in self.waiting.chunks_exact_mut(BLOCK) {
+                row[self.count..].fill(0.0);
+            }
+            products(&self.waiting, self.n + 1, &mut self.sums);
+            self.count = 0;
         }
     }
 
@@ -218,23 +278,29 @@ fn bits_per_point(mean_square: f64) -> f64 {
 /// How hard to look for good weights.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
-    /// Points sampled per pass and sampled frame.
+    /// Most points sampled per pass of a sampled frame.
     pub samples: usize,
+    /// One point in so many is sampled, no fewer than MIN_SAMPLES.
+    pub every: usize,
     /// Frames sampled per class.
     pub frames: usize,
     /// Tyings to try.
     pub tyings: &'static [Tying],
 }
 
+/// Fewest points sampled of a pass, if it has as many.
+const MIN_SAMPLES: usize = 160;
+
 /// Everything `balanced` tries.
 pub const BALANCED: Effort = Effort {
     samples: 1024,
-    frames: 4,
+    every: 4,
+    frames: 3,
     tyings: &[Tying::RadialNear, Tying::AxialNear, Tying::FreeNear, Tying::Radial, Tying::Axial, Tying::Free],
 };
 
 /// Few taps: less to fit and less to add up.
-pub const FAST: Effort = Effort { samples: 400, frames: 2, tyings: &[Tying::RadialNear, Tying::AxialNear] };
+pub const FAST: Effort = Effort { samples: 320, every: 8, frames: 2, tyings: &[Tying::RadialNear, Tying::AxialNear] };
 
 /// The chunk on the grid, as the fit sees it.
 pub struct Samples<'a> {
@@ -265,11 +331,11 @@ pub fn fit(samples: &Samples, plan: &[Step], scale: &Scale, effort: &Effort) -> 
                 finest.entry(f).or_insert_with(|| phases_of(&samples.grid[f * area..][..area], width, 1));
             }
             let known: Vec<&Phases<i32>> = step.references.iter().map(|f| &finest[f]).collect();
-            sample_frame(samples, step, &known, top, effort.samples, &mut |sample| {
+            sample_frame(samples, step, &known, top, effort, &mut |sample| {
                 let gram = grams
                     .entry(class_index(step.class, sample.slot))
                     .or_insert_with(|| Gram::new(sample.rows.len()));
-                gram.add(&sample.rows, &sample.target, base_taps(sample.kind), sample.skip);
+                gram.add(&sample, base_taps(sample.kind));
             });
         }
         for slot in 0..SLOTS {
@@ -277,6 +343,7 @@ pub fn fit(samples: &Samples, plan: &[Step], scale: &Scale, effort: &Effort) -> 
         }
         let _ = references;
     }
+    grams.values_mut().for_each(Gram::flush);
     // Values coded in steps of one unit are decoded as they are.
     let noise = if scale.step > 1 { f64::from(scale.step).powi(2) / 12.0 * 0.7 } else { 0.0 };
     let mut side = 0.0;
@@ -304,7 +371,7 @@ pub fn fit(samples: &Samples, plan: &[Step], scale: &Scale, effort: &Effort) -> 
     let mut costs: HashMap<usize, Cost> = HashMap::new();
     for step in plan.iter().filter(|s| s.references.iter().all(|f| finest.contains_key(f))) {
         let known: Vec<&Phases<i32>> = step.references.iter().map(|f| &finest[f]).collect();
-        sample_frame(samples, step, &known, top, effort.samples / 2, &mut |sample| {
+        sample_frame(samples, step, &known, top, effort, &mut |sample| {
             let index = class_index(step.class, sample.slot);
             if let Some(w) = chosen.get(&index) {
                 let cost = costs.entry(index).or_default();
@@ -369,7 +436,7 @@ struct Sample<'a> {
     slot: usize,
     kind: Kind,
     /// The row of values of each tap.
-    rows: Vec<&'a [i32]>,
+    rows: ArrayVec<&'a [i32], MAX_TAPS>,
     target: Vec<i32>,
     /// Which points do not count.
     skip: &'a dyn Fn(usize) -> bool,
@@ -381,7 +448,7 @@ fn sample_frame(
     step: &Step,
     references: &[&Phases<i32>],
     top: usize,
-    count: usize,
+    effort: &Effort,
     visit: &mut dyn FnMut(Sample),
 ) {
     let (area, width) = (samples.frames.area(), samples.frames.width);
@@ -410,23 +477,21 @@ fn sample_frame(
             continue;
         }
         let tap_list: Vec<(Tap, ())> = taps(kind, references.len()).into_iter().map(|t| (t, ())).collect();
-        let run = columns.min(64);
-        let runs = (count / run).max(1);
-        let stretches = columns.div_ceil(run);
-        let wanted = runs.min(rows * stretches);
+        let run = columns.min(RUN);
+        // Coarse passes have few points; theirs are worth no more time than their share of the bits.
+        let count = (rows * columns / effort.every).min(effort.samples >> level.min(2)).max(MIN_SAMPLES);
+        let wanted = count.div_ceil(run).min(rows * columns.div_ceil(run));
         for r in 0..wanted {
             // Runs spread evenly over the rows; a multiplicative step scatters them over the columns.
             let i = (2 * r + 1) * rows / (2 * wanted);
             let start = if columns > run { (r * 40503 + step.frame * 9176) % (columns - run + 1) } else { 0 };
-            let site = Site::new(kind, spacing, i, columns);
-            let mut found = Vec::with_capacity(tap_list.len());
-            gather.rows(&site, &tap_list, Some(&lattice), references, &mut found);
-            let y = site.y as usize;
-            let at = |j: usize| y * width + site.x as usize + (start + j) * site.stride as usize;
+            let site = Site::new(kind, spacing, i, columns).run(start, run);
+            let found = gather.rows(&site, &tap_list, Some(&lattice), references);
+            let at = |j: usize| site.y as usize * width + site.x as usize + j * site.stride as usize;
             visit(Sample {
                 slot: slot(kind, level),
                 kind,
-                rows: found.iter().map(|(row, ())| &row[start..]).collect(),
+                rows: found.into_iter().map(|(row, ())| row).collect(),
                 target: (0..run).map(|j| frame[at(j)]).collect(),
                 skip: &|j| mask.is_some_and(|m| m[at(j)] != 0),
             });

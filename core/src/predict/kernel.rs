@@ -34,6 +34,7 @@ macro_rules! for_this_machine {
         }
     };
 }
+pub(crate) use for_this_machine;
 
 /// Instruction sets that kernels are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,7 +12,8 @@ use super::plane::{interleave_row, phase_size, Phases, Plane};
 use super::taps::{taps, Gather, Kind, Site, Tap, PASSES};
 use super::weights::{Sent, Tying};
 use super::{Band, RowAt, RowCoder, Scale};
-use crate::reference::{released, Step, CLASSES};
+use crate::reference::{released, Step, CLASSES, MAX_REFERENCES};
+use arrayvec::ArrayVec;
 
 /// Groups of contexts: finest or coarser passes, without or with references, for either kind of frame, and the roots
 /// without and with references.
@@ -212,12 +213,11 @@ impl<C: RowCoder> Pass<'_, C> {
         let Scratch { predicted, contexts: context_row, reference, gather } = &mut *self.scratch;
         predicted.resize(n, 0);
         context_row.resize(n, 0);
-        let phases: Vec<&Phases<i32>> = self.references.iter().map(|r| &r.values).collect();
+        let phases: ArrayVec<&Phases<i32>, MAX_REFERENCES> = self.references.iter().map(|r| &r.values).collect();
         let slot = if site.kind == Kind::Root { ROOT_SLOT } else { slot(site.kind, level) };
         let weighted = &self.model.weights[class_index(self.step.class, slot)];
         let scale = &self.model.scale;
-        let mut rows = Vec::with_capacity(weighted.len());
-        gather.rows(site, weighted, known.map(|k| k.0), &phases, &mut rows);
+        let rows = gather.rows(site, weighted, known.map(|k| k.0), &phases);
         weighted_sum(&rows, scale.shift, scale.low, scale.high, predicted);
         reference_activity(self.references, site, reference);
         match known {
@@ -299,7 +299,12 @@ fn reference_activity(references: &[&Decoded], site: &Site, out: &mut Vec<u8>) {
     let row = |r: &'_ Decoded, out: &mut Vec<u8>| {
         let plane = &r.activity[(2 * (site.y & 1) + (site.x & 1)) as usize];
         let step = (site.stride / 2) as usize;
-        out.extend(plane.from(site.y >> 1, site.x >> 1).iter().step_by(step).take(site.width));
+        let row = plane.from(site.y >> 1, site.x >> 1);
+        if step == 1 {
+            out.extend_from_slice(&row[..site.width]);
+        } else {
+            out.extend((0..site.width).map(|j| row[j * step]));
+        }
     };
     match references {
         [] => out.resize(site.width, 0),

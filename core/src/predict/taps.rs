@@ -5,6 +5,7 @@
 //! then (0,1), each also from the phases before it. References give patches around the same place.
 
 use super::plane::Phases;
+use arrayvec::ArrayVec;
 
 /// What a point is in the pass that codes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,6 +182,8 @@ pub struct Site {
     pub kind: Kind,
     /// Row within the phase.
     pub i: isize,
+    /// Column of the first point within the phase.
+    pub j: isize,
     /// Row in the frame.
     pub y: isize,
     /// Column of the first point in the frame.
@@ -196,34 +199,31 @@ impl Site {
     pub fn new(kind: Kind, spacing: usize, i: usize, width: usize) -> Self {
         let (a, b) = kind.parity();
         let s = spacing as isize;
+        let i = i as isize;
         if kind == Kind::Root {
-            return Self { kind, i: i as isize, y: i as isize * s, x: 0, stride: s, width };
+            return Self { kind, i, j: 0, y: i * s, x: 0, stride: s, width };
         }
-        Self {
-            kind,
-            i: i as isize,
-            y: s * (2 * i as isize + a as isize),
-            x: s * b as isize,
-            stride: 2 * s,
-            width,
-        }
+        Self { kind, i, j: 0, y: s * (2 * i + a as isize), x: s * b as isize, stride: 2 * s, width }
+    }
+
+    /// The `width` points from the `start`th on.
+    pub fn run(&self, start: usize, width: usize) -> Self {
+        let start = start as isize;
+        Self { j: self.j + start, x: self.x + start * self.stride, width, ..*self }
     }
 }
+
+/// The row of values of each tap, with a companion each.
+pub type TapRows<'a, C> = ArrayVec<(&'a [i32], C), MAX_TAPS>;
 
 /// Memory for neighbours that do not lie contiguous.
 #[derive(Default)]
 pub struct Gather {
-    rows: Vec<Vec<i32>>,
-}
-
-/// Where the row of a tap starts in a reference: phase, row, column and step in that phase.
-fn reference_start(site: &Site, dy: i32, dx: i32) -> (usize, isize, isize, usize) {
-    let (y, x) = (site.y + dy as isize, site.x + dx as isize);
-    ((2 * (y & 1) + (x & 1)) as usize, y >> 1, x >> 1, (site.stride / 2) as usize)
+    values: Vec<i32>,
 }
 
 impl Gather {
-    /// Calls `use_rows` with the row of values of each tap; `taps` gives tap and an arbitrary companion.
+    /// The row of values of each of `taps`, which comes with an arbitrary companion.
     ///
     /// A tap in a phase without points (frames of one row or column) reads the first spatial tap, or its
     /// reference's own place, instead.
@@ -233,47 +233,46 @@ impl Gather {
         taps: &[(Tap, C)],
         lattice: Option<&'a Phases<i32>>,
         references: &[&'a Phases<i32>],
-        out: &mut Vec<(&'a [i32], C)>,
-    ) {
-        if self.rows.len() < taps.len() {
-            self.rows.resize_with(taps.len(), Vec::new);
-        }
-        let find = |r: usize, dy: i32, dx: i32| {
-            let found = reference_start(site, dy, dx);
-            if references[r][found.0].is_empty() {
-                reference_start(site, 0, 0)
-            } else {
-                found
-            }
+    ) -> TapRows<'a, C> {
+        // Where a tap starts in a reference: phase, row and column in it.
+        let place = |dy: i32, dx: i32| {
+            let (y, x) = (site.y + dy as isize, site.x + dx as isize);
+            ((2 * (y & 1) + (x & 1)) as usize, y >> 1, x >> 1)
         };
-        for (buffer, (tap, _)) in self.rows.iter_mut().zip(taps) {
-            if let Source::Reference(r) = tap.source {
-                let (phase, i, j, step) = find(r, tap.dy, tap.dx);
-                if step > 1 {
-                    let row = references[r][phase].from(i, j);
-                    buffer.clear();
-                    buffer.extend(row.iter().step_by(step).take(site.width));
+        let find = |r: usize, tap: &Tap| {
+            let found = place(tap.dy, tap.dx);
+            let found = if references[r][found.0].is_empty() { place(0, 0) } else { found };
+            references[r][found.0].from(found.1, found.2)
+        };
+        let step = (site.stride / 2) as usize;
+        if step > 1 {
+            self.values.clear();
+            for (tap, _) in taps {
+                if let Source::Reference(r) = tap.source {
+                    let row = find(r, tap);
+                    self.values.extend((0..site.width).map(|j| row[j * step]));
                 }
             }
         }
-        for (buffer, (tap, companion)) in self.rows.iter().zip(taps) {
-            let row = match tap.source {
-                Source::Space { phase, di, dj } => match lattice {
-                    Some(planes) if !planes[phase].is_empty() => planes[phase].from(site.i + di, dj),
-                    Some(planes) => planes[0].from(site.i, 0),
-                    None => &[],
-                },
-                Source::Reference(r) => {
-                    let (phase, i, j, step) = find(r, tap.dy, tap.dx);
-                    if step > 1 {
-                        &buffer[..]
-                    } else {
-                        references[r][phase].from(i, j)
-                    }
+        let mut gathered = &self.values[..];
+        let mut out = TapRows::new();
+        for (tap, companion) in taps {
+            let row = match (tap.source, lattice) {
+                (Source::Space { phase, di, dj }, Some(planes)) if !planes[phase].is_empty() => {
+                    planes[phase].from(site.i + di, site.j + dj)
                 }
+                (Source::Space { .. }, Some(planes)) => planes[0].from(site.i, site.j),
+                (Source::Space { .. }, None) => &[],
+                (Source::Reference(_), _) if step > 1 => {
+                    let (row, rest) = gathered.split_at(site.width);
+                    gathered = rest;
+                    row
+                }
+                (Source::Reference(r), _) => find(r, tap),
             };
             out.push((row, *companion));
         }
+        out
     }
 }
 
@@ -309,8 +308,7 @@ mod tests {
             for i in 2..ph - 2 {
                 let site = Site::new(kind, 1, i, pw);
                 let mut gather = Gather::default();
-                let mut rows = vec![];
-                gather.rows(&site, &taps, Some(&lattice), &[&reference], &mut rows);
+                let rows = gather.rows(&site, &taps, Some(&lattice), &[&reference]);
                 for ((row, ()), (tap, ())) in rows.iter().zip(&taps) {
                     for j in 2..pw - 2 {
                         let y = site.y as i32 + tap.dy;
@@ -324,8 +322,7 @@ mod tests {
         let taps: Vec<(Tap, ())> = taps(Kind::Root, 1).into_iter().map(|t| (t, ())).collect();
         let site = Site::new(Kind::Root, 8, 2, 5);
         let mut gather = Gather::default();
-        let mut rows = vec![];
-        gather.rows(&site, &taps, None, &[&reference], &mut rows);
+        let rows = gather.rows(&site, &taps, None, &[&reference]);
         for ((row, ()), (tap, ())) in rows.iter().zip(&taps) {
             for j in 1..5 {
                 assert_eq!(row[j], 1000 * (16 + tap.dy) + 8 * j as i32 + tap.dx);

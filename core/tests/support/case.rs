@@ -1,0 +1,156 @@
+//! Parameters and data of a chunk, made from bytes.
+
+use super::input::{Input, Random};
+use super::oracle::push;
+use augur_core::dtype::DTYPES;
+use augur_core::{Bound, ByteOrder, Dtype, Params, Preset};
+
+/// Most points of a chunk: small, so that many are tried.
+const MOST_POINTS: usize = 6000;
+
+/// Values that formats and programs find hard.
+const EXTREMES: [f64; 20] = [
+    f64::NAN,
+    f64::INFINITY,
+    f64::NEG_INFINITY,
+    0.0,
+    -0.0,
+    9.969209968386869e36,
+    -9.969209968386869e36,
+    1e20,
+    -1e34,
+    1e36,
+    -9999.0,
+    5e-324,
+    1e-41,
+    6e-8,
+    1e308,
+    -1e308,
+    3.4e38,
+    65504.0,
+    2147483647.0,
+    -32768.0,
+];
+
+/// A magnitude between 10^low and 10^high, or anything at all.
+fn magnitude(input: &mut Input, low: f64, high: f64) -> f64 {
+    if input.one_in(32) {
+        return f64::from_bits(input.long());
+    }
+    let x = f64::from(u16::from_le_bytes(input.array())) / 65535.0;
+    10f64.powf(low + x * (high - low))
+}
+
+/// Any bound, sometimes none that can be kept.
+pub fn bound(input: &mut Input) -> Bound {
+    match input.below(12) {
+        0 => Bound::Lossless,
+        1..=3 => Bound::Absolute(magnitude(input, -7.0, 3.0)),
+        4 | 5 => Bound::Relative { rel: magnitude(input, -7.0, 0.5), range: None },
+        6 => {
+            let rel = magnitude(input, -6.0, 0.0);
+            Bound::Relative { rel, range: Some(magnitude(input, -3.0, 4.0)) }
+        }
+        7 => {
+            let abs = magnitude(input, -7.0, 3.0);
+            Bound::AbsRel { abs, rel: magnitude(input, -6.0, 0.0) }
+        }
+        8 | 9 => {
+            let rel = magnitude(input, -6.0, -0.01);
+            Bound::PointwiseRelative { rel, floor: if input.one_in(2) { magnitude(input, -6.0, 2.0) } else { 0.0 } }
+        }
+        _ => Bound::Psnr(magnitude(input, 0.5, 2.4)),
+    }
+}
+
+fn shape(input: &mut Input) -> Vec<usize> {
+    let mut shape: Vec<usize> = match input.below(4) {
+        0 => (0..1 + input.below(5)).map(|_| 1 + input.below(6)).collect(),
+        1 => vec![1 + input.below(9), 1 + input.below(40), 1 + input.below(40)],
+        2 => vec![1 + input.below(60), 1 + input.below(60)],
+        _ => vec![1 + input.below(3000)],
+    };
+    while shape.iter().product::<usize>() > MOST_POINTS {
+        if let Some(n) = shape.iter_mut().max() {
+            *n = n.div_ceil(2);
+        }
+    }
+    shape
+}
+
+/// Parameters of a small chunk.
+pub fn params(input: &mut Input) -> Params {
+    let dtype = input.pick(&DTYPES);
+    let flags = input.byte();
+    let shape = shape(input);
+    let mut params = Params::new(dtype, &shape, bound(input));
+    params.order = if flags & 1 != 0 { ByteOrder::Big } else { ByteOrder::Little };
+    params.preset = if flags & 2 != 0 { Preset::Fast } else { Preset::Balanced };
+    params.time_axis = if flags & 4 != 0 { input.below(shape.len()) } else { 0 };
+    params.fill = (flags & 24 == 8).then(|| bits(input, dtype, params.order));
+    params.unwritten = match flags >> 5 & 3 {
+        1 => params.fill,
+        2 => Some([0; 8]),
+        _ => None,
+    };
+    params.tail = if flags >> 5 == 7 { input.below(8) } else { 0 };
+    params.threads = 1 + usize::from(flags >> 7) * 2;
+    params
+}
+
+/// Bytes of some value, padded.
+fn bits(input: &mut Input, dtype: Dtype, order: ByteOrder) -> [u8; 8] {
+    let mut bytes = vec![];
+    if input.one_in(4) {
+        bytes.extend_from_slice(&input.array::<8>()[..dtype.size()]);
+    } else {
+        push(&mut bytes, dtype, order, input.pick(&EXTREMES));
+    }
+    bytes.resize(8, 0);
+    std::array::from_fn(|i| bytes[i])
+}
+
+/// Data for these parameters: fields, noise, lattices, constants, bit patterns, with special values in places.
+pub fn data(input: &mut Input, params: &Params) -> Vec<u8> {
+    let (dtype, order) = (params.dtype, params.order);
+    let kind = input.below(8);
+    let mut random = Random(input.long());
+    let amplitude = magnitude(input, -4.0, 5.0);
+    let offset = if input.one_in(2) { magnitude(input, -3.0, 5.0) } else { 0.0 };
+    let noise = [0.0, 0.001, 0.1, 3.0][input.below(4)];
+    let n = params.points();
+    let width = params.shape.last().copied().unwrap_or(1);
+    let frame = n / params.shape[0];
+    let mut raw = Vec::with_capacity(n * dtype.size());
+    let mut walk = 0.0;
+    for i in 0..n {
+        let (t, y, x) = ((i / frame) as f64, (i % frame / width) as f64, (i % width) as f64);
+        let r = random.unit() - 0.5;
+        walk += r;
+        let v = match kind {
+            0 | 1 => (0.11 * x + 0.07 * y - 0.2 * t).sin() * (0.05 * y).cos() + noise * r,
+            2 => walk * 0.1,
+            3 => ((r * 9.0).round() + 0.5 * (x / 7.0).floor()) * 0.1,
+            4 => f64::from(u8::from(r > 0.49)) + noise * r * f64::from(u8::from(x > y)),
+            5 => (r * 30.0).exp2() * if random.next() & 1 == 0 { 1.0 } else { -1.0 },
+            6 => {
+                raw.extend_from_slice(&random.next().to_le_bytes()[..dtype.size()]);
+                continue;
+            }
+            _ => f64::from(input.byte()) / 256.0,
+        };
+        push(&mut raw, dtype, order, offset + amplitude * v);
+    }
+    let size = dtype.size();
+    for _ in 0..input.below(12) {
+        let value = bits(input, dtype, order);
+        let value = if let (Some(fill), true) = (params.fill, input.one_in(3)) { fill } else { value };
+        let at = input.below(65536) % n;
+        let run = if input.one_in(3) { 1 + input.below(400) } else { 1 };
+        let every = 1 + input.below(3);
+        for b in raw.chunks_exact_mut(size).skip(at).step_by(every).take(run) {
+            b.copy_from_slice(&value[..size]);
+        }
+    }
+    raw
+}

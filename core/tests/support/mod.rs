@@ -1,0 +1,8 @@
+//! What the fuzz targets (`fuzz/`) and their short deterministic twin (`hostile.rs`) share: every case is made from a
+//! string of bytes, so that a fuzzer can steer it and a seed can repeat it.
+
+pub mod case;
+pub mod damage;
+pub mod input;
+pub mod oracle;
+pub mod target;
