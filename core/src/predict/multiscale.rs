@@ -39,7 +39,7 @@ fn thresholds(step: i32) -> Thresholds {
     Thresholds {
         activity: [1, 2, 3, 4, 6, 8, 11, 15, 21, 30, 45, 70, 120, 240],
         // Eighths of a step, summed over four neighbours.
-        spread: spread.map(|s: i32| (s.saturating_mul(step) + 3) / 4),
+        spread: spread.map(|s: i32| s.saturating_mul(step).saturating_add(3) / 4),
     }
 }
 
