@@ -1,6 +1,8 @@
 //! The fuzz targets of `fuzz/` with random bytes from fixed seeds instead of a fuzzer: some seconds in every test run.
 //! `AUGUR_HOSTILE_CASES` sets how many seeds each target gets, for longer runs.
 
+#[path = "hostile/rewrites.rs"]
+mod rewrites;
 mod support;
 
 use std::panic::{catch_unwind, AssertUnwindSafe};

@@ -50,6 +50,7 @@ pub fn map<N: Number>(
     let area = frames.area();
     let logarithmic = matches!(grid.mapping, Mapping::Logarithmic(_));
     let scale = grid.position(1.0);
+    let (lowest, highest) = (N::cast(f64::NEG_INFINITY), N::cast(f64::INFINITY));
     let mut out = Mapped {
         grid: vec![0; raw.len() / N::SIZE],
         mask: None,
@@ -80,7 +81,9 @@ pub fn map<N: Number>(
             if logarithmic && x < 0.0 {
                 out.negative.get_or_insert_with(|| vec![0; raw.len() / N::SIZE])[points.start + j] = 1;
             }
-            if grid.step > 1 && x != 0.0 {
+            // Integers at the limits of their type may have been cut off there, away from the grid.
+            let cut_off = !N::FLOAT && (v.bits() == lowest.bits() || v.bits() == highest.bits());
+            if grid.step > 1 && x != 0.0 && !cut_off {
                 valid += 1;
                 let back = grid.mapping.value(i64::from(*k) + middle, false);
                 on_grid += usize::from(

@@ -57,7 +57,10 @@ pub fn bound(input: &mut Input) -> Bound {
         }
         8 | 9 => {
             let rel = magnitude(input, -6.0, -0.01);
-            Bound::PointwiseRelative { rel, floor: if input.one_in(2) { magnitude(input, -6.0, 2.0) } else { 0.0 } }
+            Bound::PointwiseRelative {
+                rel,
+                floor: if input.one_in(2) { magnitude(input, -6.0, 2.0) } else { 0.0 },
+            }
         }
         _ => Bound::Psnr(magnitude(input, 0.5, 2.4)),
     }

@@ -66,7 +66,8 @@ fn header_field(stream: &mut [u8], len: usize, input: &mut Input) {
             let word = if input.one_in(4) { u32::from_le_bytes(input.array()) } else { input.pick(&WORDS) };
             // Small changes, too: they keep the chunk in memory.
             let old = u32::from_le_bytes([stream[at], stream[at + 1], stream[at + 2], stream[at + 3]]);
-            let word = if input.one_in(2) { word } else { old.wrapping_add(input.below(5) as u32).wrapping_sub(2) };
+            let word =
+                if input.one_in(2) { word } else { old.wrapping_add(input.below(5) as u32).wrapping_sub(2) };
             stream[at..at + 4].copy_from_slice(&word.to_le_bytes());
         }
     }
@@ -131,7 +132,8 @@ fn inside_packed(stream: &mut Vec<u8>, len: usize, input: &mut Input) {
     }
     let Ok(packed) = zstd::bulk::compress(&inner, 1) else { return };
     // Side information states the length before the frame (seven bits a byte); lossless payloads do not.
-    let start = (at.saturating_sub(4).max(len)..at).find(|&s| number(&stream[s..at]) == Some(size)).unwrap_or(at);
+    let start =
+        (at.saturating_sub(4).max(len)..at).find(|&s| number(&stream[s..at]) == Some(size)).unwrap_or(at);
     let mut new = vec![];
     if start < at {
         let mut v = packed.len();

@@ -35,7 +35,8 @@ impl<'a> Input<'a> {
 
     /// A number below `n`, which is at most 65536.
     pub fn below(&mut self, n: usize) -> usize {
-        let v = if n <= 256 { usize::from(self.byte()) } else { usize::from(u16::from_le_bytes(self.array())) };
+        let v =
+            if n <= 256 { usize::from(self.byte()) } else { usize::from(u16::from_le_bytes(self.array())) };
         v % n.max(1)
     }
 
@@ -47,11 +48,6 @@ impl<'a> Input<'a> {
     /// One of `items`.
     pub fn pick<T: Copy>(&mut self, items: &[T]) -> T {
         items[self.below(items.len())]
-    }
-
-    /// What was not used yet.
-    pub fn rest(&self) -> &'a [u8] {
-        self.bytes
     }
 }
 

@@ -105,11 +105,12 @@ pub fn check(params: &Params, raw: &[u8], decoded: &[u8]) -> Result<(), String> 
         if a != b && !(error <= allowed * (1.0 + 1e-12)) {
             return Err(format!("point {i}: {x:e} became {y:e}, error {error:e}, allowed {allowed:e}"));
         }
-        squares += error * error;
+        // In units of the range: the square of a large error overflows.
+        squares += (error / range).powi(2);
         count += 1.0;
     }
     if let Bound::Psnr(db) = params.bound {
-        let reached = 20.0 * range.log10() - 10.0 * (squares / f64::max(count, 1.0)).log10();
+        let reached = -10.0 * (squares / f64::max(count, 1.0)).log10();
         // Few points, or many in one place of the quantiser, may be worse than its mean, never than its extremes.
         if count > 0.0 && range > 0.0 && range.is_finite() && reached < db - 4.8 {
             return Err(format!("PSNR of {reached:.2} dB, {db} dB asked"));

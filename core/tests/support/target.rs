@@ -57,7 +57,8 @@ fn round_trip(params: &Params, raw: &[u8]) -> Vec<u8> {
     let stream = encode(params, raw).unwrap_or_else(|e| panic!("{e}: {params:?}"));
     assert!(stream.len() <= raw.len() + 64, "{} bytes became {}: {params:?}", raw.len(), stream.len());
     assert_ne!(stream.len(), raw.len(), "{params:?}");
-    let decoded = decode(&stream, Some(raw.len()), params.threads).unwrap_or_else(|e| panic!("{e}: {params:?}"));
+    let decoded =
+        decode(&stream, Some(raw.len()), params.threads).unwrap_or_else(|e| panic!("{e}: {params:?}"));
     oracle::check(params, raw, &decoded).unwrap_or_else(|e| panic!("{e}: {params:?}"));
     stream
 }
@@ -92,7 +93,10 @@ pub fn rewrites(bytes: &[u8]) {
         Bound::Absolute(_) | Bound::Relative { range: Some(_), .. } | Bound::PointwiseRelative { .. } => true,
         _ => params.bound == Bound::Lossless,
     };
-    if !shared || params.validate().is_err() {
+    // Steps that are whole frames. Chunks of one or two extents are one frame, whose parts are not told apart: see
+    // `parts_of_a_single_frame_keep_the_bound_through_rewrites` in `rewrites.rs`.
+    let frames = params.shape[0] > 1 && params.shape.iter().filter(|&&n| n > 1).count() > 2;
+    if !shared || !frames || params.validate().is_err() {
         return;
     }
     let mut truth = case::data(&mut input, &params);
@@ -114,6 +118,7 @@ pub fn rewrites(bytes: &[u8]) {
         chunk[at..at + step].copy_from_slice(&source[at..at + step]);
         stream = round_trip(&params, &chunk);
         let decoded = decode(&stream, Some(truth.len()), 1).unwrap_or_else(|e| panic!("{e}: {params:?}"));
-        oracle::check(&params, &truth, &decoded).unwrap_or_else(|e| panic!("after a rewrite: {e}: {params:?}"));
+        oracle::check(&params, &truth, &decoded)
+            .unwrap_or_else(|e| panic!("after a rewrite: {e}: {params:?}"));
     }
 }

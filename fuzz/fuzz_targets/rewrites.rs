@@ -1,0 +1,4 @@
+//! See `target::rewrites` in `core/tests/support/target.rs`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| augur_fuzz::support::target::rewrites(bytes));
