@@ -151,6 +151,17 @@ fn wrong_requests_are_refused_and_leave_nothing() {
 }
 
 #[test]
+fn a_file_that_is_being_written_is_left_to_its_writer() {
+    let scratch = Scratch::new();
+    files::sample(&scratch.file("in.h5"));
+    let locked = std::fs::File::open(scratch.file("in.h5")).unwrap();
+    locked.lock().unwrap();
+    let arguments = ["convert", "in.h5", "out.h5", "--lossless"];
+    augur(scratch.path(), &arguments).fails(2, &["open for writing", "HDF5_USE_FILE_LOCKING=FALSE"]);
+    finish(command(scratch.path()).args(arguments).env("HDF5_USE_FILE_LOCKING", "FALSE")).ok();
+}
+
+#[test]
 fn force_replaces_and_may_convert_in_place() {
     let scratch = Scratch::new();
     files::sample(&scratch.file("in.h5"));

@@ -37,6 +37,10 @@ pub struct Skipped {
     pub reason: String,
 }
 
+/// What becomes of every dataset of a file: those that are compressed, by their index in the list of all,
+/// and the others.
+pub type Plan = (Vec<(usize, Choice)>, Vec<Skipped>);
+
 /// What the user asked for.
 pub struct Wish<'a> {
     /// Names or patterns; none means every dataset that it makes sense for.
@@ -54,7 +58,7 @@ pub struct Wish<'a> {
 /// # Errors
 /// A pattern that names no dataset, a named dataset that cannot be compressed, a chunk shape that does
 /// not fit.
-pub fn decide(file: &Id, found: &[Found], wish: &Wish<'_>) -> Result<(Vec<(usize, Choice)>, Vec<Skipped>)> {
+pub fn decide(file: &Id, found: &[Found], wish: &Wish<'_>) -> Result<Plan> {
     for pattern in wish.patterns {
         if !found.iter().any(|f| matches(pattern, &f.shown())) {
             return Err(Failure::new(unknown(pattern, found)));
@@ -111,7 +115,7 @@ fn impossible(set: &Dataset) -> Option<String> {
     if !set.is_array {
         return Some("a single value".into());
     }
-    if set.max_shape.iter().any(|n| *n == Some(0)) {
+    if set.max_shape.contains(&Some(0)) {
         return Some("an empty array".into());
     }
     match set.layout {

@@ -55,7 +55,15 @@ pub fn open(path: &Path) -> Result<Id> {
     }
     // SAFETY: `name` is a valid C string.
     let raw = unsafe { H5Fopen(name.as_ptr(), H5F_ACC_RDONLY, H5P_DEFAULT) };
-    Id::take(raw, || format!("{shown} cannot be opened"))
+    Id::take(raw, || format!("{shown} cannot be opened")).map_err(|e| {
+        if !e.to_string().contains("unable to lock file") {
+            return e;
+        }
+        Failure::new(format!(
+            "{shown} cannot be opened: a program has it open for writing; wait until that is done, or set \
+             HDF5_USE_FILE_LOCKING=FALSE to read it as it is now"
+        ))
+    })
 }
 
 /// Bytes of the block in front of the HDF5 data that belongs to someone else.

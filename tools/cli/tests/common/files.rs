@@ -30,7 +30,7 @@ impl Drop for Id {
     }
 }
 
-/// An open file, and the right to use HDF5 while it is open.
+/// An open file, and the right to use HDF5 while it is open: a test opens one file at a time.
 pub struct File {
     pub id: Id,
     _alone: MutexGuard<'static, ()>,
@@ -49,6 +49,16 @@ fn c_path(path: &Path) -> std::ffi::CString {
     std::ffi::CString::new(path.as_os_str().as_bytes()).unwrap()
 }
 
+/// No file locks: a command that another test starts at the same moment would inherit them.
+fn unlocked() -> Id {
+    // SAFETY: a valid property list.
+    unsafe {
+        let fapl = Id::new(H5Pcreate(*H5P_CLS_FILE_ACCESS));
+        assert!(H5Pset_file_locking(fapl.0, 0, 1) >= 0);
+        fapl
+    }
+}
+
 pub fn create(path: &Path) -> File {
     let guard = alone();
     // SAFETY: a valid C string and property list; the flags keep the order of links and attributes.
@@ -56,7 +66,7 @@ pub fn create(path: &Path) -> File {
         let fcpl = Id::new(H5Pcreate(*H5P_CLS_FILE_CREATE));
         assert!(H5Pset_link_creation_order(fcpl.0, 3) >= 0);
         assert!(H5Pset_attr_creation_order(fcpl.0, 3) >= 0);
-        let id = Id::new(H5Fcreate(c_path(path).as_ptr(), H5F_ACC_TRUNC, fcpl.0, H5P_DEFAULT));
+        let id = Id::new(H5Fcreate(c_path(path).as_ptr(), H5F_ACC_TRUNC, fcpl.0, unlocked().0));
         File { id, _alone: guard }
     }
 }
@@ -64,7 +74,7 @@ pub fn create(path: &Path) -> File {
 pub fn open(path: &Path) -> File {
     let guard = alone();
     // SAFETY: a valid C string.
-    let id = Id::new(unsafe { H5Fopen(c_path(path).as_ptr(), H5F_ACC_RDONLY, H5P_DEFAULT) });
+    let id = Id::new(unsafe { H5Fopen(c_path(path).as_ptr(), H5F_ACC_RDONLY, unlocked().0) });
     File { id, _alone: guard }
 }
 
