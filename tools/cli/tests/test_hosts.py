@@ -146,6 +146,22 @@ def test_an_hdf5_file_keeps_references_scales_and_order(tmp_path):
             np.testing.assert_array_equal(a["lzf"][()], b["lzf"][()])
 
 
+def test_missing_values_that_an_attribute_states_are_exact(tmp_path):
+    source, out = tmp_path / "in.h5", tmp_path / "out.h5"
+    data = wave()
+    data[:, 10:20, 10:20] = 1e20
+    with h5py.File(source, "w") as f:
+        f["u"] = data
+        f["u"].attrs["missing_value"] = np.float32(1e20)
+    run("augur", "convert", source, out, "--relative", "1e-3", "--verify")
+    with h5py.File(out) as f:
+        back = f["u"][()]
+        assert f["u"].id.get_storage_size() < data.nbytes / 4
+    valid = data < 1e19
+    assert (back[~valid] == np.float32(1e20)).all()
+    assert np.abs(back - data)[valid].max() <= 1e-3 * np.ptp(data[valid])
+
+
 def test_other_plugins_read_inputs_and_are_named_when_missing(tmp_path):
     hdf5plugin = pytest.importorskip("hdf5plugin")
     source, out = tmp_path / "zstd.h5", tmp_path / "out.h5"

@@ -15,6 +15,7 @@ use plan::{Choice, Skipped, Wish};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use temporary::Temporary;
+use tree::Notes;
 
 /// Most datasets that are named one by one when they are left alone.
 const MOST_TOLD: usize = 20;
@@ -90,7 +91,7 @@ pub fn run(options: &Convert) -> Result<()> {
     let temporary = Temporary::beside(&options.output)?;
     let by_token: HashMap<object::Token, Choice> =
         chosen.iter().map(|(i, c)| (found[*i].token, c.clone())).collect();
-    let lost = write(options, &source, &by_token, temporary.path())
+    let notes = write(options, &source, &by_token, temporary.path())
         .map_err(|e| e.while_doing(format!("{} was not made", options.output.display())))?;
     let copy = file::open(temporary.path())?;
     if options.verify {
@@ -107,7 +108,7 @@ pub fn run(options: &Convert) -> Result<()> {
     let rows = measure(&copy, &found, &chosen)?;
     drop(copy);
     temporary.place(&options.output)?;
-    report(options, &rows, &skipped, lost);
+    report(options, &rows, &skipped, notes);
     Ok(())
 }
 
@@ -122,25 +123,25 @@ fn check_output(options: &Convert) -> Result<()> {
     Ok(())
 }
 
-/// Makes the copy at `path`; returns the number of references that lead nowhere.
+/// Makes the copy at `path`.
 fn write(
     options: &Convert,
     source: &Id,
     chosen: &HashMap<object::Token, Choice>,
     path: &Path,
-) -> Result<usize> {
+) -> Result<Notes> {
     let userblock = file::userblock(source)?;
     let version = file::superblock_version(&options.input, userblock);
     let root = object::open(source, c"/")?;
     let copy = file::create_like(path, source, &root.id, version)?;
     let total = chosen.values().map(|c| c.raw_bytes).sum();
     let bar = output::progress(total, options.json);
-    let lost = tree::copy(source, &copy, chosen, &bar).and_then(|lost| file::flush(&copy).map(|()| lost));
+    let notes = tree::copy(source, &copy, chosen, &bar).and_then(|n| file::flush(&copy).map(|()| n));
     bar.finish_and_clear();
-    let lost = lost?;
+    let notes = notes?;
     drop(copy);
     copy_userblock(&options.input, path, userblock)?;
-    Ok(lost)
+    Ok(notes)
 }
 
 /// The bytes before the HDF5 data belong to another program, which wants them back.
@@ -182,7 +183,7 @@ fn size_of_file(path: &Path) -> u64 {
     std::fs::metadata(path).map(|m| m.len()).unwrap_or(0)
 }
 
-fn report(options: &Convert, rows: &[Row], skipped: &[Skipped], lost: usize) {
+fn report(options: &Convert, rows: &[Row], skipped: &[Skipped], notes: Notes) {
     let (before, after) = (size_of_file(&options.input), size_of_file(&options.output));
     if options.json {
         output::json(&serde_json::json!({
@@ -195,7 +196,8 @@ fn report(options: &Convert, rows: &[Row], skipped: &[Skipped], lost: usize) {
                 "ratio": output::ratio_json(r.raw, r.stored),
             })).collect::<Vec<_>>(),
             "copied": skipped_json(skipped),
-            "null_references": lost,
+            "null_references": notes.lost,
+            "names_other_files": notes.outside,
         }));
         return;
     }
@@ -217,8 +219,16 @@ fn report(options: &Convert, rows: &[Row], skipped: &[Skipped], lost: usize) {
         output::table(&["dataset", "chunk", "raw", "stored", "ratio"], &table);
     }
     print_skipped(skipped, "Copied as they are");
-    if lost > 0 {
-        println!("{lost} references lead nowhere in {} and are null now.", options.input.display());
+    if notes.lost > 0 {
+        println!("{} references lead nowhere in {} and are null now.", notes.lost, options.input.display());
+    }
+    let directory = |path: &Path| path.canonicalize().ok().and_then(|p| p.parent().map(Path::to_path_buf));
+    if notes.outside > 0 && directory(&options.input) != directory(&options.output) {
+        println!(
+            "{} external links or virtual datasets name other files; relative names now count from the directory of {}.",
+            notes.outside,
+            options.output.display()
+        );
     }
     println!(
         "{}: {}, {}: {}",

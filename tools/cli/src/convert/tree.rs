@@ -28,6 +28,15 @@ enum Pending {
     Dataset { path: CString },
 }
 
+/// What the user should know of a copy that is complete.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Notes {
+    /// References that led nowhere, and became null.
+    pub lost: usize,
+    /// Links and datasets that name other files.
+    pub outside: usize,
+}
+
 /// A copy under way.
 pub struct Copy<'a> {
     source: &'a Id,
@@ -39,19 +48,27 @@ pub struct Copy<'a> {
     /// The copy's named types by the source's; they may not have a name yet.
     named_types: HashMap<Token, Id>,
     pending: Vec<Pending>,
+    outside: usize,
 }
 
-/// Copies everything below the root of `source` to the empty file `copy`; returns the number of
-/// references that lead nowhere, and became null.
+/// Copies everything below the root of `source` to the empty file `copy`.
 ///
 /// # Errors
 /// What HDF5 reports, with the object's path.
-pub fn copy(source: &Id, copy: &Id, chosen: &HashMap<Token, Choice>, bar: &ProgressBar) -> Result<usize> {
+pub fn copy(source: &Id, copy: &Id, chosen: &HashMap<Token, Choice>, bar: &ProgressBar) -> Result<Notes> {
     let root = object::open(source, c"/")?;
     let new_root = object::open(copy, c"/")?;
     let placed = HashMap::from([(root.token, c"/".to_owned())]);
-    let mut work =
-        Copy { source, copy, chosen, bar, placed, named_types: HashMap::new(), pending: Vec::new() };
+    let mut work = Copy {
+        source,
+        copy,
+        chosen,
+        bar,
+        placed,
+        named_types: HashMap::new(),
+        pending: Vec::new(),
+        outside: 0,
+    };
     work.attributes(&root.id, Kind::Group, &new_root.id, c"/")?;
     work.group(&root.id, &new_root.id, b"")?;
     work.fill_in_references()
@@ -67,6 +84,7 @@ impl Copy<'_> {
     }
 
     fn entry(&mut self, from: &Id, to: &Id, entry: &Link, here: &CString) -> Result<()> {
+        self.outside += usize::from(matches!(entry.target, Target::External { .. }));
         if entry.target != Target::Hard {
             return link::create(to, entry);
         }
@@ -103,6 +121,7 @@ impl Copy<'_> {
             self.bar.set_message(here.to_string_lossy().into_owned());
             return data::copy(&source, &new, self.bar, |_, _| Ok(()));
         }
+        self.outside += usize::from(source.layout == Layout::Virtual);
         // H5Ocopy leaves the fill value of strings and sequences pointing into the source file.
         let plain = !references && !types::has_variable_length(&source.dtype);
         if plain && !types::is_named(&source.dtype) {
@@ -164,7 +183,7 @@ impl Copy<'_> {
         Ok(result)
     }
 
-    fn fill_in_references(self) -> Result<usize> {
+    fn fill_in_references(self) -> Result<Notes> {
         let path_of = |token: &Token| self.placed.get(token).cloned();
         let mut with = Translation { source: self.source, copy: self.copy, path_of: &path_of, lost: 0 };
         for pending in &self.pending {
@@ -191,6 +210,6 @@ impl Copy<'_> {
                 }
             }
         }
-        Ok(with.lost)
+        Ok(Notes { lost: with.lost, outside: self.outside })
     }
 }
