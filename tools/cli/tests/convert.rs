@@ -58,6 +58,24 @@ fn references_lead_to_the_new_objects() {
 }
 
 #[test]
+fn references_of_the_new_kind_lead_to_the_new_objects() {
+    let scratch = Scratch::new();
+    {
+        let file = files::create(&scratch.file("in.h5"));
+        let u = files::floats(file.id.0, c"u", &Plan::contiguous(&SHAPE), &files::wave(SHAPE));
+        files::number(u.0, c"units", 1);
+        files::general_references(file.id.0, c"all", &file, c"/u", c"units");
+    }
+    augur(scratch.path(), &["convert", "in.h5", "out.h5", "--absolute", "1e-3"]).ok();
+    // Everything that the old file's addresses could lead to is gone.
+    std::fs::remove_file(scratch.file("in.h5")).unwrap();
+    let out = files::open(&scratch.file("out.h5"));
+    let (paths, selected, attribute) = files::general_referred(&out, c"/", c"all");
+    assert_eq!(paths, ["/u", "/u", "/u"]);
+    assert_eq!((selected, attribute.as_str()), (2 * 3 * 4, "units"));
+}
+
+#[test]
 fn a_smooth_field_becomes_several_times_smaller() {
     let scratch = Scratch::new();
     files::sample(&scratch.file("in.h5"));

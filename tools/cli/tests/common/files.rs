@@ -327,3 +327,54 @@ pub fn sample(path: &Path) {
     reference(root, c"to_u", &file, c"/u");
     reference(u.0, c"to_v", &file, c"/group/v");
 }
+
+/// Attaches the three kinds of references of HDF5 1.12: to an object, a region and an attribute.
+pub fn general_references(to: hid_t, name: &CStr, file: &File, path: &CStr, attribute: &CStr) {
+    // SAFETY: valid identifiers and C strings; the buffer holds the three references.
+    unsafe {
+        let d = H5P_DEFAULT;
+        let mut values = [H5R_ref_t::default(); 3];
+        let set = Id::new(H5Dopen2(file.id.0, path.as_ptr(), d));
+        let region = Id::new(H5Dget_space(set.0));
+        let (start, count) = ([1u64, 2, 3], [2u64, 3, 4]);
+        let none = std::ptr::null();
+        let select = H5S_seloper_t::H5S_SELECT_SET;
+        assert!(H5Sselect_hyperslab(region.0, select, start.as_ptr(), none, count.as_ptr(), none) >= 0);
+        assert!(H5Rcreate_object(file.id.0, path.as_ptr(), d, &mut values[0]) >= 0);
+        assert!(H5Rcreate_region(file.id.0, path.as_ptr(), region.0, d, &mut values[1]) >= 0);
+        assert!(H5Rcreate_attr(file.id.0, path.as_ptr(), attribute.as_ptr(), d, &mut values[2]) >= 0);
+        let three = 3u64;
+        let space = Id::new(H5Screate_simple(1, &three, std::ptr::null()));
+        let attr = Id::new(H5Acreate2(to, name.as_ptr(), *H5T_STD_REF, space.0, d, d));
+        assert!(H5Awrite(attr.0, *H5T_STD_REF, values.as_ptr().cast()) >= 0);
+        for value in &mut values {
+            H5Rdestroy(value);
+        }
+    }
+}
+
+/// Checks what [`general_references`] made: paths, selected elements and the attribute's name.
+pub fn general_referred(file: &File, at: &CStr, name: &CStr) -> (Vec<String>, i64, String) {
+    // SAFETY: valid identifiers and C strings; the buffers have the sizes that are passed.
+    unsafe {
+        let d = H5P_DEFAULT;
+        let object = Id::new(H5Oopen(file.id.0, at.as_ptr(), d));
+        let attr = Id::new(H5Aopen(object.0, name.as_ptr(), d));
+        let mut values = [H5R_ref_t::default(); 3];
+        assert!(H5Aread(attr.0, *H5T_STD_REF, values.as_mut_ptr().cast()) >= 0);
+        let text = |get: &dyn Fn(*mut std::ffi::c_char, usize) -> isize| {
+            let mut text = [0u8; 256];
+            let len = get(text.as_mut_ptr().cast(), text.len());
+            assert!(len > 0, "the reference leads nowhere");
+            String::from_utf8(text[..len as usize].to_vec()).unwrap()
+        };
+        let paths = values.iter().map(|v| text(&|at, n| H5Rget_obj_name(v, d, at, n))).collect();
+        let region = Id::new(H5Ropen_region(&values[1], d, d));
+        let selected = H5Sget_select_npoints(region.0);
+        let attribute = text(&|at, n| H5Rget_attr_name(&values[2], at, n));
+        for value in &mut values {
+            H5Rdestroy(value);
+        }
+        (paths, selected, attribute)
+    }
+}
