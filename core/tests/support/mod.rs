@@ -1,6 +1,9 @@
 //! What the fuzz targets (`fuzz/`) and their short deterministic twin (`hostile.rs`) share: every case is made from a
 //! string of bytes, so that a fuzzer can steer it and a seed can repeat it.
 
+// Each test binary uses a part of it.
+#![allow(dead_code)]
+
 pub mod case;
 pub mod damage;
 pub mod input;
