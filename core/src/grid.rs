@@ -135,12 +135,8 @@ impl Grid {
             Mapping::Linear(unit)
         };
         let range = extent.range() / unit;
-        (range < LIMIT as f64 && extent.min.abs().max(extent.max.abs()) / unit < 2f64.powi(52)).then(|| Self {
-            mapping,
-            step,
-            shift: weight_bits(range, step),
-            chance: (fine / unit).min(1.0),
-        })
+        (range < LIMIT as f64 && extent.min.abs().max(extent.max.abs()) / unit < 2f64.powi(52))
+            .then(|| Self { mapping, step, shift: weight_bits(range, step), chance: (fine / unit).min(1.0) })
     }
 
     /// The grid for integers: whole numbers as units. `exact` keeps every count.

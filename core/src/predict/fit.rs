@@ -145,7 +145,13 @@ struct Gram {
 impl Gram {
     fn new(n: usize) -> Self {
         let rows = (n + 1).next_multiple_of(TILE);
-        Self { n, sums: vec![0.0; (n + 1) * (n + 1)], samples: 0.0, waiting: vec![0.0; rows * BLOCK], count: 0 }
+        Self {
+            n,
+            sums: vec![0.0; (n + 1) * (n + 1)],
+            samples: 0.0,
+            waiting: vec![0.0; rows * BLOCK],
+            count: 0,
+        }
     }
 
     /// Adds the points of a sample.
@@ -278,9 +284,9 @@ fn bits_per_point(mean_square: f64) -> f64 {
 /// How hard to look for good weights.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
-    /// Most points sampled per pass of a sampled frame.
+    /// Points to sample per pass and class of references; half of that on the second lattice, and so on.
     pub samples: usize,
-    /// One point in so many is sampled, no fewer than MIN_SAMPLES.
+    /// At least one point in so many of a sampled frame is left out.
     pub every: usize,
     /// Frames sampled per class.
     pub frames: usize,
@@ -288,19 +294,17 @@ pub struct Effort {
     pub tyings: &'static [Tying],
 }
 
-/// Fewest points sampled of a pass, if it has as many.
-const MIN_SAMPLES: usize = 160;
-
 /// Everything `balanced` tries.
 pub const BALANCED: Effort = Effort {
-    samples: 1024,
-    every: 4,
-    frames: 3,
+    samples: 5000,
+    every: 2,
+    frames: 6,
     tyings: &[Tying::RadialNear, Tying::AxialNear, Tying::FreeNear, Tying::Radial, Tying::Axial, Tying::Free],
 };
 
 /// Few taps: less to fit and less to add up.
-pub const FAST: Effort = Effort { samples: 320, every: 8, frames: 2, tyings: &[Tying::RadialNear, Tying::AxialNear] };
+pub const FAST: Effort =
+    Effort { samples: 1200, every: 4, frames: 3, tyings: &[Tying::RadialNear, Tying::AxialNear] };
 
 /// The chunk on the grid, as the fit sees it.
 pub struct Samples<'a> {
@@ -324,14 +328,15 @@ pub fn fit(samples: &Samples, plan: &[Step], scale: &Scale, effort: &Effort) -> 
     for (class, references) in class_references(plan).into_iter().enumerate() {
         let Some(references) = references else { continue };
         let members: Vec<&Step> = plan.iter().filter(|s| s.class == class).collect();
-        let picked = members.len().min(effort.frames);
+        // Levels differ more than times.
+        let picked = members.len().min(if frames.levels > 1 { 2 * effort.frames } else { effort.frames });
         for k in 0..picked {
             let step = members[(2 * k + 1) * members.len() / (2 * picked)];
             for &f in &step.references {
                 finest.entry(f).or_insert_with(|| phases_of(&samples.grid[f * area..][..area], width, 1));
             }
             let known: Vec<&Phases<i32>> = step.references.iter().map(|f| &finest[f]).collect();
-            sample_frame(samples, step, &known, top, effort, &mut |sample| {
+            sample_frame(samples, step, &known, top, effort, picked, &mut |sample| {
                 let gram = grams
                     .entry(class_index(step.class, sample.slot))
                     .or_insert_with(|| Gram::new(sample.rows.len()));
@@ -369,9 +374,12 @@ pub fn fit(samples: &Samples, plan: &[Step], scale: &Scale, effort: &Effort) -> 
     }
     // The chosen weights on the sample again: bits of the residuals, whatever their distribution.
     let mut costs: HashMap<usize, Cost> = HashMap::new();
-    for step in plan.iter().filter(|s| s.references.iter().all(|f| finest.contains_key(f))) {
+    let again: Vec<&Step> =
+        plan.iter().filter(|s| s.references.iter().all(|f| finest.contains_key(f))).collect();
+    for step in &again {
+        let picked = 2 * again.iter().filter(|s| s.class == step.class).count();
         let known: Vec<&Phases<i32>> = step.references.iter().map(|f| &finest[f]).collect();
-        sample_frame(samples, step, &known, top, effort, &mut |sample| {
+        sample_frame(samples, step, &known, top, effort, picked, &mut |sample| {
             let index = class_index(step.class, sample.slot);
             if let Some(w) = chosen.get(&index) {
                 let cost = costs.entry(index).or_default();
@@ -449,6 +457,7 @@ fn sample_frame(
     references: &[&Phases<i32>],
     top: usize,
     effort: &Effort,
+    picked: usize,
     visit: &mut dyn FnMut(Sample),
 ) {
     let (area, width) = (samples.frames.area(), samples.frames.width);
@@ -479,7 +488,7 @@ fn sample_frame(
         let tap_list: Vec<(Tap, ())> = taps(kind, references.len()).into_iter().map(|t| (t, ())).collect();
         let run = columns.min(RUN);
         // Coarse passes have few points; theirs are worth no more time than their share of the bits.
-        let count = (rows * columns / effort.every).min(effort.samples >> level.min(2)).max(MIN_SAMPLES);
+        let count = (rows * columns / effort.every).min((effort.samples >> level.min(2)) / picked).max(1);
         let wanted = count.div_ceil(run).min(rows * columns.div_ceil(run));
         for r in 0..wanted {
             // Runs spread evenly over the rows; a multiplicative step scatters them over the columns.
@@ -531,6 +540,12 @@ fn choose(
     for &tying in effort.tyings {
         let (groups, count) = tying.groups(taps);
         let Some(w) = gram.solve(&groups, count, base, noise) else { continue };
+        // What was fitted to the sample predicts other points less well: Akaike's final prediction error.
+        let fitted = count as f64 / gram.samples;
+        if fitted > 0.5 {
+            continue;
+        }
+        let penalty = (1.0 + fitted) / (1.0 - fitted);
         let mut precision = MAX_PRECISION.min(scale.shift);
         while precision >= 4 {
             let unit = f64::from(1u32 << precision);

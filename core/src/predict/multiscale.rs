@@ -213,7 +213,8 @@ impl<C: RowCoder> Pass<'_, C> {
         let Scratch { predicted, contexts: context_row, reference, gather } = &mut *self.scratch;
         predicted.resize(n, 0);
         context_row.resize(n, 0);
-        let phases: ArrayVec<&Phases<i32>, MAX_REFERENCES> = self.references.iter().map(|r| &r.values).collect();
+        let phases: ArrayVec<&Phases<i32>, MAX_REFERENCES> =
+            self.references.iter().map(|r| &r.values).collect();
         let slot = if site.kind == Kind::Root { ROOT_SLOT } else { slot(site.kind, level) };
         let weighted = &self.model.weights[class_index(self.step.class, slot)];
         let scale = &self.model.scale;

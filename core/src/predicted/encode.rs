@@ -73,7 +73,8 @@ pub fn encode<N: Number>(params: &Params, frames: &Frames, raw: &[u8]) -> Option
             return Some(code::<N>(params, frames, raw, &mapped, &grid, choice, error));
         }
         let grid = Grid::with_step::<N>(1, error, &domain, logarithmic)?;
-        let mapped = map::<N>(raw, frames, &grid, &special, &domain, Writing { steps: written, provisional: false });
+        let mapped =
+            map::<N>(raw, frames, &grid, &special, &domain, Writing { steps: written, provisional: false });
         return Some(code::<N>(params, frames, raw, &mapped, &grid, choice, error));
     }
     Some(code::<N>(params, frames, raw, &mapped, &grid, choice, error))
@@ -138,7 +139,15 @@ fn multiscale_choice(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Par
     }
     let samples = Samples { grid: &mapped.grid, mask: mapped.mask.as_deref(), frames: *frames };
     let mut best: Option<Choice> = None;
-    if let Ok(o) = std::env::var("TUNE_O") { if orders.len() > 1 { if o == "p" { orders.pop(); } else { orders.remove(0); } } }
+    if let Ok(o) = std::env::var("TUNE_O") {
+        if orders.len() > 1 {
+            if o == "p" {
+                orders.pop();
+            } else {
+                orders.remove(0);
+            }
+        }
+    }
     let fits: Vec<(Vec<Sent>, f64)> = parallel(&orders, params.threads, |&order| {
         fit(&samples, &coding_order(order, frames), &scale(mapped, grid), effort(params))
     });
@@ -164,8 +173,22 @@ fn choose(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Params) -> Cho
         return simple;
     }
     let multiscale = multiscale_choice(mapped, frames, grid, params);
-    if std::env::var("TUNE_V").is_ok() { eprintln!("lorenzo {:?} {:.0} multiscale {:?} {:.0} per point {:.3} {:.3}", lorenzo.0, simple.bits, multiscale.order, multiscale.bits, simple.bits/mapped.grid.len() as f64, multiscale.bits/mapped.grid.len() as f64); }
-    match std::env::var("TUNE_P").as_deref() { Ok("l") => return simple, Ok("m") => return multiscale, _ => {} }
+    if std::env::var("TUNE_V").is_ok() {
+        eprintln!(
+            "lorenzo {:?} {:.0} multiscale {:?} {:.0} per point {:.3} {:.3}",
+            lorenzo.0,
+            simple.bits,
+            multiscale.order,
+            multiscale.bits,
+            simple.bits / mapped.grid.len() as f64,
+            multiscale.bits / mapped.grid.len() as f64
+        );
+    }
+    match std::env::var("TUNE_P").as_deref() {
+        Ok("l") => return simple,
+        Ok("m") => return multiscale,
+        _ => {}
+    }
     if simple.bits < multiscale.bits {
         simple
     } else {

@@ -45,7 +45,9 @@ pub fn describe(payload: &[u8], frames: &Frames, value_size: usize) -> Result<St
         before_tables - after_tables,
         after_tables
     );
-    for (kind, name) in [(FrameKind::Fine, "kept from an earlier decoding"), (FrameKind::Provisional, "provisional")] {
+    for (kind, name) in
+        [(FrameKind::Fine, "kept from an earlier decoding"), (FrameKind::Provisional, "provisional")]
+    {
         if count(kind) > 0 {
             text += &format!("; {} of {} frames {name}", count(kind), frames.count());
         }
