@@ -71,7 +71,7 @@ const FRAME: usize = 1500;
 /// Frames of one or two rows are mostly the margins of their planes.
 fn thin(shape: &[usize]) -> f64 {
     if shape.len() == 1 || shape[shape.len() - 2] < 3 {
-        6.0
+        3.0
     } else {
         1.0
     }

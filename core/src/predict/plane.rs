@@ -12,6 +12,8 @@ pub struct Plane<T> {
     /// Columns.
     pub width: usize,
     stride: usize,
+    /// From one row to the next: 0 where there is one row, of which all rows of the halo are reflections.
+    pitch: usize,
     data: Vec<T>,
 }
 
@@ -28,7 +30,9 @@ impl<T: Copy + Default> Plane<T> {
         self.height = height;
         self.width = width;
         self.stride = width + 2 * HALO;
-        self.data.resize(self.stride * (height + 2 * HALO), T::default());
+        self.pitch = if height > 1 { self.stride } else { 0 };
+        let rows = if height > 1 { height + 2 * HALO } else { height };
+        self.data.resize(self.stride * rows, T::default());
     }
 
     /// Whether the plane has no points.
@@ -40,7 +44,7 @@ impl<T: Copy + Default> Plane<T> {
     /// for the column.
     #[inline]
     pub fn from(&self, row: isize, column: isize) -> &[T] {
-        let start = (row + HALO as isize) as usize * self.stride;
+        let start = (row + HALO as isize) as usize * self.pitch;
         &self.data[start + (column + HALO as isize) as usize..start + self.stride]
     }
 
@@ -53,7 +57,7 @@ impl<T: Copy + Default> Plane<T> {
     /// The points of a row, to write.
     #[inline]
     pub fn row_mut(&mut self, row: usize) -> &mut [T] {
-        let start = (row + HALO) * self.stride + HALO;
+        let start = (row + HALO) * self.pitch + HALO;
         &mut self.data[start..start + self.width]
     }
 
@@ -65,7 +69,7 @@ impl<T: Copy + Default> Plane<T> {
         }
         let (height, width) = (self.height, self.width);
         for row in 0..height {
-            let at = (row + HALO) * self.stride;
+            let at = (row + HALO) * self.pitch;
             for k in 1..=HALO {
                 let left = reflect(-(k as isize), lattice.1, parity.1, width);
                 let right = reflect((width + k - 1) as isize, lattice.1, parity.1, width);
@@ -82,7 +86,8 @@ impl<T: Copy + Default> Plane<T> {
     }
 
     fn copy_row(&mut self, from: usize, to: usize) {
-        self.data.copy_within(from * self.stride..(from + 1) * self.stride, to * self.stride);
+        let from = from * self.pitch;
+        self.data.copy_within(from..from + self.stride, to * self.pitch);
     }
 }
 
