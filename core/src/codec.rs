@@ -6,6 +6,7 @@ use crate::dtype::ByteOrder;
 use crate::error::{Error, Result};
 use crate::grid::Mapping;
 use crate::lossless;
+use crate::memory::Memory;
 use crate::number::with_number;
 use crate::params::{Params, Preset};
 use crate::predicted;
@@ -33,6 +34,11 @@ pub struct Info {
 /// # Errors
 /// `InvalidArgument` when the parameters are wrong or `raw` has not the size that they state.
 pub fn encode(params: &Params, raw: &[u8]) -> Result<Vec<u8>> {
+    encode_known(params, raw, None)
+}
+
+/// [`encode`], keeping exactly the time steps that `memory` knows as decoded.
+pub(crate) fn encode_known(params: &Params, raw: &[u8], memory: Option<&Memory>) -> Result<Vec<u8>> {
     params.validate()?;
     if raw.len() != params.raw_len() {
         return Err(Error::invalid(format!(
@@ -47,7 +53,7 @@ pub fn encode(params: &Params, raw: &[u8]) -> Result<Vec<u8>> {
     if params.preset == Preset::Lossless || params.bound == Bound::Lossless {
         return lossless(params, raw);
     }
-    match encode_predicted(params, raw) {
+    match encode_predicted(params, raw, memory) {
         // A predicted stream that saves little may be larger than shuffle and zstd.
         Some(stream) if stream.len() * LOSSLESS_RATIO <= raw.len() => Ok(stream),
         Some(stream) => {
@@ -74,7 +80,7 @@ fn canonical<'a>(params: &Params, raw: &'a [u8]) -> Cow<'a, [u8]> {
     bytes
 }
 
-fn encode_predicted(params: &Params, raw: &[u8]) -> Option<Vec<u8>> {
+fn encode_predicted(params: &Params, raw: &[u8], memory: Option<&Memory>) -> Option<Vec<u8>> {
     let frames = Frames::new(&params.shape, params.time_axis);
     let bytes = canonical(params, raw);
     let mut params = params.clone();
@@ -83,7 +89,8 @@ fn encode_predicted(params: &Params, raw: &[u8]) -> Option<Vec<u8>> {
             value[..params.dtype.size()].reverse();
         }
     }
-    let encoded = with_number!(params.dtype, N => predicted::encode::<N>(&params, &frames, &bytes))?;
+    let known = memory.map_or(vec![], |m| m.recall(&bytes, params.shape[params.time_axis]));
+    let encoded = with_number!(params.dtype, N => predicted::encode::<N>(&params, &frames, &bytes, &known))?;
     let mut header = Header {
         method: Method::Predicted,
         dtype: params.dtype,
@@ -97,7 +104,7 @@ fn encode_predicted(params: &Params, raw: &[u8]) -> Option<Vec<u8>> {
         reconstruction_sum: 0,
         payload_sum: 0,
     };
-    let decoded = decode_predicted(&header, &encoded.payload, params.threads);
+    let decoded = decode_predicted(&header, &encoded.payload, params.threads, None);
     match decoded {
         Ok(decoded) => header.reconstruction_sum = checksum(&decoded),
         Err(e) => {
@@ -108,7 +115,12 @@ fn encode_predicted(params: &Params, raw: &[u8]) -> Option<Vec<u8>> {
     Some(assemble(header, &encoded.payload, raw.len()))
 }
 
-fn decode_predicted(header: &Header, payload: &[u8], threads: usize) -> Result<Vec<u8>> {
+fn decode_predicted(
+    header: &Header,
+    payload: &[u8],
+    threads: usize,
+    memory: Option<&Memory>,
+) -> Result<Vec<u8>> {
     let frames = Frames::new(&header.shape, header.time_axis);
     let logarithmic = matches!(header.bound, Bound::PointwiseRelative { .. });
     let mapping = Mapping::from_unit(header.unit, logarithmic).ok_or_else(|| {
@@ -117,6 +129,12 @@ fn decode_predicted(header: &Header, payload: &[u8], threads: usize) -> Result<V
     let mut bytes =
         with_number!(header.dtype, N => predicted::decode::<N>(payload, &frames, mapping, threads))?;
     let size = header.dtype.size();
+    if let Some(memory) = memory {
+        let steps = header.shape[header.time_axis];
+        let kept = predicted::final_steps(payload, &frames, size, steps)?;
+        let errors: Vec<_> = kept.into_iter().map(|is_final| is_final.then_some(header.error)).collect();
+        memory.remember(&bytes, &errors);
+    }
     if header.time_axis != 0 {
         bytes = axis_back(&bytes, size, &header.shape, header.time_axis);
     }
@@ -196,6 +214,16 @@ fn split(stream: &[u8]) -> Result<(Header, &[u8])> {
 /// `InsufficientData` for a stream that ends early, `Corruption` for a damaged one, `Compatibility` for one
 /// of a newer version, `InvalidArgument` for one of another size than `expected_len`.
 pub fn decode(stream: &[u8], expected_len: Option<usize>, threads: usize) -> Result<Vec<u8>> {
+    decode_known(stream, expected_len, threads, None)
+}
+
+/// [`decode`], telling `memory` what was decoded.
+pub(crate) fn decode_known(
+    stream: &[u8],
+    expected_len: Option<usize>,
+    threads: usize,
+    memory: Option<&Memory>,
+) -> Result<Vec<u8>> {
     let (header, payload) = split(stream)?;
     let len = header.raw_len();
     if expected_len.is_some_and(|n| n != len) {
@@ -215,7 +243,7 @@ pub fn decode(stream: &[u8], expected_len: Option<usize>, threads: usize) -> Res
             )))
         }
         Method::Lossless => lossless::decompress(payload, header.dtype.size(), len)?,
-        Method::Predicted => decode_predicted(&header, payload, threads)?,
+        Method::Predicted => decode_predicted(&header, payload, threads, memory)?,
     };
     if checksum(&raw) != header.reconstruction_sum {
         return Err(Error::corruption(

@@ -21,11 +21,24 @@ pub const LIMIT: i64 = 1 << 28;
 /// The unit is this much smaller than it could be: no simple fraction of the bound, so that no data that were
 /// rounded to decimals fall on the grid, and room for rounding and for provisional values of a finer grid.
 const IRREGULAR: f64 = 0.990_137_6;
-/// Quantisation steps in grid units, best first.
-pub const STEPS: [i32; 5] = [256, 64, 16, 4, 1];
-/// Provisional frames are on the grid of this step, whatever step the complete chunk takes: its half unit fits into
-/// what every grid leaves free.
-pub const PROVISIONAL_STEP: i32 = STEPS[0];
+/// Grids to choose from, best first: units per quantisation step, and the unit as a share of the error. With steps of
+/// one unit decoded values encode to themselves, so that room need be left for the cast alone.
+const GRIDS: [(i32, f64); 6] = [
+    (256, 2.0 / 258.0 * IRREGULAR),
+    (64, 2.0 / 66.0 * IRREGULAR),
+    (16, 2.0 / 18.0 * IRREGULAR),
+    (4, 2.0 / 6.0 * IRREGULAR),
+    (1, 1.75),
+    (1, 1.25),
+];
+/// Provisional frames are on this grid, whichever the complete chunk takes: its half unit fits into what every grid
+/// leaves free.
+pub const PROVISIONAL: usize = 0;
+/// The first grid with steps of one unit, for predictors that know no others.
+const SINGLE: usize = 4;
+/// Units per step of integers, where the bound allows as many: few enough for residuals to be small numbers, many enough
+/// to lose nothing by whole numbers.
+const INTEGER_STEP: f64 = 257.0;
 /// Fraction bits of the unit of logarithms.
 pub const LOG_BITS: u32 = 40;
 
@@ -104,51 +117,59 @@ impl Grid {
         if !N::FLOAT && !logarithmic {
             return Self::whole(e, extent, false);
         }
-        STEPS.into_iter().find_map(|step| {
-            let grid = Self::with_step::<N>(step, e, extent, logarithmic)?;
-            let room = match step {
-                1 => grid.chance <= 1.0 / 7.0,
-                64.. => grid.chance <= 1.0 / 8.0 && grid.shift >= 10,
-                _ => grid.chance <= 1.0 / 8.0 && grid.shift >= 8,
-            };
-            room.then_some(grid)
+        Self::all::<N>(e, extent, logarithmic).into_iter().flatten().find(|grid| match grid.step {
+            1 => true,
+            64.. => grid.chance <= 1.0 / 8.0 && grid.shift >= 10,
+            _ => grid.chance <= 1.0 / 8.0 && grid.shift >= 8,
         })
     }
 
-    /// The grid with steps of this many units, whether or not it suits the numbers; `None` if it cannot hold them.
+    /// The grid with steps of one unit, for predictors that work on rounded values.
+    pub fn single<N: Number>(e: f64, extent: &Extent, logarithmic: bool) -> Option<Self> {
+        Self::all::<N>(e, extent, logarithmic).into_iter().skip(SINGLE).flatten().next()
+    }
+
+    /// Every grid of the numbers N; `None` in place of those that cannot hold them.
     ///
-    /// The unit depends on nothing but the error and the step, so that a chunk that changes keeps its grid.
-    pub fn with_step<N: Number>(step: i32, e: f64, extent: &Extent, logarithmic: bool) -> Option<Self> {
+    /// The units depend on nothing but the error, so that a chunk that changes keeps its grid.
+    pub fn all<N: Number>(e: f64, extent: &Extent, logarithmic: bool) -> Vec<Option<Self>> {
         let fine = match (logarithmic, N::FLOAT) {
             (false, _) => spacing(extent.min.abs().max(extent.max.abs()), N::PRECISION),
             (true, true) => 1.45 * 2f64.powi(1 - N::PRECISION),
             // Integers this small are exact (see `Special`), so that rounding takes 1/16 of the bound.
             (true, false) => e / 8.0,
         };
-        // With steps of one unit decoded values encode to themselves, so that nothing need be kept for a second
-        // time, but an eighth of the error for the cast.
-        let unit = if step == 1 { 1.75 * e } else { 2.0 * e / f64::from(step + 2) * IRREGULAR };
-        let mapping = if logarithmic {
-            let scaled = (unit * 2f64.powi(LOG_BITS as i32 - 1)).floor() as i64 * 2;
-            (scaled >= 2).then_some(Mapping::Logarithmic(scaled))?
-        } else {
-            Mapping::Linear(unit)
+        let grid = |(step, share): (i32, f64)| {
+            let unit = share * e;
+            // Half a unit and half a spacing of the stored type must fit into the error.
+            if step == 1 && 0.5 * (unit + fine) > e * (1.0 - 1e-9) {
+                return None;
+            }
+            let mapping = if logarithmic {
+                let scaled = (unit * 2f64.powi(LOG_BITS as i32 - 1)).floor() as i64 * 2;
+                (scaled >= 2).then_some(Mapping::Logarithmic(scaled))?
+            } else {
+                Mapping::Linear(unit)
+            };
+            let range = extent.range() / unit;
+            let holds = range < LIMIT as f64 && extent.min.abs().max(extent.max.abs()) / unit < 2f64.powi(52);
+            let shift = weight_bits(range, step);
+            holds.then(|| Self { mapping, step, shift, chance: (fine / unit).min(1.0) })
         };
-        let range = extent.range() / unit;
-        (range < LIMIT as f64 && extent.min.abs().max(extent.max.abs()) / unit < 2f64.powi(52))
-            .then(|| Self { mapping, step, shift: weight_bits(range, step), chance: (fine / unit).min(1.0) })
+        GRIDS.into_iter().map(grid).collect()
     }
 
     /// The grid for integers: whole numbers as units. `exact` keeps every count.
     pub fn whole(e: f64, extent: &Extent, exact: bool) -> Option<Self> {
         let window = if exact { 1.0 } else { 2.0 * e.min(1e9).floor() + 1.0 };
-        // Wide windows get a unit of three counts: a third of the counts is on the grid by chance, so that
-        // decoded frames are recognised.
+        // Wide windows get units of three counts or more: only a third of the counts or fewer are on the grid by
+        // chance, so that decoded frames are recognised.
+        let odd = |v: f64| 2.0 * ((v - 1.0) / 2.0).floor() + 1.0;
         let (unit, step) = if window < 27.0 {
             (window, 1)
         } else {
-            let step = (window / 3.0).floor() as i32;
-            (3.0, if step % 2 == 0 { step - 1 } else { step })
+            let unit = odd(window / INTEGER_STEP).max(3.0);
+            (unit, odd(window / unit) as i32)
         };
         let range = extent.range() / unit;
         (range < LIMIT as f64).then(|| Self {

@@ -1,6 +1,6 @@
 //! Error-bounded compression of fields that change over time.
 //!
-//! A *chunk* is an array of numbers of shape (time, [z,] y, x). [`encode`] turns it into a
+//! A *chunk* is an array of numbers of shape (time, z, y, x) or (time, y, x). [`encode`] turns it into a
 //! self-describing, checksummed stream, [`decode`] turns the stream back into numbers that differ from
 //! the originals by no more than the [`Bound`], at every point. NaN, infinities and fill values come
 //! back bit for bit. Everything that decides a decoded value is integer arithmetic, so that a stream
@@ -14,17 +14,22 @@ pub mod dtype;
 pub mod error;
 mod grid;
 mod lossless;
+pub mod memory;
 mod number;
 pub mod params;
 mod predict;
 mod predicted;
 mod reference;
 mod special;
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod stages;
 pub mod stream;
 
 pub use bound::Bound;
 pub use dtype::{ByteOrder, Dtype};
 pub use error::{Error, ErrorKind, Result};
+pub use memory::{decode_with, encode_with, Memory};
 pub use params::{Params, Preset};
 pub use stream::header::{Header, Method};
 

@@ -55,14 +55,14 @@ macro_rules! number {
 }
 
 number!(f16, u16, true, 11, f16::to_f64_const, f16::from_f64_const, f16::to_bits);
-number!(f32, u32, true, 24, |v| f64::from(v), |v| v as f32, f32::to_bits);
+number!(f32, u32, true, 24, f64::from, |v| v as f32, f32::to_bits);
 number!(f64, u64, true, 53, |v| v, |v| v, f64::to_bits);
-number!(i8, u8, false, 0, |v| f64::from(v), |v: f64| v as i8, |v| v);
-number!(u8, u8, false, 0, |v| f64::from(v), |v: f64| v as u8, |v| v);
-number!(i16, u16, false, 0, |v| f64::from(v), |v: f64| v as i16, |v| v);
-number!(u16, u16, false, 0, |v| f64::from(v), |v: f64| v as u16, |v| v);
-number!(i32, u32, false, 0, |v| f64::from(v), |v: f64| v as i32, |v| v);
-number!(u32, u32, false, 0, |v| f64::from(v), |v: f64| v as u32, |v| v);
+number!(i8, u8, false, 0, f64::from, |v: f64| v as i8, |v| v);
+number!(u8, u8, false, 0, f64::from, |v: f64| v as u8, |v| v);
+number!(i16, u16, false, 0, f64::from, |v: f64| v as i16, |v| v);
+number!(u16, u16, false, 0, f64::from, |v: f64| v as u16, |v| v);
+number!(i32, u32, false, 0, f64::from, |v: f64| v as i32, |v| v);
+number!(u32, u32, false, 0, f64::from, |v: f64| v as u32, |v| v);
 
 /// Runs `$body` with `$t` as the Rust type of `$dtype`.
 macro_rules! with_number {

@@ -2,8 +2,13 @@
 //! bit, whatever the type, byte order, shape, bound and preset; no stream is larger than its chunk by more than 64
 //! bytes or exactly as long.
 
+#![allow(clippy::unwrap_used)]
+
 use augur_core::dtype::DTYPES;
-use augur_core::{decode, encode, inspect, Bound, ByteOrder, Dtype, Method, Params, Preset};
+use augur_core::{
+    decode, decode_with, encode, encode_with, inspect, Bound, ByteOrder, Dtype, Memory, Method, Params,
+    Preset,
+};
 use half::f16;
 use proptest::prelude::*;
 
@@ -265,6 +270,80 @@ fn bound_holds_against_the_originals_when_steps_of_a_full_chunk_are_rewritten() 
                 let worst = check(&params, &truth, &decoded, is_special);
                 assert!(worst <= 1.0, "{dtype:?} {bound:?} after {round} rewrites: {worst} times the bound");
             }
+        }
+    }
+}
+
+/// Range of the values of a chunk.
+fn range(params: &Params, raw: &[u8]) -> f64 {
+    let values = || raw.chunks_exact(params.dtype.size()).map(|b| value(params.dtype, params.order, b));
+    values().fold(f64::MIN, f64::max) - values().fold(f64::MAX, f64::min)
+}
+
+#[test]
+fn unchanged_steps_keep_their_values_whatever_happens_to_the_range() {
+    let shape = [8, 40, 36];
+    for dtype in [Dtype::F32, Dtype::F64, Dtype::F16, Dtype::U8, Dtype::I16] {
+        for bound in [
+            Bound::Relative { rel: 1e-2, range: None },
+            Bound::AbsRel { abs: 5.0, rel: 1e-2 },
+            Bound::Psnr(50.0),
+            Bound::Absolute(30.0),
+        ] {
+            let params = Params::new(dtype, &shape, bound);
+            let memory = Memory::new();
+            let first = pack(dtype, params.order, &field(&shape, 20.0, 60.0, 0.05, 5));
+            let step = first.len() / shape[0];
+            let mut truth = first.clone();
+            let mut stream = encode_with(&params, &first, &memory).unwrap();
+            let mut before = decode_with(&stream, None, 1, &memory).unwrap();
+            for (round, scale) in [1.0, 40.0, 0.01, 3.0, 40.0, 1.0].into_iter().enumerate() {
+                let t = round * 3 % 8;
+                let new =
+                    pack(dtype, params.order, &field(&shape[1..], 20.0 * scale, 60.0, 0.05, round as u64));
+                before[t * step..(t + 1) * step].copy_from_slice(&new);
+                truth[t * step..(t + 1) * step].copy_from_slice(&new);
+                stream = encode_with(&params, &before, &memory).unwrap();
+                let after = decode_with(&stream, None, 1, &memory).unwrap();
+                let allowed = match bound {
+                    Bound::Relative { rel, .. } => rel * range(&params, &before),
+                    Bound::AbsRel { abs, rel } => abs.min(rel * range(&params, &before)),
+                    Bound::Absolute(e) => e,
+                    _ => f64::INFINITY,
+                };
+                for s in 0..shape[0] {
+                    let part = s * step..(s + 1) * step;
+                    // A step that was exact so far may be rounded now; one that was rounded may not again.
+                    let unchanged = s != t && before[part.clone()] == after[part.clone()];
+                    let read = |bytes: &[u8]| -> Vec<f64> {
+                        bytes.chunks_exact(dtype.size()).map(|b| value(dtype, params.order, b)).collect()
+                    };
+                    let (written, now) = (read(&truth[part.clone()]), read(&after[part]));
+                    let worst = written.iter().zip(&now).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+                    assert!(
+                        unchanged || worst <= allowed * (1.0 + 1e-9),
+                        "{dtype:?} {bound:?}: step {s} is off by {worst} in round {round}, {allowed} allowed"
+                    );
+                }
+                before = after;
+            }
+        }
+    }
+}
+
+#[test]
+fn series_appended_value_by_value_keep_the_bound() {
+    for (shape, fill) in [(vec![100], 0.0), (vec![20, 7], 0.0), (vec![100], f64::NAN)] {
+        for e in [1e-1, 1e-3] {
+            let mut params = Params::new(Dtype::F32, &shape, Bound::Absolute(e));
+            let fill = bytes(params.dtype, params.order, fill);
+            let mut padded = [0; 8];
+            padded[..4].copy_from_slice(&fill);
+            params.unwritten = Some(padded);
+            let raw = pack(params.dtype, params.order, &field(&shape, 5.0, 1.0, 0.1, 3));
+            let (_, decoded) = fill_step_by_step(&params, &raw, &fill);
+            let worst = check(&params, &raw, &decoded, is_special);
+            assert!(worst <= 1.0, "{shape:?}, bound {e}: {worst} times the bound");
         }
     }
 }

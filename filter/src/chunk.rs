@@ -11,14 +11,21 @@
 
 use crate::cd_values::{CdValues, Expanded};
 use crate::layout;
-use augur_core::{Bound, ByteOrder, Dtype, Error, Header, Params, Preset, Result};
+use augur_core::{Bound, ByteOrder, Dtype, Error, Header, Memory, Params, Preset, Result};
 use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::OnceLock;
 
 /// Gives the number of steps in a dataset's last chunk along time; 0 where that is full or not known.
 pub type Tail<'a> = &'a dyn Fn(&Expanded) -> usize;
 
 /// Memory that the codec needs at most, in chunks.
 const CODEC_CHUNKS: usize = 3;
+
+/// The steps that this process decoded: HDF5 decodes a chunk here before it changes a part of it.
+fn memory() -> &'static Memory {
+    static MEMORY: OnceLock<Memory> = OnceLock::new();
+    MEMORY.get_or_init(Memory::new)
+}
 
 /// Encodes a chunk of `raw.len()` bytes as the cd_values say.
 ///
@@ -51,8 +58,9 @@ fn encode_expanded(expanded: &Expanded, tail: Tail, raw: &[u8], threads: usize) 
     let (size, shape, time) = (expanded.dtype.size(), &expanded.shape, expanded.time_axis);
     let partial = layout::last_step_is_constant(raw, size, shape, time);
     let tail = if partial { tail(expanded) } else { 0 };
-    let first =
-        expanded.params(tail, threads).and_then(|params| guarded(|| augur_core::encode(&params, raw)));
+    let first = expanded
+        .params(tail, threads)
+        .and_then(|params| guarded(|| augur_core::encode_with(&params, raw, memory())));
     first.or_else(|e| {
         crate::report::warn(&format!("a chunk is stored lossless because the codec failed: {e}"));
         let mut params = expanded.params(0, threads).unwrap_or_else(|_| Params {
@@ -97,7 +105,7 @@ pub fn decode(words: &[u32], stream: &[u8], threads: usize) -> Result<(Vec<u8>, 
     let chunk_len = expanded.raw_len();
     let expected = check(&expanded, &header)?.then_some(chunk_len).flatten();
     check_memory(header.raw_len())?;
-    let raw = guarded(|| augur_core::decode(stream, expected, threads))?;
+    let raw = guarded(|| augur_core::decode_with(stream, expected, threads, memory()))?;
     let room = if expanded.preceded { 0 } else { chunk_len.unwrap_or(0) };
     Ok((raw, room))
 }

@@ -225,11 +225,11 @@ impl Gram {
         let is_base = |i: usize| if i < base { b } else { 0.0 };
         let mut a = vec![0.0; count * count];
         let mut v = vec![0.0; count];
-        for i in 0..n {
-            let Some(gi) = groups[i] else { continue };
+        for (i, gi) in groups.iter().enumerate() {
+            let Some(gi) = *gi else { continue };
             v[gi] += self.at(i, n) - total * (is_base(i) - b);
-            for j in 0..n {
-                let Some(gj) = groups[j] else { continue };
+            for (j, gj) in groups.iter().enumerate() {
+                let Some(gj) = *gj else { continue };
                 let same = if i == j { 1.0 } else { 0.0 };
                 a[gi * count + gj] += self.at(i, j) + total * (same - is_base(i) - is_base(j) + b);
             }
@@ -552,8 +552,8 @@ fn choose(
             let limit = f64::from(1 << 20);
             let values: Vec<i32> = w.iter().map(|v| (v * unit).round().clamp(-limit, limit) as i32).collect();
             let sent = Sent { tying, precision, values };
-            let b = bits(gram.error(&spread(&groups, &sent.values, precision), base, noise))
-                + f64::from(sent.bits());
+            let error = penalty * gram.error(&spread(&groups, &sent.values, precision), base, noise);
+            let b = bits(error) + f64::from(sent.bits());
             if b < least {
                 least = b;
                 best = sent;

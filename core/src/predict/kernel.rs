@@ -154,7 +154,7 @@ for_this_machine! {
             for k in 0..4 {
                 let d = near[k][j].wrapping_sub(p);
                 // Clamped so that the sum of four cannot overflow.
-                spread += d.max(-(1 << 28)).min(1 << 28).abs();
+                spread += d.clamp(-(1 << 28), 1 << 28).abs();
                 activity += i32::from(around[k][j]);
             }
             let mut level = 0i32;

@@ -1,7 +1,7 @@
 //! The encoder's half: choice of grid, order and predictor, residuals, and the check of every point in the
 //! decoder's own arithmetic.
 
-use super::mapped::{decoded_steps, map, written_steps, Mapped, Writing};
+use super::mapped::{decoded_grids, map, written_steps, Mapped, Writing};
 use super::side::{write_tables, FrameKind, Predictor, Side, CONTEXT_COUNT};
 use super::{band_count, bands, parallel};
 use crate::bound::Bound;
@@ -9,7 +9,7 @@ use crate::chunk::Frames;
 use crate::entropy::bits::{zigzag, BitWriter};
 use crate::entropy::tables::Histogram;
 use crate::entropy::{rans, split_large, DIRECT};
-use crate::grid::{allowed_error, Extent, Grid, PROVISIONAL_STEP, STEPS};
+use crate::grid::{allowed_error, Extent, Grid, PROVISIONAL};
 use crate::number::Number;
 use crate::params::{Params, Preset};
 use crate::predict::fit::{self, fit, Effort, Samples};
@@ -41,11 +41,22 @@ struct Choice {
 
 /// Encodes little-endian values, time first; `None` where only lossless storage keeps the bound or nothing is to be
 /// lost.
-pub fn encode<N: Number>(params: &Params, frames: &Frames, raw: &[u8]) -> Option<Encoded> {
+///
+/// `known` gives, for each step of the time axis, the error that it was decoded with if it was: it must come back bit
+/// for bit.
+pub fn encode<N: Number>(
+    params: &Params,
+    frames: &Frames,
+    raw: &[u8],
+    known: &[Option<f64>],
+) -> Option<Encoded> {
     let bits = |value: [u8; 8]| u64::from_le_bytes(value) & (u64::MAX >> (64 - 8 * N::SIZE as u32));
     let mut special = Special::new::<N>(&params.bound, params.fill.map(bits));
-    let written = written_steps::<N>(raw, frames, params.unwritten.map(bits));
-    let present = &raw[..written * frames.levels * frames.area() * N::SIZE];
+    let steps = params.shape[params.time_axis];
+    let written = written_steps::<N>(raw, steps, params.unwritten.map(bits));
+    let provisional = written < steps && written != params.tail;
+    let points = raw.len() / N::SIZE / steps * written;
+    let present = &raw[..points * N::SIZE];
     let extent = special.survey::<N>(present)?;
     if extent.range() == 0.0 {
         // A constant, perhaps with special points: small and exact without prediction.
@@ -53,10 +64,10 @@ pub fn encode<N: Number>(params: &Params, frames: &Frames, raw: &[u8]) -> Option
     }
     let logarithmic = matches!(params.bound, Bound::PointwiseRelative { .. });
     let domain = if logarithmic { logarithms::<N>(present, &special)? } else { extent };
-    let error = allowed_error(&params.bound, &extent)?;
-    let provisional = written < frames.steps && written != params.tail;
+    // The grid of steps that were decoded with a smaller error serves the others, too.
+    let error = known.iter().flatten().copied().fold(allowed_error(&params.bound, &extent)?, f64::min);
     let grid = if N::FLOAT {
-        float_grid::<N>(present, frames, &special, error, &domain, logarithmic, provisional)?
+        float_grid::<N>(present, frames.area(), &special, error, &domain, logarithmic, provisional)?
     } else if logarithmic {
         // Counts leave no room between them to tell decoded frames by.
         (!provisional).then(|| Grid::choose::<N>(error, &domain, true))??
@@ -64,42 +75,58 @@ pub fn encode<N: Number>(params: &Params, frames: &Frames, raw: &[u8]) -> Option
         Grid::whole(error, &extent, provisional || error < 1.0)?
     };
     let provisional = provisional && N::FLOAT && grid.step > 1;
-    let mapped = map::<N>(raw, frames, &grid, &special, &domain, Writing { steps: written, provisional });
+    // A step of the time axis is a whole number of frames or, in chunks of one frame, a part of it.
+    let known_frames: Vec<bool> = (0..frames.count())
+        .map(|f| known.get(f * steps / frames.count()).is_some_and(Option::is_some))
+        .collect();
+    let mapped = map::<N>(
+        raw,
+        frames,
+        &grid,
+        &special,
+        &domain,
+        Writing { points, provisional, known: &known_frames },
+    );
     let choice = choose(&mapped, frames, &grid, params);
     if matches!(choice.predictor, Predictor::Lorenzo(_)) && grid.step > 1 {
         if mapped.kinds.iter().any(|k| *k != FrameKind::Normal) || !N::FLOAT {
             // Lorenzo knows only steps of one unit; these frames need the finer grid.
             let choice = multiscale_choice(&mapped, frames, &grid, params);
-            return Some(code::<N>(params, frames, raw, &mapped, &grid, choice, error));
+            return Some(code::<N>(params, frames, raw, &mapped, &grid, choice, error, known));
         }
-        let grid = Grid::with_step::<N>(1, error, &domain, logarithmic)?;
-        let mapped =
-            map::<N>(raw, frames, &grid, &special, &domain, Writing { steps: written, provisional: false });
-        return Some(code::<N>(params, frames, raw, &mapped, &grid, choice, error));
+        let grid = Grid::single::<N>(error, &domain, logarithmic)?;
+        let mapped = map::<N>(
+            raw,
+            frames,
+            &grid,
+            &special,
+            &domain,
+            Writing { points, provisional: false, known: &known_frames },
+        );
+        return Some(code::<N>(params, frames, raw, &mapped, &grid, choice, error, known));
     }
-    Some(code::<N>(params, frames, raw, &mapped, &grid, choice, error))
+    Some(code::<N>(params, frames, raw, &mapped, &grid, choice, error, known))
 }
 
 /// The grid for floating-point numbers: the one on which frames were decoded before, if any were, so that they stay as
 /// they are; otherwise the best one. `None` where only lossless storage does both.
 fn float_grid<N: Number>(
     raw: &[u8],
-    frames: &Frames,
+    area: usize,
     special: &Special,
     error: f64,
     domain: &Extent,
     logarithmic: bool,
     provisional: bool,
 ) -> Option<Grid> {
-    let grids: Vec<Grid> =
-        STEPS.iter().filter_map(|&step| Grid::with_step::<N>(step, error, domain, logarithmic)).collect();
-    let decoded = decoded_steps::<N>(raw, frames, &grids, special);
-    let with = |step: i32| grids.iter().find(|g| g.step == step).copied();
+    let grids = Grid::all::<N>(error, domain, logarithmic);
+    let decoded = decoded_grids::<N>(raw, area, &grids, special);
+    let roomy = |g: &Grid| g.step == 1 || g.shift >= WEIGHT_BITS;
     match decoded[..] {
-        [] if provisional => with(PROVISIONAL_STEP).filter(|g| g.chance <= 0.25 && g.shift >= WEIGHT_BITS),
+        [] if provisional => grids[PROVISIONAL].filter(|g| g.chance <= 0.25 && roomy(g)),
         [] => Grid::choose::<N>(error, domain, logarithmic),
-        [PROVISIONAL_STEP] => with(PROVISIONAL_STEP).filter(|g| g.shift >= WEIGHT_BITS),
-        [step] if !provisional => with(step).filter(|g| g.step == 1 || g.shift >= WEIGHT_BITS),
+        [PROVISIONAL] => grids[PROVISIONAL].filter(roomy),
+        [one] if !provisional => grids[one].filter(roomy),
         _ => None,
     }
 }
@@ -139,15 +166,6 @@ fn multiscale_choice(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Par
     }
     let samples = Samples { grid: &mapped.grid, mask: mapped.mask.as_deref(), frames: *frames };
     let mut best: Option<Choice> = None;
-    if let Ok(o) = std::env::var("TUNE_O") {
-        if orders.len() > 1 {
-            if o == "p" {
-                orders.pop();
-            } else {
-                orders.remove(0);
-            }
-        }
-    }
     let fits: Vec<(Vec<Sent>, f64)> = parallel(&orders, params.threads, |&order| {
         fit(&samples, &coding_order(order, frames), &scale(mapped, grid), effort(params))
     });
@@ -173,22 +191,6 @@ fn choose(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Params) -> Cho
         return simple;
     }
     let multiscale = multiscale_choice(mapped, frames, grid, params);
-    if std::env::var("TUNE_V").is_ok() {
-        eprintln!(
-            "lorenzo {:?} {:.0} multiscale {:?} {:.0} per point {:.3} {:.3}",
-            lorenzo.0,
-            simple.bits,
-            multiscale.order,
-            multiscale.bits,
-            simple.bits / mapped.grid.len() as f64,
-            multiscale.bits / mapped.grid.len() as f64
-        );
-    }
-    match std::env::var("TUNE_P").as_deref() {
-        Ok("l") => return simple,
-        Ok("m") => return multiscale,
-        _ => {}
-    }
     if simple.bits < multiscale.bits {
         simple
     } else {
@@ -214,8 +216,11 @@ struct Shared<'a> {
     mapped: &'a Mapped,
     grid: &'a Grid,
     error: f64,
+    /// Steps of the time axis that must come back bit for bit.
+    known: &'a [Option<f64>],
 }
 
+#[allow(clippy::too_many_arguments)]
 fn code<N: Number>(
     params: &Params,
     frames: &Frames,
@@ -224,8 +229,9 @@ fn code<N: Number>(
     grid: &Grid,
     choice: Choice,
     error: f64,
+    known: &[Option<f64>],
 ) -> Encoded {
-    let shared = Shared { params, frames, raw, mapped, grid, error };
+    let shared = Shared { params, frames, raw, mapped, grid, error, known };
     let count = band_count(frames);
     let cut = bands(frames, count);
     let plan = coding_order(choice.order, frames);
@@ -421,6 +427,7 @@ impl<N: Number> RowCoder for EncodeRows<'_, N> {
             Bound::PointwiseRelative { rel, .. } => Some(rel),
             _ => None,
         };
+        let step_points = shared.mapped.grid.len() / shared.known.len().max(1);
         let integer_error = if N::FLOAT { shared.error } else { shared.error.floor() };
         for y in 0..self.band.height {
             row(y, &mut self.line);
@@ -430,12 +437,14 @@ impl<N: Number> RowCoder for EncodeRows<'_, N> {
                 let original = N::read(b);
                 let v = shared.grid.mapping.value(i64::from(k).wrapping_add(mapped.offset), half);
                 let negative = mapped.negative.as_deref().is_some_and(|n| n[at + x] != 0);
-                let decoded = N::cast(if negative { -v } else { v }).to_f64();
+                let decoded = N::cast(if negative { -v } else { v });
                 let truth = original.to_f64();
-                let error = (decoded - truth).abs();
+                let error = (decoded.to_f64() - truth).abs();
                 let allowed = relative.map_or(integer_error, |r| r * truth.abs());
-                // Negated so that NaN fails, too.
-                if !(error <= allowed) && mapped.mask.as_deref().is_none_or(|m| m[at + x] == 0) {
+                let known = shared.known.get((at + x) / step_points).is_some_and(Option::is_some);
+                // A comparison that NaN fails, too.
+                let kept = error <= allowed && (!known || decoded.bits() == original.bits());
+                if !kept && mapped.mask.as_deref().is_none_or(|m| m[at + x] == 0) {
                     self.out.patches.push(((at + x) as u64, original.bits()));
                 }
             }

@@ -29,11 +29,13 @@ const ROUND: f64 = 6_755_399_441_055_744.0;
 
 /// How far the chunk is written.
 #[derive(Clone, Copy, Debug)]
-pub struct Writing {
-    /// Leading time steps that are written; the others hold the fill value and must keep it.
-    pub steps: usize,
-    /// Whether more steps will come.
+pub struct Writing<'a> {
+    /// Leading points that are written; the others hold the fill value and must keep it.
+    pub points: usize,
+    /// Whether more will come.
     pub provisional: bool,
+    /// Frames that are known to have been decoded.
+    pub known: &'a [bool],
 }
 
 /// Maps the chunk. `extent` is that of the mapped quantity (logarithms for logarithmic grids).
@@ -64,13 +66,13 @@ pub fn map<N: Number>(
         let bytes = &raw[frame * area * N::SIZE..][..area * N::SIZE];
         let (mut valid, mut on_grid) = (0usize, 0usize);
         let points = frame * area..(frame + 1) * area;
-        if frame >= writing.steps * frames.levels {
+        if points.start >= writing.points {
             out.mask.get_or_insert_with(|| vec![0; raw.len() / N::SIZE])[points].fill(1);
             continue;
         }
         for (j, (k, b)) in out.grid[points.clone()].iter_mut().zip(bytes.chunks_exact(N::SIZE)).enumerate() {
             let v = N::read(b);
-            if special.is(v) {
+            if special.is(v) || points.start + j >= writing.points {
                 out.mask.get_or_insert_with(|| vec![0; raw.len() / N::SIZE])[points.start + j] = 1;
                 continue;
             }
@@ -92,7 +94,7 @@ pub fn map<N: Number>(
             }
         }
         if grid.step > 1 {
-            out.kinds[frame] = if was_decoded(valid, on_grid, grid.chance) {
+            out.kinds[frame] = if writing.known[frame] || was_decoded(valid, on_grid, grid.chance) {
                 FrameKind::Fine
             } else if writing.provisional {
                 FrameKind::Provisional
@@ -124,14 +126,17 @@ pub fn map<N: Number>(
     out
 }
 
-/// The steps of grids on which frames of the chunk were decoded before; `raw` holds the frames that are written, `grids` are the grids
+/// The indices of the grids on which frames of the chunk were decoded before; `raw` holds the frames that are written, `grids` are the grids
 /// to look for.
-pub fn decoded_steps<N: Number>(raw: &[u8], frames: &Frames, grids: &[Grid], special: &Special) -> Vec<i32> {
-    let area = frames.area();
+pub fn decoded_grids<N: Number>(
+    raw: &[u8],
+    area: usize,
+    grids: &[Option<Grid>],
+    special: &Special,
+) -> Vec<usize> {
     let every = area.div_ceil(SAMPLES) | 1;
     let on = |grid: &Grid| {
-        (0..raw.len() / (area * N::SIZE)).any(|frame| {
-            let bytes = &raw[frame * area * N::SIZE..][..area * N::SIZE];
+        raw.chunks(area * N::SIZE).any(|bytes| {
             let (mut valid, mut on_grid) = (0, 0);
             for v in bytes.chunks_exact(N::SIZE).step_by(every).map(N::read) {
                 let x = v.to_f64();
@@ -143,10 +148,10 @@ pub fn decoded_steps<N: Number>(raw: &[u8], frames: &Frames, grids: &[Grid], spe
             was_decoded(valid, on_grid, grid.chance)
         })
     };
-    grids.iter().filter(|g| on(g)).map(|g| g.step).collect()
+    (0..grids.len()).filter(|&i| grids[i].as_ref().is_some_and(&on)).collect()
 }
 
-/// Points of a frame that [`decoded_steps`] looks at.
+/// Points of a frame that [`decoded_grids`] looks at.
 const SAMPLES: usize = 600;
 
 /// Whether `v` is what a grid point decodes to.
@@ -173,8 +178,8 @@ fn was_decoded(valid: usize, on_grid: usize, chance: f64) -> bool {
 fn fill_holes(mapped: &mut Mapped, area: usize) {
     let Some(mask) = &mapped.mask else { return };
     let mut last = 0;
-    for i in 0..mapped.grid.len() {
-        if mask[i] == 0 {
+    for (i, m) in mask.iter().enumerate() {
+        if *m == 0 {
             last = mapped.grid[i];
         } else if i >= area {
             mapped.grid[i] = mapped.grid[i - area];
@@ -184,22 +189,19 @@ fn fill_holes(mapped: &mut Mapped, area: usize) {
     }
 }
 
-/// Number of leading time steps that hold more than the fill value: the others are not written yet. All of them when
+/// Number of leading time steps, of `steps` in all, that hold more than the value of unwritten ones. All of them when
 /// none does.
-pub fn written_steps<N: Number>(raw: &[u8], frames: &Frames, fill: Option<u64>) -> usize {
-    let step = frames.area() * frames.levels * N::SIZE;
-    let unwritten = |t: usize| {
-        let bytes = &raw[t * step..][..step];
-        let first = N::read(bytes).bits();
-        let constant = fill.unwrap_or(first);
-        bytes.chunks_exact(N::SIZE).all(|b| N::read(b).bits() == constant)
-    };
-    let written = (0..frames.steps).rev().find(|&t| !unwritten(t)).map_or(0, |t| t + 1);
-    if written == 0 {
-        frames.steps
-    } else {
-        written
+pub fn written_steps<N: Number>(raw: &[u8], steps: usize, unwritten: Option<u64>) -> usize {
+    let size = raw.len() / steps;
+    if unwritten.is_none() && size == N::SIZE {
+        // A single value is always the same everywhere.
+        return steps;
     }
+    let constant = unwritten.unwrap_or_else(|| N::read(&raw[raw.len() - N::SIZE..]).bits());
+    let holds_more = |t: &usize| {
+        raw[t * size..(t + 1) * size].chunks_exact(N::SIZE).any(|b| N::read(b).bits() != constant)
+    };
+    (0..steps).rev().find(holds_more).map_or(steps, |t| t + 1)
 }
 
 #[cfg(test)]

@@ -61,6 +61,23 @@ pub fn describe(payload: &[u8], frames: &Frames, value_size: usize) -> Result<St
     Ok(text)
 }
 
+/// For each of the `steps` of the time axis, whether its values are final: not provisional ones that a later encoding
+/// may still round.
+///
+/// # Errors
+/// As [`describe`].
+pub fn final_steps(payload: &[u8], frames: &Frames, value_size: usize, steps: usize) -> Result<Vec<bool>> {
+    let side = Side::read(&mut Reader::new(payload), frames, value_size)?;
+    let mut out = vec![true; steps];
+    for (f, _) in side.kinds.iter().enumerate().filter(|(_, k)| **k == FrameKind::Provisional) {
+        // A frame is a part of a step, or a chunk of one frame holds them all.
+        let first = f * steps / frames.count();
+        let last = ((f + 1) * steps).div_ceil(frames.count());
+        out[first..last].fill(false);
+    }
+    Ok(out)
+}
+
 /// Points from which on a chunk is cut into bands that can be coded at the same time. Smaller bands lose
 /// neighbours at their edges.
 const BAND_POINTS: usize = 1 << 19;

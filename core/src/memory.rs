@@ -1,0 +1,126 @@
+//! What was decoded lately, so that the encoder knows values again that a user did not write.
+//!
+//! HDF5 changes a part of a chunk by decoding it, changing the part and encoding the whole. The steps that did not
+//! change must not lose precision once more. Most grids tell decoded values by themselves (`grid`); where the grid
+//! itself depends on the data of the chunk, and for integers, this memory does: a hash of each decoded time step
+//! with the error that its stream keeps. HDF5 decodes in the process that encodes again, so it need not last longer.
+
+use crate::error::Result;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// Time steps remembered; the oldest are forgotten first. 24 bytes each.
+const CAPACITY: usize = 1 << 17;
+/// Smaller steps are not remembered: they would crowd out others.
+const SMALLEST: usize = 64;
+
+/// Hashes of decoded time steps with the error that they were decoded with.
+#[derive(Default)]
+pub struct Memory {
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    errors: HashMap<u64, f64>,
+    order: VecDeque<u64>,
+}
+
+impl Memory {
+    /// An empty memory.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The lock; `None` if it stays taken, as after a fork while another thread held it: then nothing is known.
+    fn lock(&self) -> Option<MutexGuard<'_, Known>> {
+        for _ in 0..200 {
+            match self.known.try_lock() {
+                Ok(guard) => return Some(guard),
+                Err(std::sync::TryLockError::Poisoned(p)) => return Some(p.into_inner()),
+                Err(std::sync::TryLockError::WouldBlock) => {
+                    std::thread::sleep(std::time::Duration::from_millis(1))
+                }
+            }
+        }
+        None
+    }
+
+    /// Remembers the steps of `raw` (little-endian, time first) for which `errors` gives an error.
+    pub(crate) fn remember(&self, raw: &[u8], errors: &[Option<f64>]) {
+        let size = raw.len() / errors.len().max(1);
+        if size < SMALLEST {
+            return;
+        }
+        let Some(mut known) = self.lock() else { return };
+        for (step, error) in raw.chunks_exact(size).zip(errors) {
+            if let Some(error) = error {
+                let hash = xxh3_64_with_seed(step, size as u64);
+                if known.errors.insert(hash, *error).is_none() {
+                    known.order.push_back(hash);
+                }
+            }
+        }
+        while known.order.len() > CAPACITY {
+            if let Some(oldest) = known.order.pop_front() {
+                known.errors.remove(&oldest);
+            }
+        }
+    }
+
+    /// For each of the `steps` of `raw` the error that it was decoded with, if it was.
+    pub(crate) fn recall(&self, raw: &[u8], steps: usize) -> Vec<Option<f64>> {
+        let size = raw.len() / steps.max(1);
+        if size < SMALLEST {
+            return vec![None; steps];
+        }
+        let Some(known) = self.lock() else { return vec![None; steps] };
+        if known.errors.is_empty() {
+            return vec![None; steps];
+        }
+        raw.chunks_exact(size)
+            .map(|s| known.errors.get(&xxh3_64_with_seed(s, size as u64)).copied())
+            .collect()
+    }
+}
+
+/// Encodes as [`crate::encode`] does; time steps that `memory` knows as decoded come back bit for bit.
+///
+/// # Errors
+/// As [`crate::encode`].
+pub fn encode_with(params: &crate::Params, raw: &[u8], memory: &Memory) -> Result<Vec<u8>> {
+    crate::codec::encode_known(params, raw, Some(memory))
+}
+
+/// Decodes as [`crate::decode`] does and remembers the time steps.
+///
+/// # Errors
+/// As [`crate::decode`].
+pub fn decode_with(
+    stream: &[u8],
+    expected_len: Option<usize>,
+    threads: usize,
+    memory: &Memory,
+) -> Result<Vec<u8>> {
+    crate::codec::decode_known(stream, expected_len, threads, Some(memory))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_known_until_others_crowd_them_out() {
+        let memory = Memory::new();
+        let raw = vec![7u8; 200];
+        memory.remember(&raw, &[Some(0.5), None]);
+        // Equal steps are one step.
+        assert_eq!(memory.recall(&raw, 2), [Some(0.5), Some(0.5)]);
+        assert_eq!(memory.recall(&raw, 1), [None]);
+        for i in 0..CAPACITY as u64 {
+            memory.remember(&[i.to_le_bytes(); 8].concat(), &[Some(1.0)]);
+        }
+        assert_eq!(memory.recall(&raw, 2), [None, None]);
+    }
+}
