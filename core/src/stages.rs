@@ -14,9 +14,9 @@ use crate::predicted::mapped::{map, Mapped, Writing};
 use crate::predicted::side::CONTEXT_COUNT;
 use crate::reference::{coding_order, Step, TimeOrder};
 use crate::special::Special;
-use crate::Bound;
+use crate::{lossless, Bound, Result};
 
-pub use crate::lossless::{compress, decompress};
+pub use crate::lossless::compress;
 pub use crate::predict::kernel;
 pub use crate::predict::lorenzo::Neighbours;
 
@@ -206,6 +206,14 @@ impl Stages {
         }
         decoder.finish().is_ok() && symbols == self.coded.symbols
     }
+}
+
+/// Inverse of [`compress`].
+///
+/// # Errors
+/// `Corruption` for anything else.
+pub fn decompress(payload: &[u8], size: usize, len: usize) -> Result<Vec<u8>> {
+    lossless::decompress(payload, size, len)
 }
 
 fn map_chunk(raw: &[u8], frames: &Frames, grid: &Grid, special: &Special, extent: &Extent) -> Mapped {
