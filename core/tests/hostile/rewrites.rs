@@ -2,13 +2,13 @@
 
 use crate::support::input::{random_bytes, Random};
 use crate::support::{oracle, target};
-use augur_core::{decode, encode, Bound, Dtype, Params};
+use augur_core::{decode, decode_with, encode, encode_with, Bound, Dtype, Memory, Params};
 
 /// Decodes the chunk, replaces one step along the first axis, encodes and decodes it again.
-fn rewrite(params: &Params, stream: &[u8], at: usize, step: &[u8]) -> (Vec<u8>, Vec<u8>) {
-    let mut chunk = decode(stream, Some(params.raw_len()), 1).expect("an own stream decodes");
+fn rewrite(params: &Params, memory: &Memory, stream: &[u8], at: usize, step: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let mut chunk = decode_with(stream, Some(params.raw_len()), 1, memory).expect("an own stream decodes");
     chunk[at * step.len()..][..step.len()].copy_from_slice(step);
-    let stream = encode(params, &chunk).expect("valid parameters");
+    let stream = encode_with(params, &chunk, memory).expect("valid parameters");
     let decoded = decode(&stream, Some(params.raw_len()), 1).expect("an own stream decodes");
     (stream, decoded)
 }
@@ -25,6 +25,7 @@ fn noise(params: &Params, seed: u64, low: f64, high: f64) -> Vec<u8> {
 fn rewrite_some_steps(params: &Params, low: f64, high: f64) -> Result<(), String> {
     let mut truth = noise(params, 1, low, high);
     let step = truth.len() / params.shape[0];
+    let memory = Memory::new();
     let mut stream = encode(params, &truth).expect("valid parameters");
     for round in 0..12 {
         let at = round * 5 % params.shape[0];
@@ -32,7 +33,7 @@ fn rewrite_some_steps(params: &Params, low: f64, high: f64) -> Result<(), String
         let new = &new[at * step..][..step];
         truth[at * step..][..step].copy_from_slice(new);
         let decoded;
-        (stream, decoded) = rewrite(params, &stream, at, new);
+        (stream, decoded) = rewrite(params, &memory, &stream, at, new);
         oracle::check(params, &truth, &decoded).map_err(|e| format!("round {round}: {e}"))?;
     }
     Ok(())
@@ -46,27 +47,38 @@ fn integers_cut_off_at_their_limits_keep_the_bound() {
     target::rewrites(&random_bytes(1726, 302));
 }
 
-/// Time series, alone (t) or side by side (t, station): their chunk is a single frame, of which steps are parts. A frame
-/// of which less than half lies on the grid of its last decoding is taken for a new one.
+/// Time series side by side (t, station): their chunk is a single frame, of which steps are parts.
 #[test]
-#[ignore = "known gap: frames of which only a part was decoded before are not recognised, errors add up to twice the bound"]
 fn parts_of_a_single_frame_keep_the_bound_through_rewrites() {
-    for shape in [vec![32, 40], vec![12, 12], vec![2000]] {
+    fill_and_rewrite(&[&[32, 40], &[12, 32], &[40, 3, 6]]);
+}
+
+/// Steps this small are not remembered; a frame of which less than half lies on the grid of its last decoding is taken for
+/// a new one.
+#[test]
+#[ignore = "known gap: steps of fewer than 64 bytes in chunks of one frame, errors add up to twice the bound"]
+fn small_parts_of_a_single_frame_keep_the_bound_through_rewrites() {
+    fill_and_rewrite(&[&[12, 12], &[2000]]);
+}
+
+/// Chunks written at once of which single steps are rewritten; and filled step by step from zeros.
+fn fill_and_rewrite(shapes: &[&[usize]]) {
+    for &shape in shapes {
         for bound in
             [Bound::Absolute(0.01), Bound::Absolute(1.0), Bound::PointwiseRelative { rel: 1e-2, floor: 0.0 }]
         {
-            let params = Params::new(Dtype::F32, &shape, bound);
-            // Written at once, single steps rewritten; and filled step by step from zeros.
+            let params = Params::new(Dtype::F32, shape, bound);
             rewrite_some_steps(&params, 20.0, 70.0).unwrap_or_else(|e| panic!("{shape:?} {bound:?}: {e}"));
             let whole = noise(&params, 9, 20.0, 70.0);
             let step = whole.len() / shape[0];
             let mut truth = vec![0; whole.len()];
+            let memory = Memory::new();
             let mut stream = encode(&params, &truth).expect("valid parameters");
             for t in 0..shape[0].min(60) {
                 let new = &whole[t * step..][..step];
                 truth[t * step..][..step].copy_from_slice(new);
                 let decoded;
-                (stream, decoded) = rewrite(&params, &stream, t, new);
+                (stream, decoded) = rewrite(&params, &memory, &stream, t, new);
                 oracle::check(&params, &truth, &decoded)
                     .unwrap_or_else(|e| panic!("{shape:?} {bound:?}, step {t}: {e}"));
             }
