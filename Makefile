@@ -72,9 +72,11 @@ test-hosts: build package
 	@$(SETUP)/packages.sh h5repack=hdf5-tools ncdump=netcdf-bin gfortran=gfortran h5cc=libhdf5-dev
 	PATH="$(abspath dist/bin):$$PATH" $(PY) -m pytest -q tests
 
-bench: package data ## criterion benchmarks per stage, and Augur beside SZ3 and ZFP on the demo's data
-	$(WITH_CMAKE) cargo bench --locked --workspace
-	$(PY) examples/demo/demo.py "$(DATA_FILE)" --rel 1e-2 1e-3 1e-4 1e-5 --repeat 5
+# Once with the widest instructions of this machine, then the kernels' scalar twins.
+bench: package data ## criterion benchmarks per stage, and curves of Augur beside SZ3 and ZFP (build/bench/*.png)
+	cargo bench --locked -p augur-core --features bench
+	AUGUR_CPU=portable cargo bench --locked -p augur-core --features bench -- "kernels|predict and quantise"
+	$(PY) bench/compare.py "$(DATA_FILE)" --out build/bench
 
 install: build ## copy plugin, command and header below PREFIX
 	install -d "$(DESTDIR)$(PREFIX)/lib/hdf5/plugin" "$(DESTDIR)$(PREFIX)/include" "$(DESTDIR)$(PREFIX)/bin"
