@@ -1,0 +1,362 @@
+//! Streams of released format versions decode to the same bits for ever.
+//!
+//! `golden/*.augur` are small streams, `golden/sums.txt` says what each decodes to. Their data are made of integers, so
+//! that they are the same everywhere. `cargo test -p augur-core --test golden -- --ignored` writes the files anew; until the
+//! first release of a format version that is how they follow its changes, afterwards new files only join the old ones.
+
+use augur_core::{decode, encode, inspect, Bound, ByteOrder, Dtype, Method, Params, Preset};
+use std::fs;
+use std::path::PathBuf;
+use xxhash_rust::xxh3::xxh3_64;
+
+fn directory() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+#[test]
+fn golden_streams_decode_to_the_same_bits() {
+    let sums = fs::read_to_string(directory().join("sums.txt")).unwrap();
+    let mut count = 0;
+    for line in sums.lines().filter(|l| !l.starts_with('#')) {
+        let mut fields = line.split_whitespace();
+        let (name, len, sum) = (fields.next().unwrap(), fields.next().unwrap(), fields.next().unwrap());
+        let stream = fs::read(directory().join(format!("{name}.augur"))).unwrap();
+        for threads in [1, 3] {
+            let raw = decode(&stream, Some(len.parse().unwrap()), threads)
+                .unwrap_or_else(|e| panic!("{name} does not decode any more: {e}"));
+            assert_eq!(format!("{:016x}", xxh3_64(&raw)), sum, "{name} decodes to other bits");
+        }
+        count += 1;
+    }
+    let files = fs::read_dir(directory()).unwrap();
+    let streams =
+        files.filter(|f| f.as_ref().unwrap().path().extension().is_some_and(|e| e == "augur")).count();
+    assert_eq!(count, streams, "sums.txt does not name every stream");
+}
+
+#[test]
+fn golden_streams_cover_the_format() {
+    let mut seen = String::new();
+    for file in fs::read_dir(directory()).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_some_and(|e| e == "augur") {
+            let info = inspect(&fs::read(&path).unwrap()).unwrap();
+            let header = &info.header;
+            seen += &format!(
+                "{}; {}; {} {:?}; mode {}; rank {}; axis {}\n",
+                header.method.name(),
+                info.description,
+                header.dtype.name(),
+                header.order,
+                header.bound.mode(),
+                header.shape.len(),
+                header.time_axis
+            );
+        }
+    }
+    let dtypes = ["float16", "float32", "float64", "int8", "uint8", "int16", "uint16", "int32", "uint32"];
+    let wanted = dtypes.iter().flat_map(|d| [format!("{d} Little"), format!("{d} Big")]);
+    let wanted =
+        wanted.chain((0..6).map(|m| format!("mode {m}"))).chain((1..=5).map(|r| format!("rank {r}")));
+    let words = [
+        "raw",
+        "lossless",
+        "predicted",
+        "axis 0",
+        "axis 1",
+        "axis 2",
+        "multiscale, previous",
+        "multiscale, hierarchical",
+        "multiscale, no references",
+        "lorenzo in space, ",
+        "lorenzo in time, ",
+        "lorenzo in space and time, ",
+        "2 band(s)",
+        "kept from an earlier decoding",
+        "provisional",
+        "special points",
+        "points stored exactly",
+    ];
+    for want in wanted.chain(words.map(String::from)) {
+        assert!(seen.contains(&want), "no golden stream has \"{want}\"; there are:\n{seen}");
+    }
+}
+
+#[test]
+#[ignore = "writes the golden files anew"]
+fn write_golden_streams() {
+    fs::create_dir_all(directory()).unwrap();
+    for file in fs::read_dir(directory()).unwrap() {
+        fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    let mut sums = String::from("# stream, bytes of the chunk, xxh3-64 of the chunk\n");
+    for (name, stream) in streams() {
+        let raw = decode(&stream, None, 1).unwrap();
+        sums += &format!("{name} {} {:016x}\n", raw.len(), xxh3_64(&raw));
+        fs::write(directory().join(format!("{name}.augur")), &stream).unwrap();
+    }
+    fs::write(directory().join("sums.txt"), sums).unwrap();
+}
+
+/// Every golden stream with its name.
+fn streams() -> Vec<(String, Vec<u8>)> {
+    let mut out = vec![];
+    let mut add = |name: &str, params: &Params, values: &[f64]| {
+        let raw = bytes(params, values);
+        out.push((name.to_string(), encode(params, &raw).unwrap()));
+    };
+    let all = [
+        Dtype::F16,
+        Dtype::F32,
+        Dtype::F64,
+        Dtype::I8,
+        Dtype::U8,
+        Dtype::I16,
+        Dtype::U16,
+        Dtype::I32,
+        Dtype::U32,
+    ];
+    for dtype in all {
+        for order in [ByteOrder::Little, ByteOrder::Big] {
+            let shape = [5, 13, 17];
+            let mut params =
+                Params { order, ..Params::new(dtype, &shape, Bound::Relative { rel: 0.01, range: None }) };
+            // One byte has room for a bound of one or two counts.
+            let scale = match dtype {
+                Dtype::I8 | Dtype::U8 => 1.0 / 32.0,
+                Dtype::F16 | Dtype::F32 | Dtype::F64 => 1.0 / 256.0,
+                _ => 4.0,
+            };
+            let lift = if matches!(dtype, Dtype::U8 | Dtype::U16 | Dtype::U32) { 3000.0 } else { 0.0 };
+            let values: Vec<f64> = wave(&shape, 3).iter().map(|v| ((v + lift) * scale).trunc()).collect();
+            let values = if dtype.size() == 1 {
+                values
+            } else {
+                wave(&shape, 3).iter().map(|v| (v + lift) * scale).collect()
+            };
+            if dtype.size() == 1 {
+                params.bound = Bound::Absolute(2.0);
+            }
+            add(
+                &format!("{}-{}", dtype.name(), if order == ByteOrder::Big { "big" } else { "little" }),
+                &params,
+                &values,
+            );
+        }
+    }
+    let f32s = |shape: &[usize], bound| Params::new(Dtype::F32, shape, bound);
+    let abs = Bound::Absolute;
+    let bounds = [
+        ("absolute", abs(20.0)),
+        ("relative-range", Bound::Relative { rel: 1e-3, range: Some(20_000.0) }),
+        ("absrel", Bound::AbsRel { abs: 100.0, rel: 0.005 }),
+        ("pointwise", Bound::PointwiseRelative { rel: 0.01, floor: 100.0 }),
+        ("psnr", Bound::Psnr(50.0)),
+    ];
+    for (name, bound) in bounds {
+        add(name, &f32s(&[4, 16, 20], bound), &wave(&[4, 16, 20], 2));
+    }
+    let pointwise = Bound::PointwiseRelative { rel: 0.02, floor: 0.0 };
+    add("pointwise-int32", &Params::new(Dtype::I32, &[4, 16, 20], pointwise), &wave(&[4, 16, 20], 2));
+    for (name, shape, axis) in [
+        ("rank-1", &[1500][..], 0),
+        ("rank-2", &[40, 50][..], 0),
+        ("rank-4", &[4, 3, 12, 17][..], 0),
+        ("rank-5", &[2, 5, 2, 9, 11][..], 1),
+        ("time-last", &[12, 19, 6][..], 2),
+        ("tiny-frames", &[60, 2, 3][..], 0),
+        ("deep", &[2, 70, 3][..], 0),
+        ("single-steps", &[1, 33, 1, 47][..], 0),
+    ] {
+        add(name, &Params { time_axis: axis, ..f32s(shape, abs(20.0)) }, &wave(shape, 2));
+    }
+    let fast = Params { preset: Preset::Fast, ..f32s(&[6, 20, 24], abs(10.0)) };
+    add("fast", &fast, &wave(&[6, 20, 24], 2));
+    let mut drift = |name: &str, shape: &[usize]| add(name, &f32s(shape, abs(40.0)), &trend(shape));
+    drift("trend", &[9, 16, 18]);
+    drift("trend-levels", &[9, 2, 12, 14]);
+    // Bounds far below the range: Lorenzo.
+    let fine = |shape: &[usize]| Params::new(Dtype::F64, shape, abs(2f64.powi(-14)));
+    add("lorenzo-space", &fine(&[3, 14, 21]), &plane(&[3, 14, 21], |_, _, _| 0, true));
+    let stone = |_: usize, y: usize, x: usize| noise(y * 64 + x, 60_000);
+    add(
+        "lorenzo-time",
+        &fine(&[6, 14, 21]),
+        &plane(&[6, 14, 21], |t, y, x| stone(0, y, x) + noise(t * 3000 + y * 64 + x, 4), false),
+    );
+    add(
+        "lorenzo-both",
+        &fine(&[6, 14, 21]),
+        &plane(&[6, 14, 21], |t, y, x| stone(t, y, x) + (t * t * (3 * y + 5 * x)) as i64, false),
+    );
+    // Values so far from zero that their positions on the grid are rounded: some miss the bound and are stored.
+    let spacing = 2f64.powi(-32);
+    let far: Vec<f64> = wave(&[4, 15, 19], 2).iter().map(|v| 2f64.powi(20) + v.trunc() * spacing).collect();
+    add("patches", &Params::new(Dtype::F64, &[4, 15, 19], abs(4.2 * spacing)), &far);
+    special_streams(&mut out);
+    stepwise_streams(&mut out);
+    storage_streams(&mut out);
+    out
+}
+
+/// Special values, and points that are stored exactly.
+fn special_streams(out: &mut Vec<(String, Vec<u8>)>) {
+    let shape = [4, 16, 20];
+    for (name, bound) in [
+        ("specials", Bound::Absolute(20.0)),
+        ("specials-pointwise", Bound::PointwiseRelative { rel: 0.01, floor: 0.0 }),
+        ("specials-lorenzo", Bound::Absolute(2f64.powi(-12))),
+    ] {
+        let mut params = Params::new(Dtype::F32, &shape, bound);
+        params.fill = Some([0, 0, 0x80, 0xc0, 0, 0, 0, 0]); // -4
+        let mut raw = bytes(&params, &wave(&shape, 2));
+        let odd = [
+            0x7fc0_1234u32,
+            0xff80_0001,
+            0x7f80_0000,
+            0xff80_0000,
+            0x7cf0_bdc2,
+            0x60ad_78ec,
+            0xc080_0000,
+            0x8000_0000,
+        ];
+        for (i, bits) in odd.into_iter().enumerate() {
+            for at in [37 * i + 11, 640 + 29 * i, 900 + i] {
+                raw[4 * at..][..4].copy_from_slice(&bits.to_le_bytes());
+            }
+        }
+        out.push((name.into(), encode(&params, &raw).unwrap()));
+    }
+}
+
+/// Chunks that are filled step by step.
+fn stepwise_streams(out: &mut Vec<(String, Vec<u8>)>) {
+    for (name, bound, scale) in [
+        ("", Bound::Absolute(20.0), 1.0),
+        ("-pointwise", Bound::PointwiseRelative { rel: 0.05, floor: 0.0 }, 1.0),
+    ] {
+        let shape = [6, 8, 11];
+        let params = Params::new(Dtype::F32, &shape, bound);
+        let values: Vec<f64> = wave(&shape, 2).iter().map(|v| v * scale + 0.5).collect();
+        let frame = 4 * 8 * 11;
+        let whole = bytes(&params, &values);
+        let mut raw = whole.clone();
+        raw[4 * frame..].fill(0);
+        let partly = encode(&params, &raw).unwrap();
+        let mut raw = decode(&partly, None, 1).unwrap();
+        raw[4 * frame..].copy_from_slice(&whole[4 * frame..]);
+        let full = encode(&params, &raw).unwrap();
+        let mut raw = decode(&full, None, 1).unwrap();
+        raw[2 * frame..3 * frame].copy_from_slice(&whole[3 * frame..4 * frame]);
+        let rewritten = encode(&params, &raw).unwrap();
+        for (part, stream) in [("provisional", partly), ("completed", full), ("rewritten", rewritten)] {
+            out.push((format!("{part}{name}"), stream));
+        }
+    }
+    // Integers keep every count.
+    let params = Params::new(Dtype::I32, &[6, 12, 14], Bound::Absolute(40.0));
+    let mut raw = bytes(&params, &wave(&[6, 12, 14], 4));
+    raw[4 * 4 * 12 * 14..].fill(0);
+    out.push(("provisional-int32".into(), encode(&params, &raw).unwrap()));
+}
+
+/// Raw, lossless and padded streams, and one of two bands.
+fn storage_streams(out: &mut Vec<(String, Vec<u8>)>) {
+    let exact = Params::new(Dtype::F32, &[3, 8, 10], Bound::Lossless);
+    out.push(("lossless".into(), encode(&exact, &bytes(&exact, &wave(&[3, 8, 10], 2))).unwrap()));
+    let hash = |i: usize| noise(i, 256) as f64;
+    let raw = Params { order: ByteOrder::Big, ..Params::new(Dtype::U16, &[150], Bound::Lossless) };
+    let values: Vec<f64> = (0..150).map(|i| 256.0 * (hash(i) + 128.0) + hash(i + 1000) + 128.0).collect();
+    out.push(("raw".into(), encode(&raw, &bytes(&raw, &values)).unwrap()));
+    // Header and payload exactly as long as the chunk: a byte is added.
+    let padded = (100..4000).find_map(|n| {
+        let params = Params::new(Dtype::U8, &[n], Bound::Lossless);
+        let values: Vec<f64> = (0..n).map(|i| if i % 400 < 340 { hash(i) + 128.0 } else { 7.0 }).collect();
+        let stream = encode(&params, &bytes(&params, &values)).unwrap();
+        let lossless = inspect(&stream).unwrap().header.method == Method::Lossless;
+        (lossless && stream.len() == n + 1).then_some(stream)
+    });
+    out.push(("padded".into(), padded.expect("some length needs padding")));
+    let shape = [8, 256, 512];
+    let params = Params::new(Dtype::U8, &shape, Bound::Absolute(1.0));
+    let values: Vec<f64> = wave(&shape, 0).iter().map(|v| ((v + 3000.0) / 100.0).trunc()).collect();
+    out.push(("bands".into(), encode(&params, &bytes(&params, &values)).unwrap()));
+}
+
+/// The values as bytes of the chunk.
+fn bytes(params: &Params, values: &[f64]) -> Vec<u8> {
+    let size = params.dtype.size();
+    let mut raw = Vec::with_capacity(values.len() * size);
+    for &v in values {
+        match params.dtype {
+            Dtype::F16 => raw.extend(half::f16::from_f64(v).to_le_bytes()),
+            Dtype::F32 => raw.extend((v as f32).to_le_bytes()),
+            Dtype::F64 => raw.extend(v.to_le_bytes()),
+            _ => raw.extend_from_slice(&(v as i64).to_le_bytes()[..size]),
+        }
+    }
+    if params.order == ByteOrder::Big && size > 1 {
+        raw.chunks_exact_mut(size).for_each(<[u8]>::reverse);
+    }
+    raw
+}
+
+/// A pseudo-random integer in -range/2 .. range/2 for each `i` (splitmix64).
+fn noise(i: usize, range: i64) -> i64 {
+    let z = (i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((z ^ (z >> 31)) % range as u64) as i64 - range / 2
+}
+
+/// A parabola for each half period of 64: from -1024 to 1024.
+fn arc(phase: i64) -> i64 {
+    let p = phase.rem_euclid(128);
+    let half = (p % 64) * (64 - p % 64);
+    if p < 64 {
+        half
+    } else {
+        -half
+    }
+}
+
+/// Waves that move along the axes of `shape`, from about -2000 to 2000, with noise, and digits that repeat nowhere.
+fn wave(shape: &[usize], roughness: i64) -> Vec<f64> {
+    let count: usize = shape.iter().product();
+    (0..count)
+        .map(|i| {
+            let (mut rest, mut a, mut b) = (i, 0i64, 0i64);
+            for (axis, &n) in shape.iter().enumerate().rev() {
+                let c = (rest % n) as i64;
+                rest /= n;
+                a += c * (3 + 2 * axis as i64);
+                b += c * (5 - axis as i64);
+            }
+            (arc(a) + arc(b) + noise(i, 1 + 8 * roughness)) as f64
+                + noise(i + 1_000_000, 4096) as f64 / 4096.0
+        })
+        .collect()
+}
+
+/// Noise at each place that grows or falls evenly with time: the time between is the mean of before and after.
+fn trend(shape: &[usize]) -> Vec<f64> {
+    let frame: usize = shape[1..].iter().product();
+    (0..shape[0] * frame)
+        .map(|i| {
+            let (t, at) = ((i / frame) as i64, i % frame);
+            (noise(at, 4000) + t * noise(at + 100_000, 600)) as f64 + noise(i, 100_000) as f64 / 1024.0
+        })
+        .collect()
+}
+
+/// A sloping plane or what `value(t, y, x)` says, in eighths; with `jumps` every frame lies elsewhere.
+fn plane(shape: &[usize; 3], value: impl Fn(usize, usize, usize) -> i64, jumps: bool) -> Vec<f64> {
+    let (h, w) = (shape[1], shape[2]);
+    (0..shape[0] * h * w)
+        .map(|i| {
+            let (t, y, x) = (i / (h * w), i / w % h, i % w);
+            let lie = if jumps { noise(t, 900) * (1 + y as i64) + noise(7 * t, 99) * x as i64 } else { 0 };
+            (value(t, y, x) + lie) as f64 / 8.0 + noise(i + 2_000_000, 1 << 20) as f64 / 2f64.powi(34)
+        })
+        .collect()
+}
