@@ -49,27 +49,44 @@ pub fn decode<N: Number>(
     let decoded = parallel(&parts, threads, |(band, residuals, plain)| {
         decode_band::<N>(&shared, band, residuals, plain)
     });
-    let mut raw = vec![0u8; frames.count() * frames.area() * N::SIZE];
+    let mut done = vec![];
     for ((band, _, _), values) in parts.iter().zip(decoded) {
-        let values = values?;
-        let run = band.height * band.width * N::SIZE;
+        done.push((*band, values?));
+    }
+    let mut raw = match (done.len(), done.pop()) {
+        // A single band is the chunk.
+        (1, Some((_, values))) => values,
+        (_, last) => {
+            done.extend(last);
+            join_bands(&done, frames, N::SIZE)
+        }
+    };
+    put_exact::<N>(&mut raw, side.mask.as_deref(), &side.specials, &side.patches);
+    Ok(raw)
+}
+
+/// Puts the special values and the patches where they belong.
+pub fn put_exact<N: Number>(raw: &mut [u8], mask: Option<&[u8]>, specials: &[u8], patches: &[(u64, u64)]) {
+    let special = mask.into_iter().flatten().enumerate().filter(|(_, &m)| m != 0);
+    for ((i, _), b) in special.zip(specials.chunks_exact(N::SIZE)) {
+        raw[i * N::SIZE..][..N::SIZE].copy_from_slice(b);
+    }
+    for &(at, bits) in patches {
+        raw[at as usize * N::SIZE..][..N::SIZE].copy_from_slice(&bits.to_le_bytes()[..N::SIZE]);
+    }
+}
+
+/// Puts the bands' values, frame after frame, into the chunk.
+pub fn join_bands(parts: &[(Band, Vec<u8>)], frames: &Frames, value_size: usize) -> Vec<u8> {
+    let mut raw = vec![0u8; frames.count() * frames.area() * value_size];
+    for (band, values) in parts {
+        let run = band.height * band.width * value_size;
         for frame in 0..frames.count() {
-            let at = (frame * frames.area() + band.top * band.width) * N::SIZE;
+            let at = (frame * frames.area() + band.top * band.width) * value_size;
             raw[at..at + run].copy_from_slice(&values[frame * run..][..run]);
         }
     }
-    if let Some(mask) = &side.mask {
-        let mut bits = side.specials.chunks_exact(N::SIZE);
-        for (i, _) in mask.iter().enumerate().filter(|(_, &m)| m != 0) {
-            if let Some(b) = bits.next() {
-                raw[i * N::SIZE..][..N::SIZE].copy_from_slice(b);
-            }
-        }
-    }
-    for &(at, bits) in &side.patches {
-        raw[at as usize * N::SIZE..][..N::SIZE].copy_from_slice(&bits.to_le_bytes()[..N::SIZE]);
-    }
-    Ok(raw)
+    raw
 }
 
 fn decode_band<N: Number>(shared: &Shared, band: &Band, residuals: &[u8], plain: &[u8]) -> Result<Vec<u8>> {
@@ -211,11 +228,8 @@ impl<N: Number> RowCoder for DecodeRows<'_, N> {
             row(y, &mut self.line);
             let out = &mut self.values[(frame * height + y) * width * N::SIZE..][..width * N::SIZE];
             let at = (frame * self.shared.frames.height + self.band.top + y) * width;
-            for (x, (b, &k)) in out.chunks_exact_mut(N::SIZE).zip(&self.line).enumerate() {
-                let v = self.shared.mapping.value(i64::from(k).wrapping_add(side.offset), half);
-                let v = if negative.is_some_and(|n| n[at + x] != 0) { -v } else { v };
-                N::cast(v).write(b);
-            }
+            let negative = negative.map(|n| &n[at..at + width]);
+            self.shared.mapping.write_values::<N>(&self.line, side.offset, half, negative, out);
         }
     }
 }
