@@ -70,7 +70,7 @@ test-rust: check-rust
 
 test-hosts: build package
 	@$(SETUP)/packages.sh h5repack=hdf5-tools ncdump=netcdf-bin gfortran=gfortran h5cc=libhdf5-dev
-	PATH="$(abspath dist/bin):$$PATH" $(PY) -m pytest -q tests
+	PATH="$(abspath dist/bin):$$PATH" $(PY) -m pytest -q tests tools/cli/tests
 
 # Once with the widest instructions of this machine, then the kernels' scalar twins.
 bench: package data ## criterion benchmarks per stage, and curves of Augur beside SZ3 and ZFP (build/bench/*.png)
