@@ -4,6 +4,8 @@
 //! that they are the same everywhere. `cargo test -p augur-core --test golden -- --ignored` writes the files anew; until the
 //! first release of a format version that is how they follow its changes, afterwards new files only join the old ones.
 
+#![allow(clippy::unwrap_used)]
+
 use augur_core::{decode, encode, inspect, Bound, ByteOrder, Dtype, Method, Params, Preset};
 use std::fs;
 use std::path::PathBuf;
