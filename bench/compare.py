@@ -24,6 +24,7 @@ from fields import load  # noqa: E402
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.ticker  # noqa: E402
 
 # Label, the demo's name of the compressor, preset, colour and marker.
 CONTENDERS = [
@@ -66,7 +67,8 @@ def curves(rows: list[dict], panel, x: str, y: str) -> None:
         own = [r for r in rows if r["label"] == label]
         if not own:
             continue
-        panel.plot([r[x] for r in own], [r[y] for r in own], color=colour, linewidth=1.4, label=label, zorder=2)
+        panel.plot([r[x] for r in own], [r[y] for r in own], color=colour, linewidth=1.4, zorder=2)
+        panel.plot([], [], color=colour, linewidth=1.4, marker=marker, label=label)  # for the legend
         for kept in (True, False):
             part = [r for r in own if (r["error"] <= 1) == kept]
             panel.scatter([r[x] for r in part], [r[y] for r in part], color=colour, marker=marker, s=36, zorder=3,
@@ -74,20 +76,33 @@ def curves(rows: list[dict], panel, x: str, y: str) -> None:
     panel.grid(alpha=0.3)
 
 
+def finish(figure, panels, path: str, title: str) -> None:
+    """Plain numbers at the logarithmic axes, one legend below all panels."""
+    for panel in panels:
+        for axis in (panel.xaxis, panel.yaxis):
+            if axis.get_scale() == "log":
+                axis.set_major_formatter("{x:g}")
+                axis.set_minor_formatter(matplotlib.ticker.NullFormatter())
+                low, high = axis.get_view_interval()
+                if max(low, high) < 100 * min(low, high):
+                    axis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(CONTENDERS))
+    figure.suptitle(title)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
 def draw_rate_distortion(path: str, rows: list[dict], title: str) -> None:
     """Bits per value against PSNR (more is better) and against the bound that was asked for."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5), layout="constrained")
     curves(rows, left, "bits", "psnr")
     left.set(xscale="log", xlabel="bits per value", ylabel=PSNR_LABEL, title="error that came out (up and left is better)")
-    left.legend()
     curves(rows, right, "rel", "bits")
     right.set(xscale="log", yscale="log", xlabel="bound as a fraction of the value range", ylabel="bits per value",
               title="bound that was asked for (lower is better)")
     right.invert_xaxis()
     hollow = "; hollow: the bound was broken" if any(r["error"] > 1 for r in rows) else ""
-    figure.suptitle(title + hollow)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    finish(figure, (left, right), path, title + hollow)
 
 
 def draw_ratio_speed(path: str, rows: list[dict], title: str) -> None:
@@ -101,10 +116,7 @@ def draw_ratio_speed(path: str, rows: list[dict], title: str) -> None:
             for r in own[:1] + own[-1:]:
                 panel.annotate(f"{r['rel']:.0e}", (r[speed], r["ratio"]), xytext=(5, 4), textcoords="offset points", fontsize=7)
     panels[0].set_ylabel("compression ratio")
-    panels[0].legend()
-    figure.suptitle(title)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    finish(figure, panels, path, title)
 
 
 def main() -> int:
