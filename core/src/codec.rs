@@ -291,7 +291,7 @@ mod tests {
     #[test]
     fn stream_never_has_the_raw_length() {
         for n in 1..200usize {
-            let raw: Vec<u8> = (0..n).map(|i| (i * i * 37 >> 3) as u8).collect();
+            let raw: Vec<u8> = (0..n).map(|i| ((i * i * 37) >> 3) as u8).collect();
             let stream = encode(&Params::new(Dtype::U8, &[n], Bound::Lossless), &raw).unwrap();
             assert_ne!(stream.len(), n);
             assert!(stream.len() <= n + 64);
