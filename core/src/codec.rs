@@ -64,6 +64,12 @@ pub(crate) fn encode_known(params: &Params, raw: &[u8], memory: Option<&Memory>)
     }
 }
 
+/// No stream is smaller than its chunk by more than this; together with the length below, memory that a stream of which
+/// nothing else is known can claim.
+const PLAUSIBLE_RATIO: u64 = 1 << 17;
+/// Chunks of up to this length are believed.
+const PLAUSIBLE_LEN: u64 = 1 << 26;
+
 /// Compression ratio that shuffle and zstd do not reach where a predictor does not.
 const LOSSLESS_RATIO: usize = 4;
 
@@ -232,6 +238,12 @@ pub(crate) fn decode_known(
             header.dtype.name(),
             header.shape,
             expected_len.unwrap_or(0)
+        )));
+    }
+    if expected_len.is_none() && len as u64 > PLAUSIBLE_LEN + PLAUSIBLE_RATIO * stream.len() as u64 {
+        return Err(Error::corruption(format!(
+            "a stream of {} bytes states a chunk of {len} bytes, more than any stream of this length holds",
+            stream.len()
         )));
     }
     let raw = match header.method {

@@ -18,18 +18,19 @@ use crate::number::Number;
 
 /// Grid points lie in -LIMIT..=LIMIT around the chunk's middle.
 pub const LIMIT: i64 = 1 << 28;
-/// The unit is this much smaller than it could be: no simple fraction of the bound, so that no data that were
-/// rounded to decimals fall on the grid, and room for rounding and for provisional values of a finer grid.
-const IRREGULAR: f64 = 0.990_137_6;
 /// Grids to choose from, best first: units per quantisation step, and the unit as a share of the error. With steps of
 /// one unit decoded values encode to themselves, so that room need be left for the cast alone.
+///
+/// The last factor of each share leaves room for rounding and for provisional values of a finer grid. It is irregular,
+/// so that data that were rounded to decimals do not fall on the grid, and another for each grid, so that the points of
+/// one do not fall on the others.
 const GRIDS: [(i32, f64); 6] = [
-    (256, 2.0 / 258.0 * IRREGULAR),
-    (64, 2.0 / 66.0 * IRREGULAR),
-    (16, 2.0 / 18.0 * IRREGULAR),
-    (4, 2.0 / 6.0 * IRREGULAR),
-    (1, 1.75),
-    (1, 1.25),
+    (256, 2.0 / 258.0 * 0.990_137_6),
+    (64, 2.0 / 66.0 * 0.988_735_521),
+    (16, 2.0 / 18.0 * 0.987_412_967),
+    (4, 2.0 / 6.0 * 0.986_076_113),
+    (1, 1.75 * 0.999_613_87),
+    (1, 1.25 * 0.998_892_16),
 ];
 /// Provisional frames are on this grid, whichever the complete chunk takes: its half unit fits into what every grid
 /// leaves free.

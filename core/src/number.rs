@@ -16,7 +16,7 @@ pub trait Number: Copy + Send + Sync + 'static {
     fn write(self, bytes: &mut [u8]);
     /// The value; exact for every supported type.
     fn to_f64(self) -> f64;
-    /// The value nearest to `v`: integers saturate.
+    /// `v` as this type: the nearest floating-point number; integers are cut off towards zero and saturate.
     fn cast(v: f64) -> Self;
     /// The value's bits, zero-extended.
     fn bits(self) -> u64;

@@ -9,6 +9,8 @@ use crate::number::Number;
 const CONVENTIONAL: [f64; 6] = [9.969_209_968_386_869e36, 1e20, 1e30, 1e34, 1e35, 1e36];
 /// A value that repeats more often than one in so many points, far from all others, is taken for a fill value.
 const RARE: usize = 1000;
+/// Values that are looked at together.
+pub const BLOCK: usize = 64;
 /// How far from all others, in ranges of the others.
 const FAR: f64 = 4.0;
 
@@ -85,13 +87,36 @@ impl Special {
         Some(extent)
     }
 
+    /// Whether none of these values is special; may say no for want of certainty.
+    #[inline(always)]
+    pub fn none_in<N: Number>(&self, raw: &[u8]) -> bool {
+        let fill = self.fill;
+        let plain = self.outliers.is_empty() && self.smallest == 0.0;
+        let clean = |b: &[u8]| {
+            let v = N::read(b);
+            // Conventional fill values are larger; NaN is no smaller.
+            let finite = !N::FLOAT || v.to_f64().abs() < 9.9e19;
+            finite & (fill != Some(v.bits()))
+        };
+        plain && raw.chunks_exact(N::SIZE).fold(true, |all, b| all & clean(b))
+    }
+
     fn extent<N: Number>(&self, raw: &[u8]) -> Option<Extent> {
         let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
-        for v in raw.chunks_exact(N::SIZE).map(N::read) {
-            if !self.is(v) {
-                let x = v.to_f64();
-                min = min.min(x);
-                max = max.max(x);
+        for block in raw.chunks(BLOCK * N::SIZE) {
+            if self.none_in::<N>(block) {
+                for x in block.chunks_exact(N::SIZE).map(|b| N::read(b).to_f64()) {
+                    min = if x < min { x } else { min };
+                    max = if x > max { x } else { max };
+                }
+                continue;
+            }
+            for v in block.chunks_exact(N::SIZE).map(N::read) {
+                if !self.is(v) {
+                    let x = v.to_f64();
+                    min = min.min(x);
+                    max = max.max(x);
+                }
             }
         }
         (min <= max).then_some(Extent { min, max })
@@ -100,9 +125,13 @@ impl Special {
     /// Bits of the largest or smallest value if it repeats and lies far from all others.
     fn isolated_extreme<N: Number>(&self, raw: &[u8], extent: &Extent) -> Option<u64> {
         let often = 2 + raw.len() / N::SIZE / RARE;
-        let count = |x: f64| raw.chunks_exact(N::SIZE).filter(|b| N::read(b).to_f64() == x).count();
-        for x in [extent.min, extent.max] {
-            if x == 0.0 || count(x) < often {
+        let (mut least, mut most) = (0usize, 0usize);
+        for x in raw.chunks_exact(N::SIZE).map(|b| N::read(b).to_f64()) {
+            least += usize::from(x == extent.min);
+            most += usize::from(x == extent.max);
+        }
+        for (x, count) in [(extent.min, least), (extent.max, most)] {
+            if x == 0.0 || count < often {
                 continue;
             }
             let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);

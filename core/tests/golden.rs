@@ -194,7 +194,7 @@ fn streams() -> Vec<(String, Vec<u8>)> {
     // Values so far from zero that their positions on the grid are rounded: some miss the bound and are stored.
     let spacing = 2f64.powi(-32);
     let far: Vec<f64> = wave(&[4, 15, 19], 2).iter().map(|v| 2f64.powi(20) + v.trunc() * spacing).collect();
-    add("patches", &Params::new(Dtype::F64, &[4, 15, 19], abs(4.2 * spacing)), &far);
+    add("patches", &Params::new(Dtype::F64, &[4, 15, 19], abs(4.4 * spacing)), &far);
     special_streams(&mut out);
     stepwise_streams(&mut out);
     storage_streams(&mut out);

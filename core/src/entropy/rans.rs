@@ -109,6 +109,11 @@ impl<'a> Decoder<'a> {
         self.overrun |= overrun;
     }
 
+    /// Whether the stream ended before its symbols did.
+    pub fn failed(&self) -> bool {
+        self.overrun
+    }
+
     /// Checks that the stream was used up and that the states are back at their start.
     pub fn finish(self) -> Result<()> {
         if self.overrun {

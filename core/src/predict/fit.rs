@@ -294,6 +294,13 @@ pub struct Effort {
     pub tyings: &'static [Tying],
 }
 
+impl Effort {
+    /// A quarter of the samples.
+    pub fn quick(&self) -> Self {
+        Self { samples: self.samples / 4, frames: self.frames.div_ceil(2), ..*self }
+    }
+}
+
 /// Everything `balanced` tries.
 pub const BALANCED: Effort = Effort {
     samples: 5000,

@@ -45,6 +45,9 @@ pub fn walk(neighbours: Neighbours, plan: &[Step], band: &Band, coder: &mut impl
     let release = released(plan);
     let mut known: Vec<Option<Known>> = (0..plan.len()).map(|_| None).collect();
     for (step, release) in plan.iter().zip(release) {
+        if coder.failed() {
+            return;
+        }
         let before = match neighbours {
             Neighbours::Space => None,
             _ => step.references.first().and_then(|&r| known[r].as_ref()),

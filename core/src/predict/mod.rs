@@ -40,6 +40,10 @@ pub trait RowCoder {
         values: &mut [i32],
         activity: &mut [u8],
     );
+    /// Whether something went wrong, so that there is no use in going on.
+    fn failed(&self) -> bool {
+        false
+    }
     /// Takes the finished frame: `row(y, out)` gives its rows.
     fn frame(&mut self, frame: usize, row: &mut dyn FnMut(usize, &mut [i32]));
 }

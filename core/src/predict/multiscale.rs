@@ -81,6 +81,9 @@ pub fn walk(model: &Model, plan: &[Step], band: &Band, fine: &[bool], coder: &mu
     let mut decoded: Vec<Option<Decoded>> = (0..plan.len()).map(|_| None).collect();
     let mut scratch = Scratch::default();
     for (step, release) in plan.iter().zip(release) {
+        if coder.failed() {
+            return;
+        }
         let references: Vec<&Decoded> = step.references.iter().filter_map(|&r| decoded[r].as_ref()).collect();
         let frame = walk_frame(model, step, band, fine[step.frame], &references, &mut scratch, coder);
         decoded[step.frame] = Some(frame);

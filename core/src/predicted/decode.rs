@@ -219,6 +219,10 @@ impl<N: Number> RowCoder for DecodeRows<'_, N> {
         }
     }
 
+    fn failed(&self) -> bool {
+        self.failure.is_some() || self.residuals.failed()
+    }
+
     fn frame(&mut self, frame: usize, row: &mut dyn FnMut(usize, &mut [i32])) {
         let (height, width) = (self.band.height, self.band.width);
         let side = self.shared.side;

@@ -15,9 +15,8 @@ use crate::number::Number;
 use crate::params::{Params, Preset};
 use crate::predict::fit::{self, fit, Effort, Samples};
 use crate::predict::kernel::{quantise, reconstruct};
-use crate::predict::lorenzo::{self, Neighbours};
+use crate::predict::lorenzo;
 use crate::predict::multiscale::{self, Model};
-use crate::predict::weights::Sent;
 use crate::predict::{Band, RowAt, RowCoder, Scale};
 use crate::reference::{coding_order, TimeOrder};
 use crate::special::Special;
@@ -168,21 +167,20 @@ fn multiscale_choice(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Par
         orders.push(TimeOrder::Hierarchical);
     }
     let samples = Samples { grid: &mapped.grid, mask: mapped.mask.as_deref(), frames: *frames };
-    let mut best: Option<Choice> = None;
-    let fits: Vec<(Vec<Sent>, f64)> = parallel(&orders, params.threads, |&order| {
-        fit(&samples, &coding_order(order, frames), &scale(mapped, grid), effort(params))
-    });
-    for (order, (sent, bits)) in orders.into_iter().zip(fits) {
-        if best.as_ref().is_none_or(|b| bits < b.bits) {
-            best = Some(Choice { predictor: Predictor::Multiscale(sent), order, bits });
+    let fit =
+        |order, effort: &Effort| fit(&samples, &coding_order(order, frames), &scale(mapped, grid), effort);
+    let effort = effort(params);
+    // Small samples tell which order is better; weights are worth a larger one.
+    let mut order = orders[0];
+    if orders.len() > 1 {
+        let quick = effort.quick();
+        let bits = parallel(&orders, params.threads, |&order| fit(order, &quick).1);
+        if bits[1] < bits[0] {
+            order = orders[1];
         }
     }
-    // There is always at least one order.
-    best.unwrap_or(Choice {
-        predictor: Predictor::Lorenzo(Neighbours::Space),
-        order: TimeOrder::Previous,
-        bits: 0.0,
-    })
+    let (sent, bits) = fit(order, effort);
+    Choice { predictor: Predictor::Multiscale(sent), order, bits }
 }
 
 /// The predictor of the fewest estimated bits.
@@ -351,8 +349,9 @@ impl<'a, N: Number> EncodeRows<'a, N> {
     /// Reads the grid values of a row to `self.value`.
     fn load(&mut self, at: RowAt, n: usize) {
         let start = self.index(at);
+        let from = &self.shared.mapped.grid[start..start + (n - 1) * at.stride + 1];
         self.value.clear();
-        self.value.extend(self.shared.mapped.grid[start..].iter().step_by(at.stride).take(n));
+        self.value.extend((0..n).map(|j| from[j * at.stride]));
     }
 
     /// Records the residuals in `self.q`, those of special points as none at all.
@@ -360,6 +359,14 @@ impl<'a, N: Number> EncodeRows<'a, N> {
         let n = contexts.len();
         let mask = self.shared.mapped.mask.as_deref();
         let start = self.index(at);
+        let q = &mut self.q[..n];
+        if mask.is_none() && q.iter().fold(0, |m, q| m | q.unsigned_abs()) < DIRECT.next_power_of_two() / 2 {
+            // The usual row: small residuals everywhere.
+            self.out.symbols.extend(q.iter().map(|q| zigzag(*q) as u8));
+            self.out.contexts.extend_from_slice(contexts);
+            self.out.rows.push(n as u32);
+            return;
+        }
         let mut count = 0;
         for (j, (q, c)) in self.q[..n].iter_mut().zip(contexts).enumerate() {
             if mask.is_some_and(|m| m[start + j * at.stride] != 0) {

@@ -4,7 +4,7 @@ use super::side::FrameKind;
 use crate::chunk::Frames;
 use crate::grid::{Extent, Grid, Mapping};
 use crate::number::Number;
-use crate::special::Special;
+use crate::special::{Special, BLOCK};
 
 /// The chunk on its grid.
 pub struct Mapped {
@@ -24,7 +24,7 @@ pub struct Mapped {
     pub high: i32,
 }
 
-/// 1.5 * 2^52: adding and subtracting it rounds to an integer, without a function call.
+/// 1.5 * 2^52: adding it rounds to an integer, which then stands in the low bits, without a function call.
 const ROUND: f64 = 6_755_399_441_055_744.0;
 
 /// How far the chunk is written.
@@ -70,27 +70,50 @@ pub fn map<N: Number>(
             out.mask.get_or_insert_with(|| vec![0; raw.len() / N::SIZE])[points].fill(1);
             continue;
         }
-        for (j, (k, b)) in out.grid[points.clone()].iter_mut().zip(bytes.chunks_exact(N::SIZE)).enumerate() {
-            let v = N::read(b);
-            if special.is(v) || points.start + j >= writing.points {
-                out.mask.get_or_insert_with(|| vec![0; raw.len() / N::SIZE])[points.start + j] = 1;
+        let mut count = |v: N, before: Option<N>, k: i32| {
+            let x = v.to_f64();
+            // Zero is on every grid, a repeated value no more evidence than one, and integers at the limits of their
+            // type may have been cut off there, away from the grid.
+            let repeated = before.is_some_and(|b| b.bits() == v.bits());
+            let cut_off = !N::FLOAT && (v.bits() == lowest.bits() || v.bits() == highest.bits());
+            let counts = (x != 0.0) & !repeated & !cut_off;
+            let back = grid.mapping.value(i64::from(k) + middle, false);
+            let same = N::cast(if logarithmic { back.copysign(x) } else { back }).bits() == v.bits();
+            valid += usize::from(counts);
+            on_grid += usize::from(counts & same);
+        };
+        let blocks = out.grid[points.clone()].chunks_mut(BLOCK).zip(bytes.chunks(BLOCK * N::SIZE));
+        for (i, (k, block)) in blocks.enumerate() {
+            let first = points.start + i * BLOCK;
+            let before = |j: usize| j.checked_sub(1).map(|j| N::read(&block[j * N::SIZE..]));
+            if !logarithmic && first + k.len() <= writing.points && special.none_in::<N>(block) {
+                // The usual block: plain numbers, in a form that vectorises.
+                for (k, b) in k.iter_mut().zip(block.chunks_exact(N::SIZE)) {
+                    let rounded = N::read(b).to_f64() * scale - offset + ROUND;
+                    *k = rounded.to_bits() as i32;
+                }
+                if grid.step > 1 {
+                    for (j, (k, b)) in k.iter().zip(block.chunks_exact(N::SIZE)).enumerate() {
+                        count(N::read(b), before(j), *k);
+                    }
+                }
                 continue;
             }
-            let x = v.to_f64();
-            let t = if logarithmic { x.abs().log2() } else { x } * scale - offset;
-            let rounded = (t + ROUND) - ROUND;
-            *k = rounded as i32;
-            if logarithmic && x < 0.0 {
-                out.negative.get_or_insert_with(|| vec![0; raw.len() / N::SIZE])[points.start + j] = 1;
-            }
-            // Integers at the limits of their type may have been cut off there, away from the grid.
-            let cut_off = !N::FLOAT && (v.bits() == lowest.bits() || v.bits() == highest.bits());
-            if grid.step > 1 && x != 0.0 && !cut_off {
-                valid += 1;
-                let back = grid.mapping.value(i64::from(*k) + middle, false);
-                on_grid += usize::from(
-                    N::cast(back.copysign(if logarithmic { x } else { back })).bits() == v.bits(),
-                );
+            for (j, (k, b)) in k.iter_mut().zip(block.chunks_exact(N::SIZE)).enumerate() {
+                let v = N::read(b);
+                if special.is(v) || first + j >= writing.points {
+                    out.mask.get_or_insert_with(|| vec![0; raw.len() / N::SIZE])[first + j] = 1;
+                    continue;
+                }
+                let x = v.to_f64();
+                let t = if logarithmic { x.abs().log2() } else { x } * scale - offset;
+                *k = (t + ROUND).to_bits() as i32;
+                if logarithmic && x < 0.0 {
+                    out.negative.get_or_insert_with(|| vec![0; raw.len() / N::SIZE])[first + j] = 1;
+                }
+                if grid.step > 1 {
+                    count(v, before(j), *k);
+                }
             }
         }
         if grid.step > 1 {
@@ -138,9 +161,11 @@ pub fn decoded_grids<N: Number>(
     let on = |grid: &Grid| {
         raw.chunks(area * N::SIZE).any(|bytes| {
             let (mut valid, mut on_grid) = (0, 0);
+            let mut before = None;
             for v in bytes.chunks_exact(N::SIZE).step_by(every).map(N::read) {
                 let x = v.to_f64();
-                if x != 0.0 && !special.is(v) {
+                let repeated = before.replace(v.bits()) == Some(v.bits());
+                if x != 0.0 && !repeated && !special.is(v) {
                     valid += 1;
                     on_grid += usize::from(is_grid_point(v, grid));
                 }
@@ -166,8 +191,8 @@ fn is_grid_point<N: Number>(v: N, grid: &Grid) -> bool {
 /// Whether a frame was decoded before: more of its values lie on the grid than chance explains.
 fn was_decoded(valid: usize, on_grid: usize, chance: f64) -> bool {
     let n = valid as f64;
-    let excess = (4.0 * chance + 0.004).min(0.5 * (1.0 + chance));
-    let some = on_grid as f64 > n * excess + 8.0;
+    let expected = n * chance;
+    let some = on_grid as f64 > expected + 6.0 * expected.sqrt() + 8.0;
     // Few points: all of them on the grid, with a probability below 2^-20.
     let all = on_grid == valid && n * -chance.log2() > 20.0;
     some || all

@@ -87,7 +87,7 @@ const BAND_ROWS: usize = 64;
 /// Number of bands for a chunk of this shape; it depends on nothing else, so that streams do not depend on the
 /// number of threads.
 fn band_count(frames: &Frames) -> usize {
-    (frames.count() * frames.area() / BAND_POINTS).min(frames.height / BAND_ROWS).clamp(1, 256)
+    (frames.count() * frames.area() / BAND_POINTS).min(frames.height / BAND_ROWS).clamp(1, side::MAX_BANDS)
 }
 
 /// The rows of each of `count` bands.

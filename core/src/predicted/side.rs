@@ -18,6 +18,9 @@ use crate::stream::parts::{Reader, Writer};
 pub const CONTEXT_COUNT: usize = GROUPS * crate::predict::kernel::CONTEXTS as usize;
 const _: () = assert!(CONTEXT_COUNT <= 256);
 
+/// Most bands of a chunk.
+pub const MAX_BANDS: usize = 256;
+
 /// How a frame is coded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameKind {
@@ -212,13 +215,18 @@ impl Side {
                     .collect::<Result<_>>()?;
                 Predictor::Multiscale(sent)
             }
+            m if step != 1 => {
+                return Err(Error::corruption(format!(
+                    "predictor {m} comes with steps of {step} units, only 1 is possible"
+                )))
+            }
             m => Predictor::Lorenzo(
                 *NEIGHBOURS
                     .get(m as usize)
                     .ok_or_else(|| Error::compatibility(format!("predictor {m} is unknown to this build")))?,
             ),
         };
-        let bands = r.at_most(frames.height as u64, "bands")? as usize;
+        let bands = r.at_most(frames.height.min(MAX_BANDS) as u64, "bands")? as usize;
         if bands == 0 {
             return Err(Error::corruption("the stream states no bands"));
         }
