@@ -54,9 +54,12 @@ pub(crate) fn encode_known(params: &Params, raw: &[u8], memory: Option<&Memory>)
         return lossless(params, raw);
     }
     match encode_predicted(params, raw, memory) {
+        // Values that were decoded before stay on their grid, and so do the new ones beside them. Stored lossless, the new
+        // ones would leave the old ones in the minority, until these are not recognised any more.
+        Some((stream, true)) if stream.len() <= raw.len() => Ok(stream),
         // A predicted stream that saves little may be larger than shuffle and zstd.
-        Some(stream) if stream.len() * LOSSLESS_RATIO <= raw.len() => Ok(stream),
-        Some(stream) => {
+        Some((stream, _)) if stream.len() * LOSSLESS_RATIO <= raw.len() => Ok(stream),
+        Some((stream, _)) => {
             let other = encode_lossless(params, raw);
             Ok(if other.len() < stream.len() { other } else { stream })
         }
@@ -86,7 +89,8 @@ fn canonical<'a>(params: &Params, raw: &'a [u8]) -> Cow<'a, [u8]> {
     bytes
 }
 
-fn encode_predicted(params: &Params, raw: &[u8], memory: Option<&Memory>) -> Option<Vec<u8>> {
+/// The predicted stream, and whether it keeps values as they were decoded before.
+fn encode_predicted(params: &Params, raw: &[u8], memory: Option<&Memory>) -> Option<(Vec<u8>, bool)> {
     let frames = Frames::new(&params.shape, params.time_axis);
     let bytes = canonical(params, raw);
     let mut params = params.clone();
@@ -113,7 +117,7 @@ fn encode_predicted(params: &Params, raw: &[u8], memory: Option<&Memory>) -> Opt
     let decoded = host_order(&header, encoded.decoded);
     header.reconstruction_sum = checksum(&decoded);
     debug_assert!(decode_predicted(&header, &encoded.payload, 1, None).is_ok_and(|again| again == decoded));
-    Some(assemble(header, &encoded.payload, raw.len()))
+    Some((assemble(header, &encoded.payload, raw.len()), encoded.keeps))
 }
 
 fn decode_predicted(

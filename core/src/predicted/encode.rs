@@ -32,6 +32,8 @@ pub struct Encoded {
     pub unit: f64,
     /// What it decodes to.
     pub decoded: Vec<u8>,
+    /// Whether it keeps frames as they were decoded before.
+    pub keeps: bool,
 }
 
 /// What a chunk is predicted with.
@@ -273,6 +275,7 @@ fn code<N: Number>(
     let mut decoded = join_bands(&parts, frames, N::SIZE);
     drop(parts);
     put_exact::<N>(&mut decoded, mapped.mask.as_deref(), &specials, &patches);
+    let keeps = mapped.kinds.contains(&FrameKind::Fine);
     let side = Side {
         predictor: choice.predictor,
         order: choice.order,
@@ -294,7 +297,7 @@ fn code<N: Number>(
         w.bytes(&residuals);
         w.bytes(&band.plain);
     }
-    Encoded { payload: w.out, error, unit: grid.mapping.unit(), decoded }
+    Encoded { payload: w.out, error, unit: grid.mapping.unit(), decoded, keeps }
 }
 
 struct EncodeRows<'a, N> {

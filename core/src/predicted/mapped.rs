@@ -188,15 +188,20 @@ fn is_grid_point<N: Number>(v: N, grid: &Grid) -> bool {
     N::cast(if logarithmic { back.copysign(x) } else { back }).bits() == v.bits()
 }
 
-/// Whether a frame was decoded before: more of its values lie on the grid than chance explains.
+/// Whether a frame was decoded before: more of its values lie on the grid than chance explains. Chernoff's bound on the
+/// tail of the binomial distribution: as many by chance have a probability below 2^-EVIDENCE.
 fn was_decoded(valid: usize, on_grid: usize, chance: f64) -> bool {
-    let n = valid as f64;
-    let expected = n * chance;
-    let some = on_grid as f64 > expected + 6.0 * expected.sqrt() + 8.0;
-    // Few points: all of them on the grid, with a probability below 2^-20.
-    let all = on_grid == valid && n * -chance.log2() > 20.0;
-    some || all
+    let (n, m) = (valid as f64, on_grid as f64);
+    if m <= n * chance || chance <= 0.0 {
+        // No chance at all is one of values that are all zero.
+        return false;
+    }
+    let misses = if on_grid == valid { 0.0 } else { (n - m) * ((n - m) / (n * (1.0 - chance))).log2() };
+    m * (m / (n * chance)).log2() + misses > EVIDENCE
 }
+
+/// See [`was_decoded`].
+const EVIDENCE: f64 = 20.0;
 
 /// Gives special points the value of the last valid point in their row, or of the frame before, so that the weights
 /// are fitted to something smooth.
@@ -241,7 +246,8 @@ mod tests {
         assert!(!was_decoded(10_000, 1100, 0.1));
         assert!(was_decoded(10_000, 100, 0.000_1));
         assert!(was_decoded(1000, 995, 1.0 / 3.0));
-        assert!(!was_decoded(1000, 400, 1.0 / 3.0));
+        assert!(!was_decoded(1000, 360, 1.0 / 3.0));
+        assert!(was_decoded(5, 4, 0.002) && !was_decoded(2, 1, 0.002));
         assert!(!was_decoded(0, 0, 0.1));
     }
 }

@@ -53,12 +53,18 @@ fn parts_of_a_single_frame_keep_the_bound_through_rewrites() {
     fill_and_rewrite(&[&[32, 40], &[12, 32], &[40, 3, 6]]);
 }
 
-/// Steps this small are not remembered; a frame of which less than half lies on the grid of its last decoding is taken for
-/// a new one.
+/// Steps this small are not remembered, only recognised by their grid.
 #[test]
-#[ignore = "known gap: steps of fewer than 64 bytes in chunks of one frame, errors add up to twice the bound"]
 fn small_parts_of_a_single_frame_keep_the_bound_through_rewrites() {
-    fill_and_rewrite(&[&[12, 12], &[2000]]);
+    fill_and_rewrite(&[&[2000], &[64, 12], &[16, 15]]);
+}
+
+/// Noise in a chunk this small may be stored lossless now and then, so that the decoded values become too few among the
+/// exact ones to be recognised.
+#[test]
+#[ignore = "known gap: chunks of noise below 1 KiB, errors may add up to twice the bound (docs/limitations.md)"]
+fn tiny_chunks_of_noise_keep_the_bound_through_rewrites() {
+    fill_and_rewrite(&[&[12, 12]]);
 }
 
 /// Chunks written at once of which single steps are rewritten; and filled step by step from zeros.
