@@ -132,7 +132,9 @@ fn decode_predicted(
         Error::corruption(format!("the header states an impossible unit of {}", header.unit))
     })?;
     let bytes = with_number!(header.dtype, N => predicted::decode::<N>(payload, &frames, mapping, threads))?;
-    if let Some(memory) = memory {
+    // Integers on a grid of single counts lost nothing: they may be rounded later.
+    let exact = !header.dtype.is_float() && header.unit == 1.0;
+    if let (Some(memory), false) = (memory, exact) {
         let size = header.dtype.size();
         let steps = header.shape[header.time_axis];
         let kept = predicted::final_steps(payload, &frames, size, steps)?;

@@ -202,15 +202,16 @@ proptest! {
 /// Writes a chunk step by step, decoding and encoding it again for each step, as HDF5 does when the chunk does not stay in
 /// its cache. Returns the final stream and what it decodes to.
 fn fill_step_by_step(params: &Params, raw: &[u8], fill: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let memory = Memory::new();
     let step = raw.len() / params.shape[0];
     let mut chunk: Vec<u8> = fill.iter().copied().cycle().take(raw.len()).collect();
     let mut stream = vec![];
     for t in 0..params.shape[0] {
         if t > 0 {
-            chunk = decode(&stream, Some(raw.len()), 1).unwrap();
+            chunk = decode_with(&stream, Some(raw.len()), 1, &memory).unwrap();
         }
         chunk[t * step..(t + 1) * step].copy_from_slice(&raw[t * step..(t + 1) * step]);
-        stream = encode(params, &chunk).unwrap();
+        stream = encode_with(params, &chunk, &memory).unwrap();
     }
     let decoded = decode(&stream, Some(raw.len()), 1).unwrap();
     (stream, decoded)

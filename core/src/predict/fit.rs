@@ -242,23 +242,38 @@ impl Gram {
     }
 }
 
-/// Solves a x = v in place for a positive definite matrix of n rows; false when it is not.
-fn cholesky_solve(a: &mut [f64], v: &mut [f64], n: usize) -> bool {
-    for j in 0..n {
-        for i in j..n {
-            let mut s = a[i * n + j];
-            for k in 0..j {
-                s -= a[i * n + k] * a[j * n + k];
+for_this_machine! {
+    /// Replaces the lower triangle of a matrix of n rows by its Cholesky factor; `positive` says whether it has one.
+    pub fn cholesky(a: &mut [f64], n: usize, positive: &mut bool) {
+        let mut column = vec![0.0; n];
+        for j in 0..n {
+            let pivot = a[j * n + j];
+            if pivot <= 0.0 || !pivot.is_finite() {
+                *positive = false;
+                return;
             }
-            if i == j {
-                if s <= 0.0 || !s.is_finite() {
-                    return false;
+            let root = pivot.sqrt();
+            for i in j..n {
+                column[i] = a[i * n + j] / root;
+                a[i * n + j] = column[i];
+            }
+            for i in j + 1..n {
+                let factor = column[i];
+                for (x, c) in a[i * n + j + 1..=i * n + i].iter_mut().zip(&column[j + 1..=i]) {
+                    *x -= factor * c;
                 }
-                a[j * n + j] = s.sqrt();
-            } else {
-                a[i * n + j] = s / a[j * n + j];
             }
         }
+        *positive = true;
+    }
+}
+
+/// Solves a x = v in place for a positive definite matrix of n rows; false when it is not.
+fn cholesky_solve(a: &mut [f64], v: &mut [f64], n: usize) -> bool {
+    let mut positive = false;
+    cholesky(a, n, &mut positive);
+    if !positive {
+        return false;
     }
     for i in 0..n {
         for k in 0..i {
@@ -293,6 +308,11 @@ pub struct Effort {
     /// Tyings to try.
     pub tyings: &'static [Tying],
 }
+
+/// Points of a chunk for each that is sampled per pass and class.
+const POINTS_PER_SAMPLE: usize = 80;
+/// Fewest points to sample per pass and class.
+const MIN_SAMPLES: usize = 1000;
 
 impl Effort {
     /// A quarter of the samples.
@@ -329,6 +349,9 @@ pub fn fit(samples: &Samples, plan: &[Step], scale: &Scale, effort: &Effort) -> 
     let frames = &samples.frames;
     let (area, width) = (frames.area(), frames.width);
     let top = levels(frames.height, width);
+    // Small chunks are worth less time.
+    let enough = (frames.count() * area / POINTS_PER_SAMPLE).max(MIN_SAMPLES);
+    let effort = &Effort { samples: effort.samples.min(enough), ..*effort };
     let mut finest: HashMap<usize, Phases<i32>> = HashMap::new();
     let mut grams: HashMap<usize, Gram> = HashMap::new();
     let mut points: HashMap<usize, f64> = HashMap::new();
