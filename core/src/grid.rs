@@ -24,12 +24,13 @@ pub const LIMIT: i64 = 1 << 28;
 /// The last factor of each share leaves room for rounding and for provisional values of a finer grid. It is irregular,
 /// so that data that were rounded to decimals do not fall on the grid, and another for each grid, so that the points of
 /// one do not fall on the others.
-const GRIDS: [(i32, f64); 6] = [
+const GRIDS: [(i32, f64); 7] = [
     (256, 2.0 / 258.0 * 0.990_137_6),
     (64, 2.0 / 66.0 * 0.988_735_521),
     (16, 2.0 / 18.0 * 0.987_412_967),
     (4, 2.0 / 6.0 * 0.986_076_113),
     (1, 1.75 * 0.999_613_87),
+    (1, 1.55 * 0.999_127_43),
     (1, 1.25 * 0.998_892_16),
 ];
 /// Provisional frames are on this grid, whichever the complete chunk takes: its half unit fits into what every grid
