@@ -6,6 +6,7 @@
 
 pub mod cost;
 pub mod fit;
+pub mod gram;
 pub mod kernel;
 pub mod lorenzo;
 pub mod multiscale;
