@@ -160,7 +160,9 @@ pub fn fit(samples: &Samples, plan: &[Step], scale: &Scale, effort: &Effort) -> 
     let mut grams: HashMap<usize, Gram> = HashMap::new();
     let mut points: HashMap<usize, f64> = HashMap::new();
     for (class, references) in class_references(plan).into_iter().enumerate() {
-        let Some(references) = references else { continue };
+        if references.is_none() {
+            continue;
+        }
         let members: Vec<&Step> = plan.iter().filter(|s| s.class == class).collect();
         // Levels differ more than times.
         let picked = members.len().min(if frames.levels > 1 { 2 * effort.frames } else { effort.frames });
@@ -180,7 +182,6 @@ pub fn fit(samples: &Samples, plan: &[Step], scale: &Scale, effort: &Effort) -> 
         for slot in 0..SLOTS {
             points.insert(class_index(class, slot), members.len() as f64 * slot_points(frames, top, slot));
         }
-        let _ = references;
     }
     grams.values_mut().for_each(Gram::flush);
     // Values coded in steps of one unit are decoded as they are.
@@ -188,14 +189,15 @@ pub fn fit(samples: &Samples, plan: &[Step], scale: &Scale, effort: &Effort) -> 
     let mut side = 0.0;
     let mut chosen: HashMap<usize, Vec<f64>> = HashMap::new();
     let mut sent = vec![];
-    let mut last: HashMap<(Kind2, usize), Sent> = HashMap::new();
+    let mut last: HashMap<(usize, usize), Sent> = HashMap::new();
     for (class, slot, references) in sent_classes(plan) {
         let kind = slot_kind(slot);
         let index = class_index(class, slot);
         let tap_list = taps(kind, references);
         let empty = Gram::new(tap_list.len());
         let gram = grams.get(&index).unwrap_or(&empty);
-        let key = (Kind2::of(kind), references);
+        // The phases of the four kinds differ.
+        let key = (kind.phase(), references);
         let best = choose(gram, kind, &tap_list, points[&index], scale, noise, effort, last.get(&key));
         side += f64::from(best.bits());
         let effective = if best.tying == Tying::Repeat { last.get(&key).unwrap_or(&best) } else { &best };
@@ -237,17 +239,6 @@ fn sample_cost(sample: &Sample, w: &[f64], step: i32, noise: f64, cost: &mut Cos
         let predicted: f64 = w.iter().zip(&sample.rows).map(|(w, r)| w * f64::from(r[j])).sum();
         let dither = ((cost.count() * 0.618_033_988_75).fract() - 0.5) * reach;
         cost.add(((f64::from(*t) - predicted) / f64::from(step) + dither).round() as i32);
-    }
-}
-
-/// Kind of the points, as a key.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Kind2(usize, bool);
-
-impl Kind2 {
-    /// Key of a kind.
-    pub fn of(kind: Kind) -> Self {
-        Self(kind.phase(), kind == Kind::Root)
     }
 }
 
