@@ -7,8 +7,8 @@
 
 use super::cost::Cost;
 use super::gram::{effective_weights, Gram, Sample, RUN};
-use super::plane::{phase_size, Phases};
-use super::taps::{base_taps, taps, Gather, Kind, Site, Tap, PASSES};
+use super::plane::{levels, phase_size, Pyramid};
+use super::taps::{base_taps, tap_rows, taps, Kind, Tap, PASSES};
 use super::weights::{Sent, Tying, MAX_PRECISION};
 use super::Scale;
 use crate::chunk::Frames;
@@ -44,11 +44,6 @@ pub fn class_index(class: usize, slot: usize) -> usize {
     class * SLOTS + slot
 }
 
-/// Levels of a frame: its coarsest lattice has a spacing of 2^levels.
-pub fn levels(height: usize, width: usize) -> usize {
-    (height.max(width).ilog2() as usize).saturating_sub(1).clamp(1, 5)
-}
-
 /// Number of references of each class in this coding order; `None` for classes that do not occur.
 pub fn class_references(plan: &[Step]) -> [Option<usize>; CLASSES] {
     let mut out = [None; CLASSES];
@@ -68,28 +63,6 @@ pub fn sent_classes(plan: &[Step]) -> Vec<(usize, usize, usize)> {
                 out.push((class, slot, n));
             }
         }
-    }
-    out
-}
-
-/// Phases of the lattice of every `spacing`-th point of a frame.
-pub fn phases_of(frame: &[i32], width: usize, spacing: usize) -> Phases<i32> {
-    let height = frame.len() / width;
-    let lattice = (height.div_ceil(spacing), width.div_ceil(spacing));
-    let mut out: Phases<i32> = Default::default();
-    for (p, plane) in out.iter_mut().enumerate() {
-        let (h, w) = phase_size(lattice, p);
-        plane.reset(h, w);
-        for i in 0..h {
-            let row = &frame[(2 * i + (p >> 1)) * spacing * width..][..width];
-            if w > 0 {
-                let from = &row[(p & 1) * spacing..];
-                for (v, r) in plane.row_mut(i).iter_mut().zip(from.iter().step_by(2 * spacing)) {
-                    *v = *r;
-                }
-            }
-        }
-        plane.fill_halo(lattice, (p >> 1, p & 1));
     }
     out
 }
@@ -156,7 +129,7 @@ pub fn fit(samples: &Samples, plan: &[Step], scale: &Scale, effort: &Effort) -> 
     // Small chunks are worth less time.
     let enough = (frames.count() * area / POINTS_PER_SAMPLE).max(MIN_SAMPLES);
     let effort = &Effort { samples: effort.samples.min(enough), ..*effort };
-    let mut finest: HashMap<usize, Phases<i32>> = HashMap::new();
+    let mut pyramids: HashMap<usize, Pyramid<i32>> = HashMap::new();
     let mut grams: HashMap<usize, Gram> = HashMap::new();
     let mut points: HashMap<usize, f64> = HashMap::new();
     for (class, references) in class_references(plan).into_iter().enumerate() {
@@ -168,11 +141,14 @@ pub fn fit(samples: &Samples, plan: &[Step], scale: &Scale, effort: &Effort) -> 
         let picked = members.len().min(if frames.levels > 1 { 2 * effort.frames } else { effort.frames });
         for k in 0..picked {
             let step = members[(2 * k + 1) * members.len() / (2 * picked)];
-            for &f in &step.references {
-                finest.entry(f).or_insert_with(|| phases_of(&samples.grid[f * area..][..area], width, 1));
+            for &f in step.references.iter().chain([&step.frame]) {
+                pyramids.entry(f).or_insert_with(|| {
+                    let mut pyramid = Pyramid::default();
+                    pyramid.fill(&samples.grid[f * area..][..area], width);
+                    pyramid
+                });
             }
-            let known: Vec<&Phases<i32>> = step.references.iter().map(|f| &finest[f]).collect();
-            sample_frame(samples, step, &known, top, effort, picked, &mut |sample| {
+            sample_frame(samples, step, &pyramids, effort, picked, &mut |sample| {
                 let gram = grams
                     .entry(class_index(step.class, sample.slot))
                     .or_insert_with(|| Gram::new(sample.rows.len()));
@@ -211,11 +187,10 @@ pub fn fit(samples: &Samples, plan: &[Step], scale: &Scale, effort: &Effort) -> 
     // The chosen weights on the sample again: bits of the residuals, whatever their distribution.
     let mut costs: HashMap<usize, Cost> = HashMap::new();
     let again: Vec<&Step> =
-        plan.iter().filter(|s| s.references.iter().all(|f| finest.contains_key(f))).collect();
+        plan.iter().filter(|s| s.references.iter().chain([&s.frame]).all(|f| pyramids.contains_key(f))).collect();
     for step in &again {
         let picked = 2 * again.iter().filter(|s| s.class == step.class).count();
-        let known: Vec<&Phases<i32>> = step.references.iter().map(|f| &finest[f]).collect();
-        sample_frame(samples, step, &known, top, effort, picked, &mut |sample| {
+        sample_frame(samples, step, &pyramids, effort, picked, &mut |sample| {
             let index = class_index(step.class, sample.slot);
             if let Some(w) = chosen.get(&index) {
                 let cost = costs.entry(index).or_default();
@@ -262,54 +237,44 @@ fn slot_points(frames: &Frames, top: usize, slot: usize) -> f64 {
 fn sample_frame(
     samples: &Samples,
     step: &Step,
-    references: &[&Phases<i32>],
-    top: usize,
+    pyramids: &HashMap<usize, Pyramid<i32>>,
     effort: &Effort,
     picked: usize,
     visit: &mut dyn FnMut(Sample),
 ) {
     let (area, width) = (samples.frames.area(), samples.frames.width);
-    let frame = &samples.grid[step.frame * area..][..area];
     let mask = samples.mask.map(|m| &m[step.frame * area..][..area]);
-    let mut gather = Gather::default();
-    let passes = (0..top).flat_map(|l| PASSES.map(|k| (k, l))).chain([(Kind::Root, top)]);
-    let mut lattice_level = usize::MAX;
-    let mut lattice: Phases<i32> = Default::default();
+    let own = &pyramids[&step.frame];
+    let references: Vec<&Pyramid<i32>> = step.references.iter().map(|f| &pyramids[f]).collect();
+    let top = own.levels.len() - 1;
+    let passes = (0..=top).flat_map(|l| PASSES.map(|k| (k, l))).chain([(Kind::Root, top)]);
     for (kind, level) in passes {
         if kind == Kind::Root && references.is_empty() {
             continue;
         }
-        let spacing = 1usize << level;
-        if lattice_level != level {
-            lattice = phases_of(frame, width, spacing);
-            lattice_level = level;
-        }
-        let (rows, columns) = if kind == Kind::Root {
-            (samples.frames.height.div_ceil(spacing), width.div_ceil(spacing))
-        } else {
-            let target = &lattice[kind.phase()];
-            (target.height, target.width)
-        };
+        let target = &own.levels[level][kind.phase()];
+        let (rows, columns, stride) = (target.height, target.width, target.stride());
         if rows == 0 || columns == 0 {
             continue;
         }
         let tap_list: Vec<(Tap, ())> = taps(kind, references.len()).into_iter().map(|t| (t, ())).collect();
+        let found = tap_rows(kind, level, &tap_list, Some(&own.levels[level]), &references);
         let run = columns.min(RUN);
         // Coarse passes have few points; theirs are worth no more time than their share of the bits.
         let count = (rows * columns / effort.every).min((effort.samples >> level.min(2)) / picked).max(1);
         let wanted = count.div_ceil(run).min(rows * columns.div_ceil(run));
+        let (a, b) = kind.parity();
         for r in 0..wanted {
             // Runs spread evenly over the rows; a multiplicative step scatters them over the columns.
             let i = (2 * r + 1) * rows / (2 * wanted);
             let start = if columns > run { (r * 40503 + step.frame * 9176) % (columns - run + 1) } else { 0 };
-            let site = Site::new(kind, spacing, i, columns).run(start, run);
-            let found = gather.rows(&site, &tap_list, Some(&lattice), references);
-            let at = |j: usize| site.y as usize * width + site.x as usize + j * site.stride as usize;
+            let from = i * stride + start;
+            let at = |j: usize| (((2 * i + a) << level) * width) + ((2 * (start + j) + b) << level);
             visit(Sample {
-                slot: slot(kind, level),
+                slot: if kind == Kind::Root { ROOT_SLOT } else { slot(kind, level) },
                 kind,
-                rows: found.into_iter().map(|(row, ())| row).collect(),
-                target: (0..run).map(|j| frame[at(j)]).collect(),
+                rows: found.iter().map(|(row, ())| &row[from..from + run]).collect(),
+                target: target.from(0, 0)[from..from + run].to_vec(),
                 skip: &|j| mask.is_some_and(|m| m[at(j)] != 0),
             });
         }

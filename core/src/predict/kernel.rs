@@ -3,7 +3,7 @@
 //! taken at run time. The results are the same bits.
 
 /// Columns that are computed at a time, so that sums stay in registers.
-const BLOCK: usize = 32;
+const BLOCK: usize = 64;
 
 /// Defines a function that runs its body compiled for the machine's instruction set.
 macro_rules! for_this_machine {
@@ -133,24 +133,26 @@ pub const CONTEXTS: u8 = 22;
 
 for_this_machine! {
     /// context[j] = base + min(activity levels + spread levels passed, CONTEXTS - 1). `near` are the rows of the four
-    /// nearest known neighbours, `around` of their activities, `reference` of the references' activity.
+    /// nearest known neighbours, `around` of their activities, `reference` of the activity in two references (the mean of
+    /// which counts).
     pub fn contexts(
         near: [&[i32]; 4],
         predicted: &[i32],
         around: [&[u8]; 4],
-        reference: &[u8],
+        reference: [&[u8]; 2],
         thresholds: &Thresholds,
         base: u8,
         out: &mut [u8],
     ) {
         let n = out.len();
-        let (predicted, reference) = (&predicted[..n], &reference[..n]);
+        let predicted = &predicted[..n];
+        let reference = [&reference[0][..n], &reference[1][..n]];
         let near = [&near[0][..n], &near[1][..n], &near[2][..n], &near[3][..n]];
         let around = [&around[0][..n], &around[1][..n], &around[2][..n], &around[3][..n]];
         for j in 0..n {
             let p = predicted[j];
             let mut spread = 0i32;
-            let mut activity = i32::from(reference[j]);
+            let mut activity = (i32::from(reference[0][j]) + i32::from(reference[1][j])) >> 1;
             for k in 0..4 {
                 let d = near[k][j].wrapping_sub(p);
                 // Clamped so that the sum of four cannot overflow.
@@ -170,31 +172,109 @@ for_this_machine! {
 }
 
 for_this_machine! {
-    /// value[j] = predicted[j] + step * q[j] in wrapping arithmetic; activity[j] = min(|q[j]|, 255).
-    pub fn reconstruct(predicted: &[i32], q: &[i32], step: i32, value: &mut [i32], activity: &mut [u8]) {
-        for (((v, a), p), q) in value.iter_mut().zip(activity.iter_mut()).zip(predicted).zip(q) {
+    /// The decoder's half of coding residuals: value[j] = predicted[j] + step * q[j] in wrapping arithmetic, where q[j] is
+    /// the zigzag number symbols[j]; activity[j] = |q[j]|.
+    pub fn reconstruct(predicted: &[i32], symbols: &[u8], step: i32, value: &mut [i32], activity: &mut [u8]) {
+        for (((v, a), p), s) in value.iter_mut().zip(activity.iter_mut()).zip(predicted).zip(symbols) {
+            let q = i32::from(*s >> 1) ^ -i32::from(*s & 1);
             *v = p.wrapping_add(q.wrapping_mul(step));
-            *a = q.unsigned_abs().min(255) as u8;
+            *a = q.unsigned_abs() as u8;
         }
     }
 }
 
 for_this_machine! {
-    /// q[j] = (value[j] - predicted[j]) / step, rounded to nearest; `step` is 1, even a power of two, or odd.
-    pub fn quantise(value: &[i32], predicted: &[i32], step: i32, q: &mut [i32]) {
+    /// The encoder's half: q[j] = (target[j] - predicted[j]) / step, rounded to nearest; then value[j] = predicted[j] +
+    /// step * q[j], activity[j] = min(|q[j]|, 255) and symbols[j] = min(zigzag number of q[j], 255). `step` is 1, even a
+    /// power of two, or odd.
+    pub fn quantise(
+        target: &[i32],
+        predicted: &[i32],
+        step: i32,
+        value: &mut [i32],
+        activity: &mut [u8],
+        symbols: &mut [u8],
+    ) {
+        let n = value.len();
+        let (target, predicted) = (&target[..n], &predicted[..n]);
+        let (activity, symbols) = (&mut activity[..n], &mut symbols[..n]);
+        let mut put = |j: usize, q: i32| {
+            value[j] = predicted[j].wrapping_add(q.wrapping_mul(step));
+            activity[j] = q.unsigned_abs().min(255) as u8;
+            symbols[j] = (((q << 1) ^ (q >> 31)) as u32).min(255) as u8;
+        };
         if step == 1 {
-            for ((q, v), p) in q.iter_mut().zip(value).zip(predicted) {
-                *q = v.wrapping_sub(*p);
+            for j in 0..n {
+                put(j, target[j].wrapping_sub(predicted[j]));
             }
         } else if step.count_ones() == 1 {
             let (shift, half) = (step.trailing_zeros(), step >> 1);
-            for ((q, v), p) in q.iter_mut().zip(value).zip(predicted) {
-                *q = v.wrapping_sub(*p).wrapping_add(half) >> shift;
+            for j in 0..n {
+                put(j, target[j].wrapping_sub(predicted[j]).wrapping_add(half) >> shift);
             }
         } else {
-            for ((q, v), p) in q.iter_mut().zip(value).zip(predicted) {
-                *q = v.wrapping_sub(*p).wrapping_add(step >> 1).div_euclid(step);
+            // Quotients of 32-bit integers in floating point: off by less than the distance to the next integer.
+            let (half, divisor) = (step >> 1, f64::from(step));
+            for j in 0..n {
+                let d = target[j].wrapping_sub(predicted[j]).wrapping_add(half);
+                put(j, (f64::from(d) / divisor).floor() as i32);
             }
+        }
+    }
+}
+
+for_this_machine! {
+    /// Spreads a row over those of the even and the odd columns. `odd` may be empty for a row of one point.
+    pub fn deinterleave(row: &[i32], even: &mut [i32], odd: &mut [i32]) {
+        let pairs = row.chunks_exact(2);
+        if let ([last], Some(e)) = (pairs.remainder(), even.last_mut()) {
+            *e = *last;
+        }
+        for ((pair, e), o) in pairs.zip(even.iter_mut()).zip(odd.iter_mut()) {
+            *e = pair[0];
+            *o = pair[1];
+        }
+    }
+}
+
+for_this_machine! {
+    /// [`deinterleave`] for bytes.
+    pub fn deinterleave_bytes(row: &[u8], even: &mut [u8], odd: &mut [u8]) {
+        let pairs = row.chunks_exact(2);
+        if let ([last], Some(e)) = (pairs.remainder(), even.last_mut()) {
+            *e = *last;
+        }
+        for ((pair, e), o) in pairs.zip(even.iter_mut()).zip(odd.iter_mut()) {
+            *e = pair[0];
+            *o = pair[1];
+        }
+    }
+}
+
+for_this_machine! {
+    /// Inverse of [`deinterleave`].
+    pub fn interleave(even: &[i32], odd: &[i32], row: &mut [i32]) {
+        let mut pairs = row.chunks_exact_mut(2);
+        for ((pair, e), o) in (&mut pairs).zip(even).zip(odd) {
+            pair[0] = *e;
+            pair[1] = *o;
+        }
+        if let ([last], Some(e)) = (pairs.into_remainder(), even.last()) {
+            *last = *e;
+        }
+    }
+}
+
+for_this_machine! {
+    /// [`interleave`] for bytes.
+    pub fn interleave_bytes(even: &[u8], odd: &[u8], row: &mut [u8]) {
+        let mut pairs = row.chunks_exact_mut(2);
+        for ((pair, e), o) in (&mut pairs).zip(even).zip(odd) {
+            pair[0] = *e;
+            pair[1] = *o;
+        }
+        if let ([last], Some(e)) = (pairs.into_remainder(), even.last()) {
+            *last = *e;
         }
     }
 }
@@ -239,16 +319,42 @@ mod tests {
         #[test]
         fn residuals_reconstruct_within_half_a_step(
             pairs in prop::collection::vec((-(1i32 << 28)..1 << 28, -(1i32 << 28)..1 << 28), 1..100),
+            near in prop::collection::vec(-1000i32..1000, 1..100),
             step in prop_oneof![Just(1), Just(4), Just(64), Just(256), Just(3), Just(5), Just(27)],
         ) {
-            let (v, p): (Vec<i32>, Vec<i32>) = pairs.into_iter().unzip();
-            let (mut q, mut r, mut a) = (vec![0; v.len()], vec![0; v.len()], vec![0; v.len()]);
-            quantise(&v, &p, step, &mut q);
-            reconstruct(&p, &q, step, &mut r, &mut a);
-            for j in 0..v.len() {
-                prop_assert!((v[j] - r[j]).abs() <= step / 2);
-                prop_assert_eq!(u32::from(a[j]), q[j].unsigned_abs().min(255));
+            let (mut v, mut p): (Vec<i32>, Vec<i32>) = pairs.into_iter().unzip();
+            for d in near {
+                p.push(v[0]);
+                v.push(v[0] + d);
             }
+            let n = v.len();
+            let (mut r, mut a, mut s) = (vec![0; n], vec![0; n], vec![0; n]);
+            quantise(&v, &p, step, &mut r, &mut a, &mut s);
+            let (mut again, mut activity) = (vec![0; n], vec![0; n]);
+            reconstruct(&p, &s, step, &mut again, &mut activity);
+            for j in 0..n {
+                prop_assert!((v[j] - r[j]).abs() <= step / 2);
+                let q = (r[j] - p[j]) / step;
+                prop_assert_eq!(u32::from(a[j]), q.unsigned_abs().min(255));
+                prop_assert_eq!(u32::from(s[j]), crate::entropy::bits::zigzag(q).min(255));
+                if s[j] < 255 {
+                    prop_assert_eq!((again[j], activity[j]), (r[j], a[j]));
+                }
+            }
+        }
+
+        #[test]
+        fn interleaving_is_undone(row in prop::collection::vec(any::<i32>(), 1..200)) {
+            let (n, bytes) = (row.len(), row.iter().map(|v| *v as u8).collect::<Vec<u8>>());
+            let (mut even, mut odd, mut back) = (vec![0; n.div_ceil(2)], vec![0; n / 2], vec![0; n]);
+            deinterleave(&row, &mut even, &mut odd);
+            prop_assert!(even.iter().enumerate().all(|(j, v)| *v == row[2 * j]));
+            interleave(&even, &odd, &mut back);
+            prop_assert_eq!(back, row);
+            let (mut even, mut odd, mut back) = (vec![0; n.div_ceil(2)], vec![0; n / 2], vec![0; n]);
+            deinterleave_bytes(&bytes, &mut even, &mut odd);
+            interleave_bytes(&even, &odd, &mut back);
+            prop_assert_eq!(back, bytes);
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use super::cost::Cost;
 use super::kernel::{contexts, smooth, Thresholds, CONTEXTS};
-use super::{Band, RowAt, RowCoder};
+use super::{Band, Coder};
 use crate::chunk::Frames;
 use crate::reference::{released, Step};
 
@@ -41,7 +41,7 @@ struct Known {
 }
 
 /// Codes all frames of a band with `coder`.
-pub fn walk(neighbours: Neighbours, plan: &[Step], band: &Band, coder: &mut impl RowCoder) {
+pub fn walk(neighbours: Neighbours, plan: &[Step], band: &Band, coder: &mut impl Coder) {
     let release = released(plan);
     let mut known: Vec<Option<Known>> = (0..plan.len()).map(|_| None).collect();
     for (step, release) in plan.iter().zip(release) {
@@ -69,7 +69,7 @@ fn walk_frame(
     frame: usize,
     band: &Band,
     before: Option<&Known>,
-    coder: &mut impl RowCoder,
+    coder: &mut impl Coder,
 ) -> Known {
     let (h, w) = (band.height, band.width);
     let pitch = w + 2;
@@ -107,14 +107,10 @@ fn walk_frame(
         let up = &activity[y * pitch..][..pitch];
         let up2 = if y > 0 { &activity[(y - 1) * pitch..][..pitch] } else { &zeros[..] };
         let around = [&up[..w], &up[1..=w], &up[2..], &up2[1..=w]];
-        contexts([&base; 4], &base, around, &reference, &thresholds, group * CONTEXTS, &mut context_row);
-        let at = RowAt { frame, y, x: 0, stride: 1 };
+        let references = [&reference[..]; 2];
+        contexts([&base; 4], &base, around, references, &thresholds, group * CONTEXTS, &mut context_row);
         let own = &mut activity[(y + 1) * pitch + 1..][..w];
-        if along_rows {
-            coder.running_row(at, &base, &context_row, &mut rest[..w], own);
-        } else {
-            coder.row(at, &base, &context_row, &mut rest[..w], own);
-        }
+        coder.row(frame, y, along_rows, &base, &context_row, &mut rest[..w], own);
     }
     coder.frame(frame, &mut |y, out: &mut [i32]| out.copy_from_slice(&values[y * w..][..w]));
     Known { values, activity }

@@ -1,7 +1,7 @@
 //! Predictors: from the references and the points already decoded to a prediction of each point.
 //!
-//! A predictor walks over the points of a chunk row by row and hands each row, with its predictions and
-//! contexts, to a [`RowCoder`]: the encoder's quantises and records, the decoder's decodes. Both walk the same
+//! A predictor walks over the points of a chunk run by run and hands each run, with its predictions and
+//! contexts, to a [`Coder`]: the encoder's quantises and records, the decoder's decodes. Both walk the same
 //! way because it is the same code.
 
 pub mod cost;
@@ -14,28 +14,52 @@ pub mod plane;
 pub mod taps;
 pub mod weights;
 
-/// Where a row of points lies in its frame.
+/// Where a run of points lies: rows of a plane of the frame's pyramid.
 #[derive(Clone, Copy, Debug)]
-pub struct RowAt {
+pub struct RunAt {
     /// Frame of the chunk.
     pub frame: usize,
-    /// Row within the band.
-    pub y: usize,
-    /// Column of the first point.
-    pub x: usize,
-    /// Columns from one point to the next.
+    /// Level of the pyramid.
+    pub level: usize,
+    /// Phase of the level's lattice.
+    pub phase: usize,
+    /// First row of the plane.
+    pub row: usize,
+    /// First column of the plane.
+    pub column: usize,
+    /// Number of rows.
+    pub rows: usize,
+    /// Points of each row.
+    pub width: usize,
+    /// From one row to the next in the slices that come with the run.
     pub stride: usize,
 }
 
+impl RunAt {
+    /// Length of the slices that come with the run: up to the last point of the last row.
+    pub fn span(&self) -> usize {
+        (self.rows - 1) * self.stride + self.width
+    }
+}
+
+/// Most points of a run, unless a row has more: few enough for what is computed on the way to stay near.
+pub const RUN_POINTS: usize = 4096;
+
 /// What turns predictions into values: the encoder's half or the decoder's.
-pub trait RowCoder {
-    /// Codes the points of a row: sets `values` and `activity` (the magnitudes of the residuals) from the
-    /// predictions and contexts. All slices have the length of the row.
-    fn row(&mut self, at: RowAt, predicted: &[i32], contexts: &[u8], values: &mut [i32], activity: &mut [u8]);
-    /// Codes a row whose prediction runs along it: value = base + (value - base of the point before) + residual.
-    fn running_row(
+pub trait Coder {
+    /// Announces the frame whose runs follow.
+    fn begin(&mut self, frame: usize);
+    /// Codes the points of a run: sets `values` and `activity` (the magnitudes of the residuals, at most 255) from the
+    /// predictions and contexts. What the slices hold between the rows is without meaning.
+    fn run(&mut self, at: RunAt, predicted: &[i32], contexts: &[u8], values: &mut [i32], activity: &mut [u8]);
+    /// Codes row `y` of a frame. With `running` the prediction runs along it: value = base + (value - base of the point
+    /// before) + residual; otherwise base is the prediction.
+    #[allow(clippy::too_many_arguments)]
+    fn row(
         &mut self,
-        at: RowAt,
+        frame: usize,
+        y: usize,
+        running: bool,
         base: &[i32],
         contexts: &[u8],
         values: &mut [i32],

@@ -6,12 +6,12 @@
 //! Interpolation from coarse to fine follows SZ3 (Zhao et al., ICDE 2021) and its ancestors; weights fitted per
 //! chunk and references in time as taps of the same filter are Augur's.
 
-use super::fit::{class_index, levels, sent_classes, slot, slot_kind, ROOT_SLOT};
-use super::kernel::{contexts, smooth, weighted_sum, Thresholds, CONTEXTS};
-use super::plane::{interleave_row, phase_size, Phases, Plane};
-use super::taps::{taps, Gather, Kind, Site, Tap, PASSES};
+use super::fit::{class_index, sent_classes, slot, slot_kind, ROOT_SLOT};
+use super::kernel::{contexts, smooth, weighted_sum, Thresholds, WeightedRow, CONTEXTS};
+use super::plane::{interleave_row, refine, Phases, Plane, Pyramid};
+use super::taps::{tap_rows, taps, Kind, Tap, MAX_TAPS, PASSES};
 use super::weights::{Sent, Tying};
-use super::{Band, RowAt, RowCoder, Scale};
+use super::{Band, Coder, RunAt, Scale, RUN_POINTS};
 use crate::reference::{released, Step, CLASSES, MAX_REFERENCES};
 use arrayvec::ArrayVec;
 
@@ -19,10 +19,11 @@ use arrayvec::ArrayVec;
 /// without and with references.
 pub const GROUPS: usize = 10;
 
-/// A decoded frame as a reference: its values and the activity around each point, by phases of the full lattice.
-pub struct Decoded {
-    values: Phases<i32>,
-    activity: Phases<u8>,
+/// A decoded frame as a reference: its values and the activity around each point.
+#[derive(Default)]
+struct Decoded {
+    values: Pyramid<i32>,
+    activity: Pyramid<u8>,
 }
 
 /// What prediction needs to know besides the data.
@@ -65,197 +66,162 @@ impl Model {
     }
 }
 
-/// Rows that the walk works in.
-#[derive(Default)]
-struct Scratch {
-    predicted: Vec<i32>,
-    contexts: Vec<u8>,
-    reference: Vec<u8>,
-    gather: Gather,
-}
-
 /// Codes all frames of a band with `coder`. `fine[frame]` says that a frame is coded in steps of one grid unit,
 /// with contexts of its own.
-pub fn walk(model: &Model, plan: &[Step], band: &Band, fine: &[bool], coder: &mut impl RowCoder) {
+pub fn walk(model: &Model, plan: &[Step], band: &Band, fine: &[bool], coder: &mut impl Coder) {
     let release = released(plan);
     let mut decoded: Vec<Option<Decoded>> = (0..plan.len()).map(|_| None).collect();
+    // Frames that are no reference any more; the next ones take their memory.
+    let mut free: Vec<Decoded> = vec![];
     let mut scratch = Scratch::default();
     for (step, release) in plan.iter().zip(release) {
         if coder.failed() {
             return;
         }
-        let references: Vec<&Decoded> = step.references.iter().filter_map(|&r| decoded[r].as_ref()).collect();
-        let frame = walk_frame(model, step, band, fine[step.frame], &references, &mut scratch, coder);
+        let mut frame = free.pop().unwrap_or_default();
+        frame.values.reset(band.height, band.width);
+        frame.activity.reset(band.height, band.width);
+        let references: ArrayVec<&Decoded, MAX_REFERENCES> =
+            step.references.iter().filter_map(|&r| decoded[r].as_ref()).collect();
+        coder.begin(step.frame);
+        let group = if fine[step.frame] { 4 } else { 0 } + if references.is_empty() { 0 } else { 2 };
+        let size = (band.height, band.width);
+        Walk { model, step, size, group, references, scratch: &mut scratch, coder }.frame(&mut frame);
+        coder.frame(step.frame, &mut |y, out: &mut [i32]| interleave_row(&frame.values.levels[0], y, out));
         decoded[step.frame] = Some(frame);
-        for frame in release {
-            decoded[frame] = None;
-        }
+        free.extend(release.into_iter().filter_map(|f| decoded[f].take()));
     }
 }
 
-fn walk_frame(
-    model: &Model,
-    step: &Step,
-    band: &Band,
-    fine: bool,
-    references: &[&Decoded],
-    scratch: &mut Scratch,
-    coder: &mut impl RowCoder,
-) -> Decoded {
-    let top = levels(band.height, band.width);
-    let lattice = |level: usize| (band.height.div_ceil(1 << level), band.width.div_ceil(1 << level));
-    let size = lattice(top);
-    let (mut coarse, mut coarse_activity) =
-        (Plane::<i32>::new(size.0, size.1), Plane::<u8>::new(size.0, size.1));
-    let mut pass = Pass { model, step, fine, references, scratch, coder };
-    if references.is_empty() {
-        pass.plain_roots(1 << top, &mut coarse, &mut coarse_activity);
-    } else {
-        for i in 0..size.0 {
-            let site = Site::new(Kind::Root, 1 << top, i, size.1);
-            let mut values = std::mem::take(&mut coarse);
-            let mut activity = std::mem::take(&mut coarse_activity);
-            pass.row(&site, top, None, values.row_mut(i), activity.row_mut(i));
-            (coarse, coarse_activity) = (values, activity);
-        }
-    }
-    for level in (0..top).rev() {
-        let size = lattice(level);
-        let mut values: Phases<i32> = Default::default();
-        let mut activity: Phases<u8> = Default::default();
-        coarse.fill_halo(size, (0, 0));
-        coarse_activity.fill_halo(size, (0, 0));
-        (values[0], activity[0]) = (coarse, coarse_activity);
-        for kind in PASSES {
-            let p = kind.phase();
-            let (h, w) = phase_size(size, p);
-            let (mut v, mut a) = (Plane::new(h, w), Plane::new(h, w));
-            if !v.is_empty() {
-                for i in 0..h {
-                    let site = Site::new(kind, 1 << level, i, w);
-                    pass.row(&site, level, Some((&values, &activity)), v.row_mut(i), a.row_mut(i));
-                }
-            }
-            v.fill_halo(size, kind.parity());
-            a.fill_halo(size, kind.parity());
-            (values[p], activity[p]) = (v, a);
-        }
-        if level == 0 {
-            pass.coder.frame(step.frame, &mut |y, out: &mut [i32]| interleave_row(&values, y, out));
-            return Decoded { activity: smooth_phases(&activity, size), values };
-        }
-        (coarse, coarse_activity) = (Plane::new(size.0, size.1), Plane::new(size.0, size.1));
-        for y in 0..size.0 {
-            interleave_row(&values, y, coarse.row_mut(y));
-            interleave_row(&activity, y, coarse_activity.row_mut(y));
-        }
-    }
-    unreachable!("there is always a finest level")
+/// Rows that the walk works in.
+#[derive(Default)]
+struct Scratch {
+    predicted: Vec<i32>,
+    contexts: Vec<u8>,
+    /// What is read in place of the activity of references that are not there.
+    zeros: Vec<u8>,
+    /// The activity of a frame before it is smoothed.
+    activity: Pyramid<u8>,
 }
 
-/// Activity around each point of the full lattice.
-fn smooth_phases(activity: &Phases<u8>, lattice: (usize, usize)) -> Phases<u8> {
-    let mut out: Phases<u8> = Default::default();
-    for (p, plane) in out.iter_mut().enumerate() {
-        let (a, b) = (p >> 1, p & 1);
-        let own = &activity[p];
-        *plane = Plane::new(own.height, own.width);
-        let pick = |q: usize| if activity[q].is_empty() { own } else { &activity[q] };
-        let (beside, beyond) = (pick(p ^ 1), pick(p ^ 2));
-        for i in 0..own.height {
-            let r = i as isize;
-            // Neighbours have the other parity: at the same index and, by the side of the parity, one before or after.
-            let (up, down) = if a == 0 { (r - 1, r) } else { (r, r + 1) };
-            let (left, right) = if b == 0 { (-1, 0) } else { (0, 1) };
-            smooth(
-                beyond.from(up, 0),
-                beside.from(r, left),
-                own.from(r, 0),
-                beside.from(r, right),
-                beyond.from(down, 0),
-                plane.row_mut(i),
-            );
-        }
-        plane.fill_halo(lattice, (a, b));
-    }
-    out
-}
-
-/// One pass over a frame.
-struct Pass<'a, C: RowCoder> {
+/// The walk over one frame.
+struct Walk<'a, C: Coder> {
     model: &'a Model,
     step: &'a Step,
-    fine: bool,
-    references: &'a [&'a Decoded],
+    /// Rows and columns of the frame.
+    size: (usize, usize),
+    /// First group of contexts.
+    group: usize,
+    references: ArrayVec<&'a Decoded, MAX_REFERENCES>,
     scratch: &'a mut Scratch,
     coder: &'a mut C,
 }
 
-impl<C: RowCoder> Pass<'_, C> {
-    /// First context of the pass.
+impl<C: Coder> Walk<'_, C> {
+    fn frame(&mut self, frame: &mut Decoded) {
+        let values = &mut frame.values;
+        let mut activity = std::mem::take(&mut self.scratch.activity);
+        activity.reset(self.size.0, self.size.1);
+        let top = values.levels.len() - 1;
+        let (mut v, mut a) = (values.take(top, 0), activity.take(top, 0));
+        if self.references.is_empty() {
+            self.plain_roots(top, &mut v, &mut a);
+        } else {
+            self.pass(Kind::Root, top, None, &mut v, &mut a);
+        }
+        values.put(top, 0, v);
+        activity.put(top, 0, a);
+        for level in (0..=top).rev() {
+            if level < top {
+                let (mut v, mut a) = (values.take(level, 0), activity.take(level, 0));
+                refine(&values.levels[level + 1], &mut v);
+                refine(&activity.levels[level + 1], &mut a);
+                values.put(level, 0, v);
+                activity.put(level, 0, a);
+            }
+            for kind in PASSES {
+                let p = kind.phase();
+                let (mut v, mut a) = (values.take(level, p), activity.take(level, p));
+                if !v.is_empty() {
+                    let known = (&values.levels[level], &activity.levels[level]);
+                    self.pass(kind, level, Some(known), &mut v, &mut a);
+                }
+                values.put(level, p, v);
+                activity.put(level, p, a);
+            }
+            for p in 0..4 {
+                if p > 0 || level == top {
+                    let mut plane = frame.activity.take(level, p);
+                    smooth_phase(&activity.levels[level], p, &mut plane);
+                    frame.activity.put(level, p, plane);
+                }
+            }
+        }
+        self.scratch.activity = activity;
+    }
+
+    /// First context of a pass.
     fn base(&self, kind: Kind, level: usize) -> u8 {
         let inter = usize::from(!self.references.is_empty());
         let group = match kind {
             Kind::Root => 8 + inter,
-            _ => usize::from(level > 0) + 2 * inter + 4 * usize::from(self.fine),
+            _ => usize::from(level > 0) + self.group,
         };
         group as u8 * CONTEXTS
     }
 
-    /// Predicts and codes one row of a pass.
-    fn row(
+    /// Predicts and codes the points of a pass, run by run.
+    fn pass(
         &mut self,
-        site: &Site,
+        kind: Kind,
         level: usize,
         known: Option<(&Phases<i32>, &Phases<u8>)>,
-        values: &mut [i32],
-        activity: &mut [u8],
+        values: &mut Plane<i32>,
+        activity: &mut Plane<u8>,
     ) {
-        let n = site.width;
-        let base = self.base(site.kind, level);
-        let Scratch { predicted, contexts: context_row, reference, gather } = &mut *self.scratch;
-        predicted.resize(n, 0);
-        context_row.resize(n, 0);
-        let phases: ArrayVec<&Phases<i32>, MAX_REFERENCES> =
-            self.references.iter().map(|r| &r.values).collect();
-        let slot = if site.kind == Kind::Root { ROOT_SLOT } else { slot(site.kind, level) };
+        let base = self.base(kind, level);
+        let p = kind.phase();
+        let (width, stride) = (values.width, values.stride());
+        let slot = if kind == Kind::Root { ROOT_SLOT } else { slot(kind, level) };
         let weighted = &self.model.weights[class_index(self.step.class, slot)];
+        let pyramids: ArrayVec<&Pyramid<i32>, MAX_REFERENCES> =
+            self.references.iter().map(|r| &r.values).collect();
+        let taps = tap_rows(kind, level, weighted, known.map(|k| k.0), &pyramids);
+        let active: ArrayVec<&[u8], MAX_REFERENCES> =
+            self.references.iter().map(|r| r.activity.levels[level][p].from(0, 0)).collect();
+        let near = known.map(|k| (nearest(kind, k.0), nearest(kind, k.1)));
+        let Scratch { predicted, contexts: context, zeros, .. } = &mut *self.scratch;
+        let rows = (RUN_POINTS / stride).max(1);
+        let most = (rows.min(values.height) - 1) * stride + width;
+        predicted.resize(most, 0);
+        context.resize(most, 0);
+        zeros.resize(most, 0);
         let scale = &self.model.scale;
-        let rows = gather.rows(site, weighted, known.map(|k| k.0), &phases);
-        weighted_sum(&rows, scale.shift, scale.low, scale.high, predicted);
-        reference_activity(self.references, site, reference);
-        match known {
-            Some((lattice, known_activity)) => {
-                let near = nearest(site, lattice);
-                let around = nearest(site, known_activity);
-                contexts(near, predicted, around, reference, &self.model.thresholds, base, context_row);
-            }
-            None => {
-                let same = &predicted[..];
-                let around = &reference[..];
-                contexts(
-                    [same; 4],
-                    predicted,
-                    [around; 4],
-                    reference,
-                    &self.model.thresholds,
-                    base,
-                    context_row,
-                );
-            }
+        for first in (0..values.height).step_by(rows) {
+            let rows = rows.min(values.height - first);
+            let at = RunAt { frame: self.step.frame, level, phase: p, row: first, column: 0, rows, width, stride };
+            let (n, start) = (at.span(), first * stride);
+            let (predicted, context) = (&mut predicted[..n], &mut context[..n]);
+            let run: ArrayVec<WeightedRow, MAX_TAPS> = taps.iter().map(|(t, w)| (&t[start..start + n], *w)).collect();
+            weighted_sum(&run, scale.shift, scale.low, scale.high, predicted);
+            let reference = match active[..] {
+                [] => [&zeros[..n]; 2],
+                [one] => [&one[start..start + n]; 2],
+                [one, two, ..] => [&one[start..start + n], &two[start..start + n]],
+            };
+            let (near, around) = match &near {
+                Some((v, a)) => (v.map(|v| &v[start..start + n]), a.map(|a| &a[start..start + n])),
+                None => ([&*predicted; 4], [reference[0]; 4]),
+            };
+            contexts(near, predicted, around, reference, &self.model.thresholds, base, context);
+            let (v, a) = (values.from_row_mut(first), activity.from_row_mut(first));
+            self.coder.run(at, predicted, context, &mut v[..n], &mut a[..n]);
         }
-        let at = RowAt {
-            frame: self.step.frame,
-            y: site.y as usize,
-            x: site.x as usize,
-            stride: site.stride as usize,
-        };
-        self.coder.row(at, predicted, context_row, values, activity);
     }
 
     /// Codes the coarsest lattice of a frame without references, point by point.
-    fn plain_roots(&mut self, spacing: usize, values: &mut Plane<i32>, activity: &mut Plane<u8>) {
-        let base = self.base(Kind::Root, 0);
+    fn plain_roots(&mut self, level: usize, values: &mut Plane<i32>, activity: &mut Plane<u8>) {
+        let base = self.base(Kind::Root, level);
         let (low, high) = (self.model.scale.low, self.model.scale.high);
         for i in 0..values.height {
             for j in 0..values.width {
@@ -269,58 +235,48 @@ impl<C: RowCoder> Pass<'_, C> {
                 .clamp(low, high);
                 // Steps from point to point are the only sign of how rough the field is.
                 let before = if j > 0 { activity.row(i)[j - 1] } else { 255 };
-                let level = (8 - before.leading_zeros()) as u8;
-                let at = RowAt { frame: self.step.frame, y: i * spacing, x: j * spacing, stride: spacing };
+                let context = base + (8 - before.leading_zeros()) as u8;
+                let frame = self.step.frame;
+                let at = RunAt { frame, level, phase: 0, row: i, column: j, rows: 1, width: 1, stride: 1 };
                 let (v, a) = (&mut values.row_mut(i)[j..=j], &mut activity.row_mut(i)[j..=j]);
-                self.coder.row(at, &[predicted], &[base + level], v, a);
+                self.coder.run(at, &[predicted], &[context], v, a);
             }
         }
     }
 }
 
-/// The rows of the four nearest known points of a pass, in `phases`.
-fn nearest<'a, T: Copy + Default>(site: &Site, phases: &'a Phases<T>) -> [&'a [T]; 4] {
-    let i = site.i;
-    let first = phases[0].from(i, 0);
-    let or_first = |p: usize, i: isize, j: isize| {
-        if phases[p].is_empty() {
-            first
-        } else {
-            phases[p].from(i, j)
-        }
-    };
-    match site.kind {
-        Kind::Centre => [first, phases[0].from(i, 1), phases[0].from(i + 1, 0), phases[0].from(i + 1, 1)],
-        Kind::Vertical => [first, phases[0].from(i + 1, 0), or_first(3, i, -1), or_first(3, i, 0)],
-        Kind::Horizontal => [first, phases[0].from(i, 1), or_first(3, i - 1, 0), or_first(3, i, 0)],
+/// Activity around each point of a phase of the lattice whose activities are given.
+fn smooth_phase(activity: &Phases<u8>, p: usize, out: &mut Plane<u8>) {
+    if out.is_empty() {
+        return;
+    }
+    let (a, b) = (p >> 1, p & 1);
+    let own = &activity[p];
+    let pick = |q: usize| if activity[q].is_empty() { own } else { &activity[q] };
+    let (beside, beyond) = (pick(p ^ 1), pick(p ^ 2));
+    // Neighbours have the other parity: at the same index and, by the side of the parity, one before or after.
+    let (up, down) = if a == 0 { (-1, 0) } else { (0, 1) };
+    let (left, right) = if b == 0 { (-1, 0) } else { (0, 1) };
+    let n = (out.height - 1) * out.stride() + out.width;
+    smooth(
+        beyond.from(up, 0),
+        beside.from(0, left),
+        own.from(0, 0),
+        beside.from(0, right),
+        beyond.from(down, 0),
+        &mut out.from_row_mut(0)[..n],
+    );
+}
+
+/// The four nearest known points of each point of a pass, in `phases`.
+fn nearest<T: Copy + Default>(kind: Kind, phases: &Phases<T>) -> [&[T]; 4] {
+    let first = phases[0].from(0, 0);
+    let or_first =
+        |p: usize, di: isize, dj: isize| if phases[p].is_empty() { first } else { phases[p].from(di, dj) };
+    match kind {
+        Kind::Centre => [first, phases[0].from(0, 1), phases[0].from(1, 0), phases[0].from(1, 1)],
+        Kind::Vertical => [first, phases[0].from(1, 0), or_first(3, 0, -1), or_first(3, 0, 0)],
+        Kind::Horizontal => [first, phases[0].from(0, 1), or_first(3, -1, 0), or_first(3, 0, 0)],
         Kind::Root => [first; 4],
-    }
-}
-
-/// Mean activity of the first two references at the points of a row.
-fn reference_activity(references: &[&Decoded], site: &Site, out: &mut Vec<u8>) {
-    out.clear();
-    let row = |r: &'_ Decoded, out: &mut Vec<u8>| {
-        let plane = &r.activity[(2 * (site.y & 1) + (site.x & 1)) as usize];
-        let step = (site.stride / 2) as usize;
-        let row = plane.from(site.y >> 1, site.x >> 1);
-        if step == 1 {
-            out.extend_from_slice(&row[..site.width]);
-        } else {
-            out.extend((0..site.width).map(|j| row[j * step]));
-        }
-    };
-    match references {
-        [] => out.resize(site.width, 0),
-        [one] => row(one, out),
-        [first, second, ..] => {
-            row(first, out);
-            let plane = &second.activity[(2 * (site.y & 1) + (site.x & 1)) as usize];
-            let step = (site.stride / 2) as usize;
-            let other = plane.from(site.y >> 1, site.x >> 1).iter().step_by(step);
-            for (o, b) in out.iter_mut().zip(other) {
-                *o = ((u16::from(*o) + u16::from(*b)) >> 1) as u8;
-            }
-        }
     }
 }

@@ -1,102 +1,26 @@
-//! Planes: two-dimensional arrays with a halo of reflected values, so that predictors read neighbours
-//! beyond the edge without asking where the edge is.
+//! Planes: the values of a lattice in four phases, level by level, with a halo of reflected values, so that predictors
+//! read neighbours beyond the edge without asking where the edge is.
+//!
+//! The four planes of a lattice have the same pitch, so that a neighbour lies at the same distance in memory from every
+//! point of a plane: a whole plane is predicted in one sweep, its halo along with it, for nothing.
+
+use super::kernel;
 
 /// Rows and columns that a plane can be read beyond its edges.
-pub const HALO: usize = 3;
+pub const HALO: usize = 2;
 
-/// A lattice of points that are two apart in each direction of a finer lattice, or all of them.
-#[derive(Clone, Default)]
+/// The points of a lattice whose rows and columns have the same parities.
+#[derive(Clone, Debug, Default)]
 pub struct Plane<T> {
     /// Rows.
     pub height: usize,
     /// Columns.
     pub width: usize,
+    /// From one row to the next in memory.
     stride: usize,
-    /// From one row to the next: 0 where there is one row, of which all rows of the halo are reflections.
+    /// Distance of neighbours in the next row: 0 where the lattice has one row, of which all others are reflections.
     pitch: usize,
     data: Vec<T>,
-}
-
-impl<T: Copy + Default> Plane<T> {
-    /// A plane of zeros.
-    pub fn new(height: usize, width: usize) -> Self {
-        let mut plane = Self::default();
-        plane.reset(height, width);
-        plane
-    }
-
-    /// Gives the plane another size, keeping its memory; the values are arbitrary afterwards.
-    pub fn reset(&mut self, height: usize, width: usize) {
-        self.height = height;
-        self.width = width;
-        self.stride = width + 2 * HALO;
-        self.pitch = if height > 1 { self.stride } else { 0 };
-        let rows = if height > 1 { height + 2 * HALO } else { height };
-        self.data.resize(self.stride * rows, T::default());
-    }
-
-    /// Whether the plane has no points.
-    pub fn is_empty(&self) -> bool {
-        self.height == 0 || self.width == 0
-    }
-
-    /// The values from (row, column) to the end of the row's halo; -HALO <= row < height + HALO, likewise
-    /// for the column.
-    #[inline]
-    pub fn from(&self, row: isize, column: isize) -> &[T] {
-        let start = (row + HALO as isize) as usize * self.pitch;
-        &self.data[start + (column + HALO as isize) as usize..start + self.stride]
-    }
-
-    /// The points of a row.
-    #[inline]
-    pub fn row(&self, row: usize) -> &[T] {
-        &self.from(row as isize, 0)[..self.width]
-    }
-
-    /// The points of a row, to write.
-    #[inline]
-    pub fn row_mut(&mut self, row: usize) -> &mut [T] {
-        let start = (row + HALO) * self.pitch + HALO;
-        &mut self.data[start..start + self.width]
-    }
-
-    /// Fills the halo by reflection at the edges of the finer lattice of `lattice` rows and columns, in which
-    /// this plane's points have the given parities.
-    pub fn fill_halo(&mut self, lattice: (usize, usize), parity: (usize, usize)) {
-        if self.is_empty() {
-            return;
-        }
-        let (height, width) = (self.height, self.width);
-        for row in 0..height {
-            let at = (row + HALO) * self.pitch;
-            for k in 1..=HALO {
-                let left = reflect(-(k as isize), lattice.1, parity.1, width);
-                let right = reflect((width + k - 1) as isize, lattice.1, parity.1, width);
-                self.data[at + HALO - k] = self.data[at + HALO + left];
-                self.data[at + HALO + width + k - 1] = self.data[at + HALO + right];
-            }
-        }
-        for k in 1..=HALO {
-            let above = reflect(-(k as isize), lattice.0, parity.0, height) + HALO;
-            let below = reflect((height + k - 1) as isize, lattice.0, parity.0, height) + HALO;
-            self.copy_row(above, HALO - k);
-            self.copy_row(below, HALO + height + k - 1);
-        }
-    }
-
-    fn copy_row(&mut self, from: usize, to: usize) {
-        let from = from * self.pitch;
-        self.data.copy_within(from..from + self.stride, to * self.pitch);
-    }
-}
-
-/// Index within a plane of `len` points for index `i` outside of it: reflected at the first and last point of the
-/// finer lattice of `lattice` points, clamped where the plane is too short for that.
-fn reflect(i: isize, lattice: usize, parity: usize, len: usize) -> usize {
-    let (n, p) = (lattice as isize, parity as isize);
-    let r = if i < 0 { -p - i } else { n - 1 - p - i };
-    r.clamp(0, len as isize - 1) as usize
 }
 
 /// The four planes of a lattice, by the parities of row and column: (0,0), (0,1), (1,0), (1,1).
@@ -107,22 +31,193 @@ pub fn phase_size(lattice: (usize, usize), p: usize) -> (usize, usize) {
     ((lattice.0 + 1 - (p >> 1)) / 2, (lattice.1 + 1 - (p & 1)) / 2)
 }
 
+impl<T: Copy + Default> Plane<T> {
+    /// Makes this the plane of phase `p` of a lattice, keeping its memory; the values are arbitrary.
+    fn reset(&mut self, lattice: (usize, usize), p: usize) {
+        (self.height, self.width) = phase_size(lattice, p);
+        let (rows, columns) = phase_size(lattice, 0);
+        self.stride = columns + 2 * HALO;
+        self.pitch = if lattice.0 > 1 { self.stride } else { 0 };
+        let rows = if lattice.0 > 1 { rows + 2 * HALO } else { 1 };
+        self.data.resize(if self.is_empty() { 0 } else { self.stride * rows }, T::default());
+    }
+
+    /// Whether the plane has no points.
+    pub fn is_empty(&self) -> bool {
+        self.height == 0 || self.width == 0
+    }
+
+    /// Distance in memory from one row to the next.
+    pub fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// Index of the first point's neighbour at this distance, at most HALO.
+    fn start(&self, di: isize, dj: isize) -> usize {
+        let halo = HALO as isize;
+        (halo + di) as usize * self.pitch + (halo + dj) as usize
+    }
+
+    /// The values from the neighbour of the first point at this distance on, row after row.
+    #[inline]
+    pub fn from(&self, di: isize, dj: isize) -> &[T] {
+        &self.data[self.start(di, dj)..]
+    }
+
+    /// The values from the first point of row `i` on.
+    #[inline]
+    pub fn from_row_mut(&mut self, i: usize) -> &mut [T] {
+        let start = self.start(0, 0) + i * self.pitch;
+        &mut self.data[start..]
+    }
+
+    /// The points of a row.
+    #[inline]
+    pub fn row(&self, i: usize) -> &[T] {
+        &self.data[self.start(0, 0) + i * self.pitch..][..self.width]
+    }
+
+    /// The points of a row, to write.
+    #[inline]
+    pub fn row_mut(&mut self, i: usize) -> &mut [T] {
+        let width = self.width;
+        &mut self.from_row_mut(i)[..width]
+    }
+
+    /// Fills the halo by reflection at the edges of the lattice, in which this plane is phase `p`.
+    pub fn fill_halo(&mut self, lattice: (usize, usize), p: usize) {
+        if self.is_empty() {
+            return;
+        }
+        let (height, width) = (self.height, self.width);
+        let (rows, columns) = phase_size(lattice, 0);
+        let outside = |len: usize, full: usize| (-(HALO as isize)..0).chain(len as isize..(full + HALO) as isize);
+        for row in self.data.chunks_exact_mut(self.stride).skip(if self.pitch > 0 { HALO } else { 0 }).take(height) {
+            for j in outside(width, columns) {
+                row[(j + HALO as isize) as usize] = row[HALO + reflect(j, lattice.1, p & 1, width)];
+            }
+        }
+        if self.pitch > 0 {
+            for i in outside(height, rows) {
+                let from = (HALO + reflect(i, lattice.0, p >> 1, height)) * self.stride;
+                let to = (i + HALO as isize) as usize * self.stride;
+                self.data.copy_within(from..from + self.stride, to);
+            }
+        }
+    }
+}
+
+/// Index within a plane of `len` points for index `i` outside of it: reflected at the first and last point of the
+/// lattice of `lattice` points, clamped where the plane is too short for that.
+fn reflect(i: isize, lattice: usize, parity: usize, len: usize) -> usize {
+    let (n, p) = (lattice as isize, parity as isize);
+    let r = if i < 0 { -p - i } else { n - 1 - p - i };
+    r.clamp(0, len as isize - 1) as usize
+}
+
+/// A frame as lattices of doubling spacing, the finest first. Phase (0,0) of each holds all points of the next.
+#[derive(Clone, Debug, Default)]
+pub struct Pyramid<T> {
+    /// The lattices.
+    pub levels: Vec<Phases<T>>,
+    lattices: Vec<(usize, usize)>,
+}
+
+impl<T: Copy + Default> Pyramid<T> {
+    /// Makes this the pyramid of a frame, keeping its memory; the values are arbitrary.
+    pub fn reset(&mut self, height: usize, width: usize) {
+        self.lattices = (0..levels(height, width))
+            .map(|level| (height.div_ceil(1 << level), width.div_ceil(1 << level)))
+            .collect();
+        self.levels.resize_with(self.lattices.len(), Default::default);
+        for (phases, lattice) in self.levels.iter_mut().zip(&self.lattices) {
+            for (p, plane) in phases.iter_mut().enumerate() {
+                plane.reset(*lattice, p);
+            }
+        }
+    }
+
+    /// The lattice of a level and the plane of one of its phases, to fill.
+    pub fn take(&mut self, level: usize, p: usize) -> Plane<T> {
+        std::mem::take(&mut self.levels[level][p])
+    }
+
+    /// Puts a plane back that is filled now, with its halo.
+    pub fn put(&mut self, level: usize, p: usize, mut plane: Plane<T>) {
+        plane.fill_halo(self.lattices[level], p);
+        self.levels[level][p] = plane;
+    }
+}
+
+impl<T: Cell> Pyramid<T> {
+    /// Makes this the pyramid of the rows of a frame, `height` of them.
+    pub fn fill(&mut self, frame: &[T], width: usize) {
+        self.reset(frame.len() / width, width);
+        for level in 0..self.levels.len() {
+            let (finer, rest) = self.levels.split_at_mut(level);
+            let phases = &mut rest[0];
+            let lattice = self.lattices[level];
+            for a in 0..2 {
+                let mut pair = [std::mem::take(&mut phases[2 * a]), std::mem::take(&mut phases[2 * a + 1])];
+                for i in 0..pair[0].height {
+                    let y = 2 * i + a;
+                    let row = finer.last().map_or_else(|| &frame[y * width..][..width], |f| f[0].row(y));
+                    let [even, odd] = &mut pair;
+                    let odd = if odd.is_empty() { &mut [][..] } else { odd.row_mut(i) };
+                    T::deinterleave(row, even.row_mut(i), odd);
+                }
+                let [even, odd] = pair;
+                for (p, mut plane) in [(2 * a, even), (2 * a + 1, odd)] {
+                    plane.fill_halo(lattice, p);
+                    phases[p] = plane;
+                }
+            }
+        }
+    }
+}
+
+/// Levels of a frame's pyramid.
+pub fn levels(height: usize, width: usize) -> usize {
+    (height.max(width).ilog2() as usize).saturating_sub(1).clamp(1, 5)
+}
+
+/// Copies the points of all phases of a lattice to phase (0,0) of the next finer one.
+pub fn refine<T: Cell>(coarse: &Phases<T>, fine: &mut Plane<T>) {
+    for y in 0..fine.height {
+        interleave_row(coarse, y, fine.row_mut(y));
+    }
+}
+
 /// Writes row `y` of the lattice whose phases are given to `out`.
-pub fn interleave_row<T: Copy + Default>(phases: &Phases<T>, y: usize, out: &mut [T]) {
+pub fn interleave_row<T: Cell>(phases: &Phases<T>, y: usize, out: &mut [T]) {
     let (even, odd) = (&phases[2 * (y & 1)], &phases[2 * (y & 1) + 1]);
-    let even = even.row(y / 2);
-    if odd.is_empty() {
-        out[..even.len()].copy_from_slice(even);
-        return;
+    let odd = if odd.is_empty() { &[][..] } else { odd.row(y / 2) };
+    T::interleave(even.row(y / 2), odd, out);
+}
+
+/// What planes are made of.
+pub trait Cell: Copy + Default {
+    /// Spreads a row over those of the even and the odd columns.
+    fn deinterleave(row: &[Self], even: &mut [Self], odd: &mut [Self]);
+    /// Inverse of [`Cell::deinterleave`].
+    fn interleave(even: &[Self], odd: &[Self], row: &mut [Self]);
+}
+
+impl Cell for i32 {
+    fn deinterleave(row: &[Self], even: &mut [Self], odd: &mut [Self]) {
+        kernel::deinterleave(row, even, odd);
     }
-    let odd = odd.row(y / 2);
-    let mut pairs = out.chunks_exact_mut(2);
-    for ((o, e), d) in (&mut pairs).zip(even).zip(odd) {
-        o[0] = *e;
-        o[1] = *d;
+    fn interleave(even: &[Self], odd: &[Self], row: &mut [Self]) {
+        kernel::interleave(even, odd, row);
     }
-    if let [rest] = pairs.into_remainder() {
-        *rest = even[even.len() - 1];
+}
+
+impl Cell for u8 {
+    fn deinterleave(row: &[Self], even: &mut [Self], odd: &mut [Self]) {
+        kernel::deinterleave_bytes(row, even, odd);
+    }
+    fn interleave(even: &[Self], odd: &[Self], row: &mut [Self]) {
+        kernel::interleave_bytes(even, odd, row);
     }
 }
 
@@ -131,43 +226,51 @@ mod tests {
     use super::*;
 
     #[test]
-    fn halos_reflect_the_finer_lattice() {
-        // One row of a lattice of 7 (and of 8) points 0..n; phases hold the even and the odd ones.
-        for n in [7usize, 8] {
-            for parity in 0..2 {
-                let width = (n + 1 - parity) / 2;
-                let mut plane = Plane::<i32>::new(1, width);
-                for (j, v) in plane.row_mut(0).iter_mut().enumerate() {
-                    *v = (2 * j + parity) as i32;
-                }
-                plane.fill_halo((1, n), (0, parity));
-                for j in -(HALO as isize)..(width + HALO) as isize {
-                    let g = (2 * j + parity as isize).abs();
-                    let g = if g > n as isize - 1 { 2 * (n as isize - 1) - g } else { g };
-                    assert_eq!(plane.from(0, j)[0] as isize, g, "n {n} parity {parity} j {j}");
+    fn halos_reflect_the_lattice() {
+        for (h, w) in [(1, 7), (1, 8), (7, 9), (8, 6), (2, 2), (3, 1)] {
+            let frame: Vec<i32> = (0..h * w).map(|i| (100 * (i / w) + i % w) as i32).collect();
+            let mut pyramid = Pyramid::default();
+            pyramid.fill(&frame, w);
+            let mirror = |v: isize, n: usize| {
+                let n = n as isize;
+                let v = v.abs();
+                if v > n - 1 { 2 * (n - 1) - v } else { v }
+            };
+            for (p, plane) in pyramid.levels[0].iter().enumerate().filter(|(_, plane)| !plane.is_empty()) {
+                let (rows, columns) = (plane.height as isize, plane.width as isize);
+                for i in -2..rows + 2 {
+                    for j in -2..columns + 2 {
+                        let y = mirror(2 * i + (p >> 1) as isize, h);
+                        let x = mirror(2 * j + (p & 1) as isize, w);
+                        // Lattices shorter than the halo are clamped instead.
+                        let short = h < 6 && h > 1 || w < 6;
+                        if !short {
+                            assert_eq!(plane.from(i.min(0), j.min(0))
+                                [i.max(0) as usize * plane.pitch + j.max(0) as usize] as isize, 100 * y + x);
+                        }
+                    }
                 }
             }
         }
     }
 
     #[test]
-    fn interleaving_restores_the_lattice() {
-        for (h, w) in [(1, 1), (1, 6), (5, 1), (4, 7), (7, 4)] {
-            let mut phases: Phases<i32> = Default::default();
-            for (p, plane) in phases.iter_mut().enumerate() {
-                let (ph, pw) = phase_size((h, w), p);
-                plane.reset(ph, pw);
-                for i in 0..ph {
-                    for (j, v) in plane.row_mut(i).iter_mut().enumerate() {
-                        *v = ((2 * i + (p >> 1)) * w + 2 * j + (p & 1)) as i32;
-                    }
+    fn pyramids_hold_every_point_at_every_level() {
+        for (h, w) in [(1, 1), (1, 6), (5, 1), (4, 7), (7, 4), (33, 50)] {
+            let frame: Vec<i32> = (0..(h * w) as i32).collect();
+            let mut pyramid = Pyramid::default();
+            pyramid.fill(&frame, w);
+            let mut coarser: Option<Vec<i32>> = None;
+            for (phases, lattice) in pyramid.levels.iter().zip(&pyramid.lattices).rev() {
+                let mut rows = vec![0; lattice.0 * lattice.1];
+                for (y, row) in rows.chunks_exact_mut(lattice.1).enumerate() {
+                    interleave_row(phases, y, row);
                 }
+                let first: Vec<i32> = (0..phases[0].height).flat_map(|i| phases[0].row(i).to_vec()).collect();
+                assert!(coarser.is_none_or(|c| c == first));
+                coarser = Some(rows);
             }
-            for y in 0..h {
-                let mut out = vec![0; w];
-                interleave_row(&phases, y, &mut out);
-                assert_eq!(out, (0..w).map(|x| (y * w + x) as i32).collect::<Vec<_>>());
-            }
+            assert!(coarser == Some(frame));
         }
     }
 }

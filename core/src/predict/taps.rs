@@ -4,7 +4,7 @@
 //! phase (0,0) is the coarser lattice. First the centres (1,1) from the coarse points around them, then (1,0),
 //! then (0,1), each also from the phases before it. References give patches around the same place.
 
-use super::plane::Phases;
+use super::plane::{Phases, Pyramid};
 use arrayvec::ArrayVec;
 
 /// What a point is in the pass that codes it.
@@ -62,7 +62,7 @@ pub enum Source {
 pub struct Tap {
     /// Where it is found.
     pub source: Source,
-    /// Distance in rows: of the lattice in space, of the full frame in references.
+    /// Distance in rows of the lattice that is being refined.
     pub dy: i32,
     /// Distance in columns.
     pub dx: i32,
@@ -175,158 +175,85 @@ pub fn base_taps(kind: Kind) -> usize {
     }
 }
 
-/// A row of points of one pass: where it lies in the lattice and in the frame.
-#[derive(Clone, Copy, Debug)]
-pub struct Site {
-    /// Kind of the points.
-    pub kind: Kind,
-    /// Row within the phase.
-    pub i: isize,
-    /// Column of the first point within the phase.
-    pub j: isize,
-    /// Row in the frame.
-    pub y: isize,
-    /// Column of the first point in the frame.
-    pub x: isize,
-    /// Columns of the frame from one point to the next.
-    pub stride: isize,
-    /// Points in the row.
-    pub width: usize,
-}
-
-impl Site {
-    /// Row `i` of a pass over the lattice whose points are `spacing` apart.
-    pub fn new(kind: Kind, spacing: usize, i: usize, width: usize) -> Self {
-        let (a, b) = kind.parity();
-        let s = spacing as isize;
-        let i = i as isize;
-        if kind == Kind::Root {
-            return Self { kind, i, j: 0, y: i * s, x: 0, stride: s, width };
-        }
-        Self { kind, i, j: 0, y: s * (2 * i + a as isize), x: s * b as isize, stride: 2 * s, width }
-    }
-
-    /// The `width` points from the `start`th on.
-    pub fn run(&self, start: usize, width: usize) -> Self {
-        let start = start as isize;
-        Self { j: self.j + start, x: self.x + start * self.stride, width, ..*self }
-    }
-}
-
-/// The row of values of each tap, with a companion each.
+/// The values of each tap from the first point of a pass on, with a companion each.
 pub type TapRows<'a, C> = ArrayVec<(&'a [i32], C), MAX_TAPS>;
 
-/// Memory for neighbours that do not lie contiguous.
-#[derive(Default)]
-pub struct Gather {
-    values: Vec<i32>,
-}
-
-impl Gather {
-    /// The row of values of each of `taps`, which comes with an arbitrary companion.
-    ///
-    /// A tap in a phase without points (frames of one row or column) reads the first spatial tap, or its
-    /// reference's own place, instead.
-    pub fn rows<'a, C: Copy>(
-        &'a mut self,
-        site: &Site,
-        taps: &[(Tap, C)],
-        lattice: Option<&'a Phases<i32>>,
-        references: &[&'a Phases<i32>],
-    ) -> TapRows<'a, C> {
-        // Where a tap starts in a reference: phase, row and column in it.
-        let place = |dy: i32, dx: i32| {
-            let (y, x) = (site.y + dy as isize, site.x + dx as isize);
-            ((2 * (y & 1) + (x & 1)) as usize, y >> 1, x >> 1)
-        };
-        let find = |r: usize, tap: &Tap| {
-            let found = place(tap.dy, tap.dx);
-            let found = if references[r][found.0].is_empty() { place(0, 0) } else { found };
-            references[r][found.0].from(found.1, found.2)
-        };
-        let step = (site.stride / 2) as usize;
-        if step > 1 {
-            self.values.clear();
-            for (tap, _) in taps {
-                if let Source::Reference(r) = tap.source {
-                    let row = find(r, tap);
-                    self.values.extend((0..site.width).map(|j| row[j * step]));
+/// The values that each of `taps`, which comes with an arbitrary companion, has for the points of a pass over the
+/// lattice of `level`: those of the pass's plane, row after row as they lie in memory. Roots are the first phase of the
+/// coarsest lattice.
+///
+/// A tap in a phase without points (frames of one row or column) reads the first spatial tap, or its reference's own
+/// place, instead.
+pub fn tap_rows<'a, C: Copy>(
+    kind: Kind,
+    level: usize,
+    taps: &[(Tap, C)],
+    lattice: Option<&'a Phases<i32>>,
+    references: &[&'a Pyramid<i32>],
+) -> TapRows<'a, C> {
+    let (a, b) = kind.parity();
+    let mut out = TapRows::new();
+    for (tap, companion) in taps {
+        let row = match (tap.source, lattice) {
+            (Source::Space { phase, di, dj }, Some(planes)) if !planes[phase].is_empty() => {
+                planes[phase].from(di, dj)
+            }
+            (Source::Space { .. }, Some(planes)) => planes[0].from(0, 0),
+            (Source::Space { .. }, None) => &[],
+            (Source::Reference(r), _) => {
+                let planes = &references[r].levels[level];
+                if kind == Kind::Root {
+                    planes[0].from(tap.dy as isize, tap.dx as isize)
+                } else {
+                    let (y, x) = (a as isize + tap.dy as isize, b as isize + tap.dx as isize);
+                    let plane = &planes[(2 * (y & 1) + (x & 1)) as usize];
+                    if plane.is_empty() {
+                        planes[kind.phase()].from(0, 0)
+                    } else {
+                        plane.from(y >> 1, x >> 1)
+                    }
                 }
             }
-        }
-        let mut gathered = &self.values[..];
-        let mut out = TapRows::new();
-        for (tap, companion) in taps {
-            let row = match (tap.source, lattice) {
-                (Source::Space { phase, di, dj }, Some(planes)) if !planes[phase].is_empty() => {
-                    planes[phase].from(site.i + di, site.j + dj)
-                }
-                (Source::Space { .. }, Some(planes)) => planes[0].from(site.i, site.j),
-                (Source::Space { .. }, None) => &[],
-                (Source::Reference(_), _) if step > 1 => {
-                    let (row, rest) = gathered.split_at(site.width);
-                    gathered = rest;
-                    row
-                }
-                (Source::Reference(r), _) => find(r, tap),
-            };
-            out.push((row, *companion));
-        }
-        out
+        };
+        out.push((row, *companion));
     }
+    out
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::predict::plane::{phase_size, Plane};
-
-    /// Phases of the function v(y, x) at `spacing`, with halos that continue the function.
-    fn phases(h: usize, w: usize) -> Phases<i32> {
-        let mut out: Phases<i32> = Default::default();
-        for (p, plane) in out.iter_mut().enumerate() {
-            let (ph, pw) = phase_size((h, w), p);
-            *plane = Plane::new(ph, pw);
-            for i in 0..ph {
-                for (j, v) in plane.row_mut(i).iter_mut().enumerate() {
-                    *v = (1000 * (2 * i + (p >> 1)) + 2 * j + (p & 1)) as i32;
-                }
-            }
-            plane.fill_halo((h, w), (p >> 1, p & 1));
-        }
-        out
-    }
 
     #[test]
     fn taps_lie_where_their_distances_say() {
-        let (h, w) = (40, 44);
-        let lattice = phases(h, w);
-        let reference = phases(h, w);
-        for kind in PASSES {
-            let taps: Vec<(Tap, ())> = taps(kind, 1).into_iter().map(|t| (t, ())).collect();
-            let (ph, pw) = phase_size((h, w), kind.phase());
-            for i in 2..ph - 2 {
-                let site = Site::new(kind, 1, i, pw);
-                let mut gather = Gather::default();
-                let rows = gather.rows(&site, &taps, Some(&lattice), &[&reference]);
+        let (h, w) = (40usize, 44usize);
+        let frame: Vec<i32> = (0..h * w).map(|i| (1000 * (i / w) + i % w) as i32).collect();
+        let mut pyramid = Pyramid::default();
+        pyramid.fill(&frame, w);
+        for level in 0..2 {
+            let spacing = 1 << level;
+            for kind in PASSES {
+                let taps: Vec<(Tap, ())> = taps(kind, 1).into_iter().map(|t| (t, ())).collect();
+                let plane = &pyramid.levels[level][kind.phase()];
+                let rows = tap_rows(kind, level, &taps, Some(&pyramid.levels[level]), &[&pyramid]);
+                let (a, b) = kind.parity();
                 for ((row, ()), (tap, ())) in rows.iter().zip(&taps) {
-                    for j in 2..pw - 2 {
-                        let y = site.y as i32 + tap.dy;
-                        let x = (site.x + j as isize * site.stride) as i32 + tap.dx;
-                        assert_eq!(row[j], 1000 * y + x, "{kind:?} {tap:?}");
+                    for i in 2..plane.height - 2 {
+                        for j in 2..plane.width - 2 {
+                            let y = spacing * ((2 * i + a) as i32 + tap.dy);
+                            let x = spacing * ((2 * j + b) as i32 + tap.dx);
+                            assert_eq!(row[i * plane.stride() + j], 1000 * y + x, "{kind:?} {tap:?}");
+                        }
                     }
                 }
             }
         }
-        // Coarser lattices read references at full resolution.
+        let top = pyramid.levels.len() - 1;
+        let spacing = 2 << top;
         let taps: Vec<(Tap, ())> = taps(Kind::Root, 1).into_iter().map(|t| (t, ())).collect();
-        let site = Site::new(Kind::Root, 8, 2, 5);
-        let mut gather = Gather::default();
-        let rows = gather.rows(&site, &taps, None, &[&reference]);
-        for ((row, ()), (tap, ())) in rows.iter().zip(&taps) {
-            for j in 1..5 {
-                assert_eq!(row[j], 1000 * (16 + tap.dy) + 8 * j as i32 + tap.dx);
-            }
+        let rows = tap_rows(Kind::Root, top, &taps, None, &[&pyramid]);
+        for ((row, ()), (tap, ())) in rows.iter().zip(&taps).filter(|(_, (t, ()))| t.dy >= 0 && t.dx >= 0) {
+            assert_eq!(row[0], spacing * (1000 * tap.dy + tap.dx));
         }
     }
 

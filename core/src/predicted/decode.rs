@@ -13,7 +13,8 @@ use crate::grid::Mapping;
 use crate::number::Number;
 use crate::predict::kernel::reconstruct;
 use crate::predict::multiscale::{self, Model};
-use crate::predict::{lorenzo, Band, RowAt, RowCoder};
+use crate::predict::plane::Pyramid;
+use crate::predict::{lorenzo, Band, Coder, RunAt};
 use crate::stream::parts::Reader;
 
 /// What the decoding of every band shares.
@@ -92,16 +93,17 @@ pub fn join_bands(parts: &[(Band, Vec<u8>)], frames: &Frames, value_size: usize)
 fn decode_band<N: Number>(shared: &Shared, band: &Band, residuals: &[u8], plain: &[u8]) -> Result<Vec<u8>> {
     let side = shared.side;
     let plan = side.plan(shared.frames);
-    let mut rows = DecodeRows::<N> {
+    let mut runs = DecodeRuns::<N> {
         shared,
         band,
         residuals: Decoder::new(residuals)?,
         plain: BitReader::new(plain),
         failure: None,
         values: vec![0; shared.frames.count() * band.height * band.width * N::SIZE],
+        mask: Pyramid::default(),
         symbols: vec![],
         contexts: vec![],
-        q: vec![],
+        spread: vec![],
         line: vec![0; band.width],
         number: std::marker::PhantomData,
     };
@@ -109,112 +111,152 @@ fn decode_band<N: Number>(shared: &Shared, band: &Band, residuals: &[u8], plain:
         Predictor::Multiscale(sent) => {
             let model = Model::new(side.scale, &plan, sent);
             let fine: Vec<bool> = side.kinds.iter().map(|k| *k != FrameKind::Normal).collect();
-            multiscale::walk(&model, &plan, band, &fine, &mut rows);
+            multiscale::walk(&model, &plan, band, &fine, &mut runs);
         }
-        Predictor::Lorenzo(neighbours) => lorenzo::walk(*neighbours, &plan, band, &mut rows),
+        Predictor::Lorenzo(neighbours) => lorenzo::walk(*neighbours, &plan, band, &mut runs),
     }
-    if let Some(e) = rows.failure {
+    if let Some(e) = runs.failure {
         return Err(e);
     }
-    rows.residuals.finish()?;
-    Ok(rows.values)
+    runs.residuals.finish()?;
+    Ok(runs.values)
 }
 
-struct DecodeRows<'a, N> {
+struct DecodeRuns<'a, N> {
     shared: &'a Shared<'a>,
     band: &'a Band,
     residuals: Decoder<'a>,
     plain: BitReader<'a>,
     failure: Option<Error>,
     values: Vec<u8>,
+    /// The special points of the frame that is being decoded.
+    mask: Pyramid<u8>,
+    /// Symbols in the order of the stream, and their contexts.
     symbols: Vec<u8>,
     contexts: Vec<u8>,
-    q: Vec<i32>,
+    /// Symbols in the order of the plane.
+    spread: Vec<u8>,
     line: Vec<i32>,
     number: std::marker::PhantomData<N>,
 }
 
-impl<N: Number> DecodeRows<'_, N> {
-    /// Whether the points of a row are special, if the chunk has any.
-    fn mask(&self, at: RowAt) -> Option<impl Fn(usize) -> bool + '_> {
-        let start = (at.frame * self.shared.frames.height + self.band.top + at.y) * self.band.width + at.x;
-        self.shared.side.mask.as_ref().map(|m| move |j: usize| m[start + j * at.stride] != 0)
+impl<N: Number> DecodeRuns<'_, N> {
+    /// Index in the chunk of the first point of a row.
+    fn index(&self, frame: usize, y: usize) -> usize {
+        (frame * self.shared.frames.height + self.band.top + y) * self.band.width
     }
 
-    /// Decodes the residuals of a row to `self.q`; special points have none.
-    fn residuals(&mut self, at: RowAt, contexts: &[u8]) {
-        let n = contexts.len();
-        self.q.resize(n, 0);
-        self.symbols.resize(n, 0);
-        let mut kept = std::mem::take(&mut self.contexts);
-        let special = self.mask(at).map(|special| {
-            kept.clear();
-            kept.extend(contexts.iter().enumerate().filter(|(j, _)| !special(*j)).map(|(_, &c)| c));
-            (0..n).map(special).collect::<Vec<bool>>()
-        });
-        let coded = if special.is_some() { &kept[..] } else { contexts };
-        let m = coded.len();
-        self.residuals.row(coded, self.shared.tables, &mut self.symbols[..m]);
-        let mut large = false;
-        for (q, &s) in self.q.iter_mut().zip(&self.symbols[..m]) {
-            *q = unzigzag(u32::from(s));
-            large |= s >= DIRECT_SYMBOLS as u8;
+    /// Units per quantisation step of a frame.
+    fn step(&self, frame: usize) -> i32 {
+        match self.shared.side.kinds[frame] {
+            FrameKind::Normal => self.shared.side.scale.step,
+            _ => 1,
         }
-        if large {
-            for (q, &s) in self.q.iter_mut().zip(&self.symbols[..m]) {
-                if s >= DIRECT_SYMBOLS as u8 {
-                    match self.plain.get(plain_bits(s).min(31)) {
-                        Ok(bits) => *q = join_large(s, bits),
-                        Err(e) => self.failure = Some(e),
-                    }
-                }
-            }
-        }
-        if let Some(special) = special {
-            let mut from = m;
-            for j in (0..n).rev() {
-                if special[j] {
-                    self.q[j] = 0;
-                } else {
-                    from -= 1;
-                    self.q[j] = self.q[from];
-                }
-            }
-        }
-        self.contexts = kept;
+    }
+
+    /// Decodes the symbols of the contexts in `self.contexts`; says whether there are large ones.
+    fn symbols(&mut self) -> bool {
+        let n = self.contexts.len();
+        self.symbols.resize(n.max(self.symbols.len()), 0);
+        let symbols = &mut self.symbols[..n];
+        self.residuals.row(&self.contexts, self.shared.tables, symbols);
+        symbols.iter().fold(0, |m, s| (*s).max(m)) >= DIRECT_SYMBOLS as u8
     }
 }
 
-impl<N: Number> RowCoder for DecodeRows<'_, N> {
-    fn row(
-        &mut self,
-        at: RowAt,
-        predicted: &[i32],
-        contexts: &[u8],
-        values: &mut [i32],
-        activity: &mut [u8],
-    ) {
-        self.residuals(at, contexts);
-        let step = match self.shared.side.kinds[at.frame] {
-            FrameKind::Normal => self.shared.side.scale.step,
-            _ => 1,
-        };
-        reconstruct(predicted, &self.q, step, values, activity);
+/// The residual of a symbol.
+#[inline]
+fn residual(symbol: u8, plain: &mut BitReader, failure: &mut Option<Error>) -> i32 {
+    if symbol < DIRECT_SYMBOLS as u8 {
+        return unzigzag(u32::from(symbol));
+    }
+    match plain.get(plain_bits(symbol).min(31)) {
+        Ok(bits) => join_large(symbol, bits),
+        Err(e) => {
+            *failure = Some(e);
+            0
+        }
+    }
+}
+
+impl<N: Number> Coder for DecodeRuns<'_, N> {
+    fn begin(&mut self, frame: usize) {
+        if let Some(mask) = &self.shared.side.mask {
+            self.mask.fill(&mask[self.index(frame, 0)..self.index(frame, self.band.height)], self.band.width);
+        }
     }
 
-    fn running_row(
+    fn run(&mut self, at: RunAt, predicted: &[i32], contexts: &[u8], values: &mut [i32], activity: &mut [u8]) {
+        let n = at.span();
+        let step = self.step(at.frame);
+        let rows = || (0..n).step_by(at.stride).map(|r| r..r + at.width);
+        self.contexts.clear();
+        let special = self.shared.side.mask.is_some().then(|| {
+            let plane = &self.mask.levels[at.level][at.phase];
+            let start = at.row * plane.stride() + at.column;
+            &plane.from(0, 0)[start..start + n]
+        });
+        match special {
+            None => rows().for_each(|row| self.contexts.extend_from_slice(&contexts[row])),
+            Some(m) => self.contexts.extend(rows().flatten().filter(|&j| m[j] == 0).map(|j| contexts[j])),
+        }
+        self.spread.resize(n.max(self.spread.len()), 0);
+        let special: Option<Vec<u8>> = special.map(<[u8]>::to_vec);
+        let large = self.symbols();
+        match &special {
+            None => {
+                for (row, from) in rows().zip(self.symbols.chunks_exact(at.width)) {
+                    self.spread[row].copy_from_slice(from);
+                }
+            }
+            Some(m) => {
+                let mut from = self.symbols.iter();
+                for j in rows().flatten() {
+                    self.spread[j] = if m[j] == 0 { from.next().copied().unwrap_or(0) } else { 0 };
+                }
+            }
+        }
+        reconstruct(predicted, &self.spread[..n], step, values, activity);
+        if large {
+            for j in rows().flatten() {
+                if self.spread[j] >= DIRECT_SYMBOLS as u8 {
+                    let q = residual(self.spread[j], &mut self.plain, &mut self.failure);
+                    values[j] = predicted[j].wrapping_add(q.wrapping_mul(step));
+                    activity[j] = q.unsigned_abs().min(255) as u8;
+                }
+            }
+        }
+    }
+
+    fn row(
         &mut self,
-        at: RowAt,
+        frame: usize,
+        y: usize,
+        running: bool,
         base: &[i32],
         contexts: &[u8],
         values: &mut [i32],
         activity: &mut [u8],
     ) {
-        self.residuals(at, contexts);
+        let start = self.index(frame, y);
+        let mask = self.shared.side.mask.as_deref().map(|m| &m[start..start + contexts.len()]);
+        self.contexts.clear();
+        match mask {
+            None => self.contexts.extend_from_slice(contexts),
+            Some(m) => self.contexts.extend(contexts.iter().zip(m).filter(|(_, m)| **m == 0).map(|(c, _)| c)),
+        }
+        self.symbols();
+        let mut symbols = self.symbols.iter();
         let mut above_base = 0i32;
-        for (((v, a), b), q) in values.iter_mut().zip(activity).zip(base).zip(&self.q) {
-            above_base = above_base.wrapping_add(*q);
-            *v = b.wrapping_add(above_base);
+        for (j, ((v, a), b)) in values.iter_mut().zip(activity).zip(base).enumerate() {
+            let mut q = 0;
+            if mask.is_none_or(|m| m[j] == 0) {
+                q = residual(symbols.next().copied().unwrap_or(0), &mut self.plain, &mut self.failure);
+            }
+            *v = b.wrapping_add(above_base).wrapping_add(q);
+            if running {
+                above_base = above_base.wrapping_add(q);
+            }
             *a = q.unsigned_abs().min(255) as u8;
         }
     }

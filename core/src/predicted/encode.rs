@@ -9,15 +9,16 @@ use crate::bound::Bound;
 use crate::chunk::Frames;
 use crate::entropy::bits::{zigzag, BitWriter};
 use crate::entropy::tables::Histogram;
-use crate::entropy::{rans, split_large, DIRECT};
+use crate::entropy::{rans, split_large, DIRECT_SYMBOLS};
 use crate::grid::{allowed_error, Extent, Grid, PROVISIONAL};
 use crate::number::Number;
 use crate::params::{Params, Preset};
 use crate::predict::fit::{self, fit, Effort, Samples};
-use crate::predict::kernel::{quantise, reconstruct};
+use crate::predict::kernel::quantise;
 use crate::predict::lorenzo;
 use crate::predict::multiscale::{self, Model};
-use crate::predict::{Band, RowAt, RowCoder, Scale};
+use crate::predict::plane::Pyramid;
+use crate::predict::{Band, Coder, RunAt, Scale};
 use crate::reference::{coding_order, TimeOrder};
 use crate::special::Special;
 use crate::stream::parts::Writer;
@@ -205,7 +206,7 @@ fn choose(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Params) -> Cho
 struct CodedBand {
     symbols: Vec<u8>,
     contexts: Vec<u8>,
-    rows: Vec<u32>,
+    runs: Vec<u32>,
     plain: Vec<u8>,
     patches: Vec<(u64, u64)>,
     histograms: Vec<Histogram>,
@@ -242,7 +243,7 @@ fn code<N: Number>(
     let plan = coding_order(choice.order, frames);
     let scale = scale(mapped, grid);
     let mut coded = parallel(&cut, params.threads, |band| {
-        let mut rows = EncodeRows::<N>::new(&shared, band);
+        let mut rows = Encoder::<N>::new(&shared, band);
         match &choice.predictor {
             Predictor::Multiscale(sent) => {
                 let fine: Vec<bool> = mapped.kinds.iter().map(|k| *k != FrameKind::Normal).collect();
@@ -292,7 +293,7 @@ fn code<N: Number>(
     side.write(&mut w, frames, N::SIZE);
     let tables = write_tables(&mut w, &histograms);
     let streams =
-        parallel(&coded, params.threads, |b| rans::encode(&b.symbols, &b.contexts, &b.rows, &tables));
+        parallel(&coded, params.threads, |b| rans::encode(&b.symbols, &b.contexts, &b.runs, &tables));
     for (band, residuals) in coded.iter().zip(streams) {
         w.bytes(&residuals);
         w.bytes(&band.plain);
@@ -300,18 +301,20 @@ fn code<N: Number>(
     Encoded { payload: w.out, error, unit: grid.mapping.unit(), decoded, keeps }
 }
 
-struct EncodeRows<'a, N> {
+struct Encoder<'a, N> {
     shared: &'a Shared<'a>,
     band: &'a Band,
     out: CodedBand,
     bits: BitWriter,
-    value: Vec<i32>,
-    q: Vec<i32>,
+    /// The frame that is being coded, and its special points.
+    source: Pyramid<i32>,
+    mask: Pyramid<u8>,
+    symbols: Vec<u8>,
     line: Vec<i32>,
     number: std::marker::PhantomData<N>,
 }
 
-impl<'a, N: Number> EncodeRows<'a, N> {
+impl<'a, N: Number> Encoder<'a, N> {
     fn new(shared: &'a Shared<'a>, band: &'a Band) -> Self {
         let points = shared.frames.count() * band.height * band.width;
         Self {
@@ -320,15 +323,16 @@ impl<'a, N: Number> EncodeRows<'a, N> {
             out: CodedBand {
                 symbols: Vec::with_capacity(points),
                 contexts: Vec::with_capacity(points),
-                rows: vec![],
+                runs: vec![],
                 plain: vec![],
                 patches: vec![],
                 histograms: vec![],
                 values: vec![0; points * N::SIZE],
             },
             bits: BitWriter::default(),
-            value: vec![],
-            q: vec![],
+            source: Pyramid::default(),
+            mask: Pyramid::default(),
+            symbols: vec![],
             line: vec![0; band.width],
             number: std::marker::PhantomData,
         }
@@ -345,99 +349,126 @@ impl<'a, N: Number> EncodeRows<'a, N> {
     }
 
     /// Index in the chunk of the first point of a row.
-    fn index(&self, at: RowAt) -> usize {
-        (at.frame * self.shared.frames.height + self.band.top + at.y) * self.band.width + at.x
+    fn index(&self, frame: usize, y: usize) -> usize {
+        (frame * self.shared.frames.height + self.band.top + y) * self.band.width
     }
 
-    /// Reads the grid values of a row to `self.value`.
-    fn load(&mut self, at: RowAt, n: usize) {
-        let start = self.index(at);
-        let from = &self.shared.mapped.grid[start..start + (n - 1) * at.stride + 1];
-        self.value.clear();
-        self.value.extend((0..n).map(|j| from[j * at.stride]));
-    }
-
-    /// Records the residuals in `self.q`, those of special points as none at all.
-    fn record(&mut self, at: RowAt, contexts: &[u8]) {
-        let n = contexts.len();
-        let mask = self.shared.mapped.mask.as_deref();
-        let start = self.index(at);
-        let q = &mut self.q[..n];
-        if mask.is_none() && q.iter().fold(0, |m, q| m | q.unsigned_abs()) < DIRECT.next_power_of_two() / 2 {
-            // The usual row: small residuals everywhere.
-            self.out.symbols.extend(q.iter().map(|q| zigzag(*q) as u8));
-            self.out.contexts.extend_from_slice(contexts);
-            self.out.rows.push(n as u32);
-            return;
+    /// Units per quantisation step of a frame.
+    fn step(&self, frame: usize) -> i32 {
+        match self.shared.mapped.kinds[frame] {
+            FrameKind::Normal => self.shared.grid.step,
+            _ => 1,
         }
-        let mut count = 0;
-        for (j, (q, c)) in self.q[..n].iter_mut().zip(contexts).enumerate() {
-            if mask.is_some_and(|m| m[start + j * at.stride] != 0) {
-                *q = 0;
-                continue;
-            }
-            let symbol = if q.unsigned_abs() <= DIRECT {
-                zigzag(*q) as u8
-            } else {
-                let (symbol, plain, bits) = split_large(*q);
-                self.bits.put(plain, bits);
-                symbol
-            };
-            self.out.symbols.push(symbol);
-            self.out.contexts.push(*c);
-            count += 1;
-        }
-        self.out.rows.push(count);
     }
 }
 
-impl<N: Number> RowCoder for EncodeRows<'_, N> {
-    fn row(
-        &mut self,
-        at: RowAt,
-        predicted: &[i32],
-        contexts: &[u8],
-        values: &mut [i32],
-        activity: &mut [u8],
-    ) {
-        let n = contexts.len();
-        self.load(at, n);
-        let step = match self.shared.mapped.kinds[at.frame] {
-            FrameKind::Normal => self.shared.grid.step,
-            _ => 1,
-        };
-        self.q.resize(n, 0);
-        quantise(&self.value, predicted, step, &mut self.q);
-        self.record(at, contexts);
-        reconstruct(predicted, &self.q, step, values, activity);
+impl CodedBand {
+    /// Replaces the symbols of residuals that are too large for one of their own, from the `first` recorded on; `residual`
+    /// gives those of the points, numbered in the order in which they were recorded.
+    fn split_large(&mut self, first: usize, bits: &mut BitWriter, residual: impl Fn(usize) -> i32) {
+        let recorded = &mut self.symbols[first..];
+        if recorded.iter().fold(0, |m, s| (*s).max(m)) < DIRECT_SYMBOLS as u8 {
+            // The usual run.
+            return;
+        }
+        for (k, s) in recorded.iter_mut().enumerate() {
+            if *s >= DIRECT_SYMBOLS as u8 {
+                let (symbol, plain, n) = split_large(residual(k));
+                bits.put(plain, n);
+                *s = symbol;
+            }
+        }
+    }
+}
+
+impl<N: Number> Coder for Encoder<'_, N> {
+    fn begin(&mut self, frame: usize) {
+        let points = self.index(frame, 0)..self.index(frame, self.band.height);
+        self.source.fill(&self.shared.mapped.grid[points.clone()], self.band.width);
+        if let Some(mask) = &self.shared.mapped.mask {
+            self.mask.fill(&mask[points], self.band.width);
+        }
     }
 
-    fn running_row(
+    fn run(&mut self, at: RunAt, predicted: &[i32], contexts: &[u8], values: &mut [i32], activity: &mut [u8]) {
+        let n = at.span();
+        let step = self.step(at.frame);
+        let plane = &self.source.levels[at.level][at.phase];
+        let start = at.row * plane.stride() + at.column;
+        let target = &plane.from(0, 0)[start..start + n];
+        self.symbols.resize(n.max(self.symbols.len()), 0);
+        let symbols = &mut self.symbols[..n];
+        quantise(target, predicted, step, values, activity, symbols);
+        let first = self.out.symbols.len();
+        let rows = || (0..n).step_by(at.stride).map(|r| r..r + at.width);
+        if self.shared.mapped.mask.is_none() {
+            for row in rows() {
+                self.out.symbols.extend_from_slice(&symbols[row.clone()]);
+                self.out.contexts.extend_from_slice(&contexts[row]);
+            }
+            self.out.runs.push((at.rows * at.width) as u32);
+            let residual = |k: usize| {
+                let j = k / at.width * at.stride + k % at.width;
+                values[j].wrapping_sub(predicted[j]) / step
+            };
+            self.out.split_large(first, &mut self.bits, residual);
+            return;
+        }
+        // Special points have no residual.
+        let mask = &self.mask.levels[at.level][at.phase].from(0, 0)[start..start + n];
+        let mut coded = vec![];
+        for j in rows().flatten() {
+            if mask[j] != 0 {
+                values[j] = predicted[j];
+                activity[j] = 0;
+            } else {
+                self.out.symbols.push(symbols[j]);
+                self.out.contexts.push(contexts[j]);
+                coded.push(j);
+            }
+        }
+        self.out.runs.push(coded.len() as u32);
+        let residual = |k: usize| values[coded[k]].wrapping_sub(predicted[coded[k]]) / step;
+        self.out.split_large(first, &mut self.bits, residual);
+    }
+
+    fn row(
         &mut self,
-        at: RowAt,
+        frame: usize,
+        y: usize,
+        running: bool,
         base: &[i32],
         contexts: &[u8],
         values: &mut [i32],
         activity: &mut [u8],
     ) {
         let n = contexts.len();
-        self.load(at, n);
-        self.q.resize(n, 0);
-        let mask = self.shared.mapped.mask.as_deref();
-        let start = self.index(at);
+        let start = self.index(frame, y);
+        let target = &self.shared.mapped.grid[start..start + n];
+        let mask = self.shared.mapped.mask.as_deref().map(|m| &m[start..start + n]);
+        let first = self.out.symbols.len();
         let mut above_base = 0i32;
+        let mut residuals = std::mem::take(&mut self.line);
+        residuals.clear();
         for j in 0..n {
-            // Special points continue the run.
-            if mask.is_some_and(|m| m[start + j * at.stride] != 0) {
-                self.q[j] = 0;
-            } else {
-                self.q[j] = self.value[j].wrapping_sub(base[j]).wrapping_sub(above_base);
+            // Special points have no residual: they continue the run.
+            let special = mask.is_some_and(|m| m[j] != 0);
+            let q = if special { 0 } else { target[j].wrapping_sub(base[j]).wrapping_sub(above_base) };
+            values[j] = base[j].wrapping_add(above_base).wrapping_add(q);
+            activity[j] = q.unsigned_abs().min(255) as u8;
+            if running {
+                above_base = above_base.wrapping_add(q);
             }
-            above_base = above_base.wrapping_add(self.q[j]);
-            values[j] = base[j].wrapping_add(above_base);
-            activity[j] = self.q[j].unsigned_abs().min(255) as u8;
+            if !special {
+                self.out.symbols.push(zigzag(q).min(255) as u8);
+                self.out.contexts.push(contexts[j]);
+                residuals.push(q);
+            }
         }
-        self.record(at, contexts);
+        self.out.runs.push(residuals.len() as u32);
+        self.out.split_large(first, &mut self.bits, |k| residuals[k]);
+        residuals.resize(n, 0);
+        self.line = residuals;
     }
 
     fn frame(&mut self, frame: usize, row: &mut dyn FnMut(usize, &mut [i32])) {
