@@ -6,9 +6,9 @@
 //! for the weights.
 
 use super::cost::Cost;
-use super::gram::{effective_weights, Gram, Sample, RUN};
+use super::gram::{Gram, Sample, RUN};
 use super::plane::{levels, phase_size, Pyramid};
-use super::taps::{base_taps, tap_rows, taps, Kind, Tap, PASSES};
+use super::taps::{base_taps, tap_rows, taps, Kind, Source, Tap, PASSES};
 use super::weights::{Sent, Tying, MAX_PRECISION};
 use super::Scale;
 use crate::chunk::Frames;
@@ -73,6 +73,9 @@ fn bits_per_point(mean_square: f64) -> f64 {
     0.5 * (1.0 + 17.0 * mean_square).log2()
 }
 
+/// Fraction bits of the weights that the estimate of the cost works with.
+const WEIGHT_BITS: u32 = 12;
+
 /// How hard to look for good weights.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
@@ -84,6 +87,8 @@ pub struct Effort {
     pub frames: usize,
     /// Tyings to try.
     pub tyings: &'static [Tying],
+    /// Squared distance of the farthest taps to try; of further references one less.
+    pub reach: i32,
 }
 
 /// Points of a chunk for each that is sampled per pass and class.
@@ -99,16 +104,12 @@ impl Effort {
 }
 
 /// Everything `balanced` tries.
-pub const BALANCED: Effort = Effort {
-    samples: 5000,
-    every: 2,
-    frames: 6,
-    tyings: &[Tying::RadialNear, Tying::AxialNear, Tying::FreeNear, Tying::Radial, Tying::Axial, Tying::Free],
-};
+pub const BALANCED: Effort =
+    Effort { samples: 5000, every: 2, frames: 6, tyings: &[Tying::Radial, Tying::Axial, Tying::Free], reach: 100 };
 
 /// Few taps: less to fit and less to add up.
 pub const FAST: Effort =
-    Effort { samples: 1200, every: 4, frames: 3, tyings: &[Tying::RadialNear, Tying::AxialNear] };
+    Effort { samples: 1200, every: 4, frames: 3, tyings: &[Tying::Radial, Tying::Axial], reach: 2 };
 
 /// The chunk on the grid, as the fit sees it.
 pub struct Samples<'a> {
@@ -148,11 +149,12 @@ pub fn fit(samples: &Samples, plan: &[Step], scale: &Scale, effort: &Effort) -> 
                     pyramid
                 });
             }
-            sample_frame(samples, step, &pyramids, effort, picked, &mut |sample| {
+            sample_frame(samples, step, &pyramids, effort, picked, &mut |slot, sample| {
+                let base = base_taps(slot_kind(slot));
                 let gram = grams
-                    .entry(class_index(step.class, sample.slot))
-                    .or_insert_with(|| Gram::new(sample.rows.len()));
-                gram.add(&sample, base_taps(sample.kind));
+                    .entry(class_index(step.class, slot))
+                    .or_insert_with(|| Gram::new(sample.rows.len(), base, scale.step));
+                gram.add(&sample);
             });
         }
         for slot in 0..SLOTS {
@@ -161,7 +163,7 @@ pub fn fit(samples: &Samples, plan: &[Step], scale: &Scale, effort: &Effort) -> 
     }
     grams.values_mut().for_each(Gram::flush);
     // Values coded in steps of one unit are decoded as they are.
-    let noise = if scale.step > 1 { f64::from(scale.step).powi(2) / 12.0 * 0.7 } else { 0.0 };
+    let noise = if scale.step > 1 { 0.7 / 12.0 } else { 0.0 };
     let mut side = 0.0;
     let mut chosen: HashMap<usize, Vec<f64>> = HashMap::new();
     let mut sent = vec![];
@@ -169,16 +171,26 @@ pub fn fit(samples: &Samples, plan: &[Step], scale: &Scale, effort: &Effort) -> 
     for (class, slot, references) in sent_classes(plan) {
         let kind = slot_kind(slot);
         let index = class_index(class, slot);
-        let tap_list = taps(kind, references);
-        let empty = Gram::new(tap_list.len());
+        let tap_list = near_taps(kind, references, effort);
+        let empty = Gram::new(tap_list.len(), base_taps(kind), scale.step);
         let gram = grams.get(&index).unwrap_or(&empty);
         // The phases of the four kinds differ.
         let key = (kind.phase(), references);
-        let best = choose(gram, kind, &tap_list, points[&index], scale, noise, effort, last.get(&key));
+        let all = taps(kind, references);
+        let best = choose(gram, &tap_list, &all, points[&index], scale, noise, effort, last.get(&key));
         side += f64::from(best.bits());
         let effective = if best.tying == Tying::Repeat { last.get(&key).unwrap_or(&best) } else { &best };
-        let w = spread(&effective.tying.groups(&tap_list).0, &effective.values, effective.precision);
-        chosen.insert(index, effective_weights(&w, base_taps(kind)));
+        let sent_weights = effective.expand(kind, &all, WEIGHT_BITS);
+        chosen.insert(
+            index,
+            tap_list
+                .iter()
+                .map(|t| {
+                    let w = sent_weights.iter().find(|(tap, _)| tap == t).map_or(0, |(_, w)| *w);
+                    f64::from(w) / f64::from(1 << WEIGHT_BITS)
+                })
+                .collect(),
+        );
         if !matches!(best.tying, Tying::Default | Tying::Repeat) {
             last.insert(key, best.clone());
         }
@@ -190,8 +202,8 @@ pub fn fit(samples: &Samples, plan: &[Step], scale: &Scale, effort: &Effort) -> 
         plan.iter().filter(|s| s.references.iter().chain([&s.frame]).all(|f| pyramids.contains_key(f))).collect();
     for step in &again {
         let picked = 2 * again.iter().filter(|s| s.class == step.class).count();
-        sample_frame(samples, step, &pyramids, effort, picked, &mut |sample| {
-            let index = class_index(step.class, sample.slot);
+        sample_frame(samples, step, &pyramids, effort, picked, &mut |slot, sample| {
+            let index = class_index(step.class, slot);
             if let Some(w) = chosen.get(&index) {
                 let cost = costs.entry(index).or_default();
                 sample_cost(&sample, w, scale.step, noise, cost);
@@ -205,10 +217,10 @@ pub fn fit(samples: &Samples, plan: &[Step], scale: &Scale, effort: &Effort) -> 
 /// Adds the residuals of a sample to `cost`.
 fn sample_cost(sample: &Sample, w: &[f64], step: i32, noise: f64, cost: &mut Cost) {
     // Decoded taps carry noise that the sample's do not: spread it evenly with its variance.
-    let reach = (12.0 * noise * w.iter().map(|v| v * v).sum::<f64>()).sqrt() / f64::from(step);
+    let reach = (12.0 * noise * w.iter().map(|v| v * v).sum::<f64>()).sqrt();
     cost.start_run();
     for (j, t) in sample.target.iter().enumerate() {
-        if (sample.skip)(j) {
+        if sample.skip.is_some_and(|s| s[j] != 0) {
             continue;
         }
         let predicted: f64 = w.iter().zip(&sample.rows).map(|(w, r)| w * f64::from(r[j])).sum();
@@ -240,7 +252,7 @@ fn sample_frame(
     pyramids: &HashMap<usize, Pyramid<i32>>,
     effort: &Effort,
     picked: usize,
-    visit: &mut dyn FnMut(Sample),
+    visit: &mut dyn FnMut(usize, Sample),
 ) {
     let (area, width) = (samples.frames.area(), samples.frames.width);
     let mask = samples.mask.map(|m| &m[step.frame * area..][..area]);
@@ -257,7 +269,8 @@ fn sample_frame(
         if rows == 0 || columns == 0 {
             continue;
         }
-        let tap_list: Vec<(Tap, ())> = taps(kind, references.len()).into_iter().map(|t| (t, ())).collect();
+        let tap_list: Vec<(Tap, ())> =
+            near_taps(kind, references.len(), effort).into_iter().map(|t| (t, ())).collect();
         let found = tap_rows(kind, level, &tap_list, Some(&own.levels[level]), &references);
         let run = columns.min(RUN);
         // Coarse passes have few points; theirs are worth no more time than their share of the bits.
@@ -270,77 +283,123 @@ fn sample_frame(
             let start = if columns > run { (r * 40503 + step.frame * 9176) % (columns - run + 1) } else { 0 };
             let from = i * stride + start;
             let at = |j: usize| (((2 * i + a) << level) * width) + ((2 * (start + j) + b) << level);
-            visit(Sample {
-                slot: if kind == Kind::Root { ROOT_SLOT } else { slot(kind, level) },
-                kind,
+            let slot = if kind == Kind::Root { ROOT_SLOT } else { slot(kind, level) };
+            let sample = Sample {
                 rows: found.iter().map(|(row, ())| &row[from..from + run]).collect(),
-                target: target.from(0, 0)[from..from + run].to_vec(),
-                skip: &|j| mask.is_some_and(|m| m[at(j)] != 0),
-            });
+                target: &target.from(0, 0)[from..from + run],
+                skip: mask.map(|m| std::array::from_fn(|j| if j < run { m[at(j)] } else { 1 })),
+            };
+            visit(slot, sample);
         }
     }
 }
 
-/// The weights of shortest description for one class.
+/// The taps of a kind that are worth a try.
+fn near_taps(kind: Kind, references: usize, effort: &Effort) -> Vec<Tap> {
+    let near = |t: &Tap| {
+        let far = matches!(t.source, Source::Reference(1..));
+        t.dy * t.dy + t.dx * t.dx <= effort.reach - i32::from(far)
+    };
+    taps(kind, references).into_iter().filter(near).collect()
+}
+
+/// Bits of a weight, roughly.
+const BITS_PER_WEIGHT: f64 = 7.0;
+
+/// The weights of shortest description for one class; `near` are the taps of the equations, `all` those of the class.
 #[allow(clippy::too_many_arguments)]
 fn choose(
     gram: &Gram,
-    kind: Kind,
-    taps: &[Tap],
+    near: &[Tap],
+    all: &[Tap],
     points: f64,
     scale: &Scale,
     noise: f64,
     effort: &Effort,
     last: Option<&Sent>,
 ) -> Sent {
-    let base = base_taps(kind);
-    let square = f64::from(scale.step).powi(2);
-    let bits = |error: f64| points * bits_per_point(error / square);
+    let bits = |error: f64| points * bits_per_point(error);
     let mut best = Sent::none(Tying::Default);
-    let mut least = bits(gram.error(&vec![0.0; taps.len()], base, noise)) + 3.0;
     if gram.samples == 0.0 {
         return best;
     }
-    if let Some(last) = last {
-        let (groups, _) = last.tying.groups(taps);
-        let w = spread(&groups, &last.values, last.precision);
-        let b = bits(gram.error(&w, base, noise)) + 3.0;
-        if b < least {
-            least = b;
-            best = Sent::none(Tying::Repeat);
-        }
-    }
+    let equations = |tying: Tying| {
+        // The groups of all taps, as the stream numbers them, less those of taps that are not tried.
+        let (groups, _) = tying.groups(all);
+        let mut used: Vec<usize> =
+            all.iter().zip(&groups).filter(|(t, _)| near.contains(t)).map(|(_, g)| *g).collect();
+        used.sort_unstable();
+        used.dedup();
+        let own = near.iter().map(|t| {
+            let at = all.iter().position(|a| a == t).unwrap_or(0);
+            used.partition_point(|g| *g < groups[at])
+        });
+        let own: Vec<usize> = own.collect();
+        (gram.equations(&own, used.len(), noise), used)
+    };
+    // What was fitted to the sample predicts other points less well: Akaike's final prediction error.
+    let penalty = |k: usize| {
+        let fitted = (k as f64 / gram.samples).min(0.9);
+        (1.0 + fitted) / (1.0 - fitted)
+    };
+    let mut least = f64::INFINITY;
+    let mut tried = vec![];
     for &tying in effort.tyings {
-        let (groups, count) = tying.groups(taps);
-        let Some(w) = gram.solve(&groups, count, base, noise) else { continue };
-        // What was fitted to the sample predicts other points less well: Akaike's final prediction error.
-        let fitted = count as f64 / gram.samples;
-        if fitted > 0.5 {
-            continue;
-        }
-        let penalty = (1.0 + fitted) / (1.0 - fitted);
+        let (equations, used) = equations(tying);
+        let factor = equations.factor();
+        let estimate = |k: usize| {
+            let side = 20.0 + BITS_PER_WEIGHT * (used[k] + 1) as f64;
+            bits(penalty(k + 1) * factor.errors[k]) + side
+        };
+        let most = factor.errors.len().min((gram.samples / 2.0) as usize);
+        let Some(k) = (0..most).min_by(|&a, &b| estimate(a).total_cmp(&estimate(b))) else { continue };
+        tried.push((estimate(k), k + 1, tying, equations, used, factor));
+    }
+    tried.sort_by(|a, b| a.0.total_cmp(&b.0));
+    if let Some((_, k, tying, equations, used, factor)) = tried.first() {
+        least = bits(equations.square) + 3.0;
+        let w = factor.weights(*k);
+        let spread = |w: &[f64]| {
+            let mut out = vec![0.0; used[*k - 1] + 1];
+            used.iter().zip(w).for_each(|(g, w)| out[*g] = *w);
+            out
+        };
+        let all_weights = spread(&w);
         let mut precision = MAX_PRECISION.min(scale.shift);
+        let mut before = f64::INFINITY;
         while precision >= 4 {
             let unit = f64::from(1u32 << precision);
             let limit = f64::from(1 << 20);
-            let values: Vec<i32> = w.iter().map(|v| (v * unit).round().clamp(-limit, limit) as i32).collect();
-            let sent = Sent { tying, precision, values };
-            let error = penalty * gram.error(&spread(&groups, &sent.values, precision), base, noise);
-            let b = bits(error) + f64::from(sent.bits());
+            let round = |v: &f64| (v * unit).round().clamp(-limit, limit);
+            let rounded: Vec<f64> = w.iter().map(|v| round(v) / unit).collect();
+            let sent =
+                Sent { tying: *tying, precision, values: all_weights.iter().map(|v| round(v) as i32).collect() };
+            let b = bits(penalty(*k) * equations.error(&rounded)) + f64::from(sent.bits());
             if b < least {
                 least = b;
                 best = sent;
             }
+            if b > before {
+                break;
+            }
+            before = b;
             precision -= 2;
         }
     }
+    if let Some(last) = last {
+        let found = tried.iter().find(|t| t.2 == last.tying);
+        let made = if found.is_none() { Some(equations(last.tying)) } else { None };
+        let parts = found.map(|t| (&t.3, &t.4)).or(made.as_ref().map(|m| (&m.0, &m.1)));
+        if let Some((equations, used)) = parts {
+            let unit = f64::from(1u32 << last.precision);
+            let w: Vec<f64> =
+                used.iter().map(|g| f64::from(last.values.get(*g).copied().unwrap_or(0)) / unit).collect();
+            if bits(equations.error(&w)) + 3.0 < least {
+                best = Sent::none(Tying::Repeat);
+            }
+        }
+    }
     best
-}
-
-/// Weight of each tap.
-fn spread(groups: &[Option<usize>], values: &[i32], precision: u32) -> Vec<f64> {
-    let unit = f64::from(1u32 << precision);
-    groups.iter().map(|g| g.map_or(0.0, |g| f64::from(values[g]) / unit)).collect()
 }
 
 #[cfg(test)]

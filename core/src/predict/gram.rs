@@ -1,54 +1,61 @@
 //! Normal equations of least squares over a sample of points: sums of products of the taps' deviations, and their
 //! solution with noise on the taps.
+//!
+//! Deviations are small integers, so that the sums are exact: the same on every machine, in whichever order they are
+//! added up. Points among neighbours that differ much count less: a residual costs the logarithm of its size, not its
+//! square.
 
 use super::kernel::{for_this_machine, InstructionSet};
-use super::taps::{Kind, MAX_TAPS};
+use super::taps::MAX_TAPS;
 use arrayvec::ArrayVec;
 
 /// A run of sampled points of one pass.
 pub struct Sample<'a> {
-    /// Weight class of the pass.
-    pub slot: usize,
-    /// Kind of the points.
-    pub kind: Kind,
-    /// The row of values of each tap.
+    /// The values of each tap.
     pub rows: ArrayVec<&'a [i32], MAX_TAPS>,
     /// The values to predict.
-    pub target: Vec<i32>,
-    /// Which points do not count.
-    pub skip: &'a dyn Fn(usize) -> bool,
+    pub target: &'a [i32],
+    /// Not 0 at points that do not count.
+    pub skip: Option<[u8; RUN]>,
 }
 
 /// Points of a sampled run.
 pub const RUN: usize = 64;
 /// Points whose products are taken at a time.
-const BLOCK: usize = 256;
-/// Partial sums of a product, so that it adds up in an order that suits every instruction set.
-const PARTS: usize = 8;
+const BLOCK: usize = 512;
+/// Partial sums of a product.
+const PARTS: usize = 16;
 /// Rows that are multiplied with another one at a time, so that it is read less often.
 const TILE: usize = 4;
+/// A deviation of a quantisation step, in units of the integers that are multiplied.
+const UNIT: f32 = 16.0;
+/// Largest deviation: a partial sum of BLOCK / PARTS products stays below 2^31.
+const LIMIT: f32 = 4095.0;
+/// Spread of the nearest neighbours in quantisation steps beyond which points count less.
+const ROUGH: f32 = 2.0;
 
 for_this_machine! {
     /// Adds the products of all pairs of the `m` rows of BLOCK values to the upper triangle of `sums`. The number of
     /// rows that are there is a multiple of TILE.
-    pub fn products(rows: &[f64], m: usize, sums: &mut [f64]) {
+    pub fn products(rows: &[i16], m: usize, sums: &mut [i64]) {
         for i in (0..m).step_by(TILE) {
-            let a: [&[f64]; TILE] = std::array::from_fn(|t| &rows[(i + t) * BLOCK..(i + t + 1) * BLOCK]);
+            let a: [&[i16]; TILE] = std::array::from_fn(|t| &rows[(i + t) * BLOCK..(i + t + 1) * BLOCK]);
             for j in i..m {
                 let b = &rows[j * BLOCK..(j + 1) * BLOCK];
-                let mut parts = [[0f64; PARTS]; TILE];
-                for k in (0..BLOCK).step_by(PARTS) {
-                    let b: &[f64] = &b[k..k + PARTS];
+                let mut parts = [[0i32; PARTS]; TILE];
+                for k in (0..BLOCK).step_by(2 * PARTS) {
+                    let b: &[i16] = &b[k..k + 2 * PARTS];
                     for t in 0..TILE {
-                        let a = &a[t][k..k + PARTS];
+                        let a = &a[t][k..k + 2 * PARTS];
                         for l in 0..PARTS {
-                            parts[t][l] += a[l] * b[l];
+                            parts[t][l] += i32::from(a[2 * l]) * i32::from(b[2 * l])
+                                + i32::from(a[2 * l + 1]) * i32::from(b[2 * l + 1]);
                         }
                     }
                 }
                 for (t, p) in parts.iter().enumerate() {
                     if i + t <= j {
-                        sums[(i + t) * m + j] += ((p[0] + p[4]) + (p[2] + p[6])) + ((p[1] + p[5]) + (p[3] + p[7]));
+                        sums[(i + t) * m + j] += p.iter().map(|v| i64::from(*v)).sum::<i64>();
                     }
                 }
             }
@@ -56,54 +63,93 @@ for_this_machine! {
     }
 }
 
-/// Sums of products of the taps' deviations from the base and of the target's.
+for_this_machine! {
+    /// How far the values of each row lie from the mean of the first `base` rows, in units of `scale`, less where these
+    /// lie far apart; row r at out[r * BLOCK..]. `factor` is what each point's deviations were multiplied with.
+    pub fn deviations(rows: &[&[i32]], base: usize, scale: f32, factor: &mut [f32; RUN], out: &mut [i16]) {
+        let n = rows.first().map_or(0, |r| r.len()).min(RUN);
+        let mut mean = [0f32; RUN];
+        let mut energy = [0f32; RUN];
+        for row in &rows[..base] {
+            for (m, v) in mean[..n].iter_mut().zip(*row) {
+                *m += *v as f32;
+            }
+        }
+        let share = 1.0 / base as f32;
+        mean.iter_mut().for_each(|m| *m *= share);
+        for row in &rows[..base] {
+            for j in 0..n {
+                let d = (row[j] as f32 - mean[j]) * scale;
+                energy[j] += d * d;
+            }
+        }
+        let rough = 1.0 / (UNIT * UNIT * ROUGH * ROUGH * base as f32);
+        for j in 0..n {
+            // The fourth root.
+            factor[j] = 1.0 / (1.0 + energy[j] * rough).sqrt().sqrt();
+        }
+        for (row, out) in rows.iter().zip(out.chunks_mut(BLOCK)) {
+            let (row, out) = (&row[..n], &mut out[..n]);
+            for j in 0..n {
+                let d = (row[j] as f32 - mean[j]) * scale * factor[j];
+                // Rounded to nearest by way of an addition that pushes the fraction out.
+                const ROUND: f32 = 12_582_912.0;
+                let d = (d.max(-LIMIT).min(LIMIT) + ROUND).to_bits() as i32 - ROUND.to_bits() as i32;
+                out[j] = d as i16;
+            }
+        }
+    }
+}
+
+/// Sums of products of the taps' deviations from the mean of the base taps, and of the target's.
 pub struct Gram {
     n: usize,
-    sums: Vec<f64>,
+    base: usize,
+    scale: f32,
+    sums: Vec<i64>,
     /// Points added.
     pub samples: f64,
+    /// The same, those that count less for less.
+    weight: f64,
     /// Deviations whose products are not taken yet: a row of BLOCK for each tap and the target.
-    waiting: Vec<f64>,
+    waiting: Vec<i16>,
     count: usize,
 }
 
 impl Gram {
-    /// Sums for `n` taps.
-    pub fn new(n: usize) -> Self {
+    /// Sums for `n` taps, `base` of them the base, at quantisation steps of `step` units.
+    pub fn new(n: usize, base: usize, step: i32) -> Self {
         let rows = (n + 1).next_multiple_of(TILE);
         Self {
             n,
-            sums: vec![0.0; (n + 1) * (n + 1)],
+            base,
+            scale: UNIT / step as f32,
+            sums: vec![0; (n + 1) * (n + 1)],
             samples: 0.0,
-            waiting: vec![0.0; rows * BLOCK],
+            weight: 0.0,
+            waiting: vec![0; rows * BLOCK],
             count: 0,
         }
     }
 
     /// Adds the points of a sample.
-    pub fn add(&mut self, sample: &Sample, base: usize) {
-        let run = sample.target.len();
+    pub fn add(&mut self, sample: &Sample) {
+        let run = sample.target.len().min(RUN);
         if self.count + run > BLOCK {
             self.flush();
         }
-        let mut mean = [0f64; RUN];
-        for row in &sample.rows[..base] {
-            for (a, v) in mean.iter_mut().zip(&row[..run]) {
-                *a += f64::from(*v);
-            }
-        }
-        mean.iter_mut().for_each(|a| *a /= base as f64);
-        let rows = sample.rows.iter().copied().chain([&sample.target[..]]);
-        for (d, row) in self.waiting.chunks_exact_mut(BLOCK).zip(rows) {
-            for ((d, v), a) in d[self.count..].iter_mut().zip(&row[..run]).zip(&mean) {
-                *d = f64::from(*v) - a;
-            }
-        }
+        let mut rows = sample.rows.clone();
+        rows.iter_mut().for_each(|r| *r = &r[..run]);
+        let mut all: ArrayVec<&[i32], { MAX_TAPS + 1 }> = rows.into_iter().collect();
+        all.push(&sample.target[..run]);
+        let mut factor = [0f32; RUN];
+        deviations(&all, self.base, self.scale, &mut factor, &mut self.waiting[self.count..]);
         for j in 0..run {
-            if (sample.skip)(j) {
-                self.waiting.iter_mut().skip(self.count + j).step_by(BLOCK).for_each(|d| *d = 0.0);
+            if sample.skip.is_some_and(|s| s[j] != 0) {
+                self.waiting.iter_mut().skip(self.count + j).step_by(BLOCK).for_each(|d| *d = 0);
             } else {
                 self.samples += 1.0;
+                self.weight += f64::from(factor[j] * factor[j]);
             }
         }
         self.count += run;
@@ -113,69 +159,127 @@ impl Gram {
     pub fn flush(&mut self) {
         if self.count > 0 {
             for row in self.waiting.chunks_exact_mut(BLOCK) {
-                row[self.count..].fill(0.0);
+                row[self.count..].fill(0);
             }
             products(&self.waiting, self.n + 1, &mut self.sums);
             self.count = 0;
         }
     }
 
+    /// Mean product of two deviations, in squares of quantisation steps; the target's are those of tap `n`.
     fn at(&self, i: usize, j: usize) -> f64 {
-        self.sums[i.min(j) * (self.n + 1) + i.max(j)]
+        let unit = f64::from(UNIT * UNIT) * self.weight.max(1e-9);
+        self.sums[i.min(j) * (self.n + 1) + i.max(j)] as f64 / unit
     }
 
-    /// Mean squared error with the weights `w` (of the deviations) on taps with noise of this variance.
-    pub fn error(&self, w: &[f64], base: usize, noise: f64) -> f64 {
+    /// The equations for taps that share weights: `groups` gives the number, below `count`, of each tap's weight. Taps
+    /// have noise of this variance, in squares of steps.
+    pub fn equations(&self, groups: &[usize], count: usize, noise: f64) -> Equations {
         let n = self.n;
-        let mut e = self.at(n, n);
-        for i in 0..n {
-            if w[i] != 0.0 {
-                let mut g = -2.0 * self.at(i, n);
-                for (j, wj) in w.iter().enumerate() {
-                    g += wj * self.at(i, j);
-                }
-                e += w[i] * g;
-            }
-        }
-        let rest = (1.0 - w.iter().sum::<f64>()) / base as f64;
-        let square: f64 =
-            w.iter().enumerate().map(|(i, v)| if i < base { v + rest } else { *v }).map(|v| v * v).sum();
-        e.max(0.0) / self.samples.max(1.0) + noise * square
-    }
-
-    /// Weights per group that minimise the error.
-    pub fn solve(&self, groups: &[Option<usize>], count: usize, base: usize, noise: f64) -> Option<Vec<f64>> {
-        let n = self.n;
-        let total = noise * self.samples;
-        let b = 1.0 / base as f64;
-        let is_base = |i: usize| if i < base { b } else { 0.0 };
+        let b = 1.0 / self.base as f64;
         let mut a = vec![0.0; count * count];
         let mut v = vec![0.0; count];
-        for (i, gi) in groups.iter().enumerate() {
-            let Some(gi) = *gi else { continue };
-            v[gi] += self.at(i, n) - total * (is_base(i) - b);
-            for (j, gj) in groups.iter().enumerate() {
-                let Some(gj) = *gj else { continue };
-                let same = if i == j { 1.0 } else { 0.0 };
-                a[gi * count + gj] += self.at(i, j) + total * (same - is_base(i) - is_base(j) + b);
+        let mut in_base = vec![0.0; count];
+        let mut size = vec![0.0; count];
+        for (i, &g) in groups.iter().enumerate() {
+            v[g] += self.at(i, n);
+            size[g] += 1.0;
+            in_base[g] += if i < self.base { 1.0 } else { 0.0 };
+            for (j, &h) in groups.iter().enumerate() {
+                a[g * count + h] += self.at(i, j);
             }
         }
-        let trace: f64 = (0..count).map(|i| a[i * count + i]).sum();
-        for i in 0..count {
-            a[i * count + i] += 1e-9 * trace / count as f64 + 1e-6;
+        // With weights w of the deviations the base taps have (1 - sum of w) / base more; the noise of the prediction is
+        // that of the taps times the sum of their weights' squares.
+        for g in 0..count {
+            v[g] += noise * b * (size[g] - in_base[g]);
+            for h in 0..count {
+                let same = if g == h { size[g] } else { 0.0 };
+                a[g * count + h] +=
+                    noise * (same - b * (in_base[g] * size[h] + size[g] * in_base[h]) + b * size[g] * size[h]);
+            }
         }
-        cholesky_solve(&mut a, &mut v, count).then_some(v)
+        Equations { count, a, v, square: self.at(n, n) + noise * b }
+    }
+}
+
+/// Normal equations of some weights: error(w) = square - 2 v w + w a w.
+pub struct Equations {
+    count: usize,
+    a: Vec<f64>,
+    v: Vec<f64>,
+    /// Mean squared error without any weights.
+    pub square: f64,
+}
+
+impl Equations {
+    /// Mean squared error with the leading weights `w`, the others 0.
+    pub fn error(&self, w: &[f64]) -> f64 {
+        let mut e = self.square;
+        for (i, wi) in w.iter().enumerate() {
+            let row = &self.a[i * self.count..][..w.len()];
+            let g: f64 = row.iter().zip(w).map(|(a, w)| a * w).sum();
+            e += wi * (g - 2.0 * self.v[i]);
+        }
+        e.max(0.0)
+    }
+
+    /// Solves the equations for every number of leading weights at once.
+    pub fn factor(&self) -> Factor {
+        let n = self.count;
+        let mut a = self.a.clone();
+        let trace: f64 = (0..n).map(|i| a[i * n + i]).sum();
+        for i in 0..n {
+            a[i * n + i] += 1e-9 * trace / n as f64 + 1e-9;
+        }
+        let mut rank = 0;
+        cholesky(&mut a, n, &mut rank);
+        let mut z = vec![0.0; rank];
+        let mut errors = vec![];
+        let mut e = self.square;
+        for i in 0..rank {
+            let known: f64 = a[i * n..].iter().zip(&z[..i]).map(|(a, z)| a * z).sum();
+            z[i] = (self.v[i] - known) / a[i * n + i];
+            e -= z[i] * z[i];
+            errors.push(e.max(0.0));
+        }
+        Factor { n, a, z, errors }
+    }
+}
+
+/// Solutions of [`Equations`].
+pub struct Factor {
+    n: usize,
+    a: Vec<f64>,
+    z: Vec<f64>,
+    /// Mean squared error with the first, the first two, ... weights; ends where the equations have no more solutions.
+    pub errors: Vec<f64>,
+}
+
+impl Factor {
+    /// The best `k` leading weights.
+    pub fn weights(&self, k: usize) -> Vec<f64> {
+        let mut w = self.z[..k].to_vec();
+        for i in (0..k).rev() {
+            for j in i + 1..k {
+                w[i] -= self.a[j * self.n + i] * w[j];
+            }
+            w[i] /= self.a[i * self.n + i];
+        }
+        w
     }
 }
 
 for_this_machine! {
-    /// Replaces the lower triangle of a matrix of n rows by its Cholesky factor; `positive` says whether it has one.
-    pub fn cholesky(a: &mut [f64], n: usize, positive: &mut bool) {
+    /// Replaces the lower triangle of a matrix of n rows by its Cholesky factor, as far as it is positive definite: the
+    /// first `rank` rows and columns.
+    pub fn cholesky(a: &mut [f64], n: usize, rank: &mut usize) {
         let mut column = vec![0.0; n];
+        *rank = n;
         for j in 0..n {
             let pivot = a[j * n + j];
             if pivot <= 0.0 || !pivot.is_finite() {
-                *positive = false;
+                *rank = j;
                 return;
             }
             let root = pivot.sqrt();
@@ -190,36 +294,7 @@ for_this_machine! {
                 }
             }
         }
-        *positive = true;
     }
-}
-
-/// Solves a x = v in place for a positive definite matrix of n rows; false when it is not.
-fn cholesky_solve(a: &mut [f64], v: &mut [f64], n: usize) -> bool {
-    let mut positive = false;
-    cholesky(a, n, &mut positive);
-    if !positive {
-        return false;
-    }
-    for i in 0..n {
-        for k in 0..i {
-            v[i] -= a[i * n + k] * v[k];
-        }
-        v[i] /= a[i * n + i];
-    }
-    for i in (0..n).rev() {
-        for k in i + 1..n {
-            v[i] -= a[k * n + i] * v[k];
-        }
-        v[i] /= a[i * n + i];
-    }
-    v.iter().all(|x| x.is_finite())
-}
-
-/// Weights of the taps themselves, from those of their deviations from the base.
-pub fn effective_weights(w: &[f64], base: usize) -> Vec<f64> {
-    let rest = (1.0 - w.iter().sum::<f64>()) / base as f64;
-    w.iter().enumerate().map(|(i, v)| if i < base { v + rest } else { *v }).collect()
 }
 
 #[cfg(test)]
@@ -227,10 +302,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn equations_are_solved() {
-        let mut a = vec![4.0, 1.0, 1.0, 3.0];
-        let mut v = vec![1.0, 2.0];
-        assert!(cholesky_solve(&mut a, &mut v, 2));
-        assert!((v[0] - 1.0 / 11.0).abs() < 1e-12 && (v[1] - 7.0 / 11.0).abs() < 1e-12);
+    fn equations_are_solved_for_every_number_of_weights() {
+        let e = Equations { count: 2, a: vec![4.0, 1.0, 1.0, 3.0], v: vec![1.0, 2.0], square: 2.0 };
+        let f = e.factor();
+        let w = f.weights(2);
+        assert!((w[0] - 1.0 / 11.0).abs() < 1e-6 && (w[1] - 7.0 / 11.0).abs() < 1e-6);
+        assert!((f.errors[1] - e.error(&w)).abs() < 1e-6 && (f.errors[0] - e.error(&[0.25])).abs() < 1e-6);
+    }
+
+    #[test]
+    fn sums_tell_the_weights_of_a_field() {
+        // The target is a weighted sum of four base taps and another one.
+        let rows: Vec<Vec<i32>> =
+            (0..5).map(|t| (0..RUN as i32).map(|j| (j * 7919 + t * 104_729) % 1013 - 500).collect()).collect();
+        let target: Vec<i32> = (0..RUN).map(|j| (rows[0][j] + rows[1][j] + 2 * rows[4][j]) / 4).collect();
+        let mut gram = Gram::new(5, 4, 16);
+        let sample = Sample { rows: rows.iter().map(|r| &r[..]).collect(), target: &target, skip: None };
+        gram.add(&sample);
+        gram.flush();
+        let w = gram.equations(&[0, 1, 2, 3, 4], 5, 0.0).factor().weights(5);
+        // The weights of the base taps are relative to what is left for them.
+        let rest = (1.0 - w.iter().sum::<f64>()) / 4.0;
+        let all: Vec<f64> = w.iter().enumerate().map(|(i, v)| if i < 4 { v + rest } else { *v }).collect();
+        for (found, expected) in all.iter().zip([0.25, 0.25, 0.0, 0.0, 0.5]) {
+            assert!((found - expected).abs() < 0.01, "{all:?}");
+        }
     }
 }

@@ -5,17 +5,11 @@ use super::taps::{base_taps, Kind, Source, Tap};
 use crate::entropy::bits::{unzigzag, zigzag, BitReader, BitWriter};
 use crate::error::{Error, Result};
 
-/// Which taps of a class have weights of their own, which share one and which have none.
+/// Which taps of a class share a weight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tying {
     /// No weights are sent: the mean of the base taps.
     Default,
-    /// One weight per distance, near taps only.
-    RadialNear,
-    /// One weight per |dy|, |dx|, near taps only.
-    AxialNear,
-    /// A weight for each near tap.
-    FreeNear,
     /// One weight per distance.
     Radial,
     /// One weight per |dy|, |dx|.
@@ -27,56 +21,44 @@ pub enum Tying {
 }
 
 /// Every tying, in the order of its number in the stream (3 bits).
-pub const TYINGS: [Tying; 8] = [
-    Tying::Default,
-    Tying::RadialNear,
-    Tying::AxialNear,
-    Tying::FreeNear,
-    Tying::Radial,
-    Tying::Axial,
-    Tying::Free,
-    Tying::Repeat,
-];
+pub const TYINGS: [Tying; 5] = [Tying::Default, Tying::Radial, Tying::Axial, Tying::Free, Tying::Repeat];
 
 impl Tying {
-    /// For each tap the group whose weight it has; groups are numbered from 0 as they appear.
-    pub fn groups(self, taps: &[Tap]) -> (Vec<Option<usize>>, usize) {
-        let near_only = matches!(self, Tying::RadialNear | Tying::AxialNear | Tying::FreeNear);
-        let mut keys: Vec<(usize, i32, i32)> = vec![];
-        let groups = taps
-            .iter()
-            .map(|t| {
-                let (source, reach) = match t.source {
-                    Source::Space { .. } => (0, 2),
-                    Source::Reference(r) => (1 + r, if r == 0 { 2 } else { 1 }),
-                };
-                if near_only && t.dy * t.dy + t.dx * t.dx > reach {
-                    return None;
-                }
-                let key = match self {
-                    Tying::Default | Tying::Repeat => return None,
-                    Tying::RadialNear | Tying::Radial => (source, t.dy * t.dy + t.dx * t.dx, 0),
-                    Tying::AxialNear | Tying::Axial => (source, t.dy.abs(), t.dx.abs()),
-                    Tying::FreeNear | Tying::Free => (source, t.dy, t.dx),
-                };
-                Some(keys.iter().position(|k| *k == key).unwrap_or_else(|| {
-                    keys.push(key);
-                    keys.len() - 1
-                }))
-            })
-            .collect();
+    /// For each tap the number of its weight, and how many there are. Weights are numbered by the distance of their
+    /// taps, those of a second reference as if it were farther away.
+    pub fn groups(self, taps: &[Tap]) -> (Vec<usize>, usize) {
+        let key = |t: &Tap| {
+            let (source, far) = match t.source {
+                Source::Space { .. } => (0, 0),
+                Source::Reference(r) => (1 + r as i32, r as i32),
+            };
+            let distance = t.dy * t.dy + t.dx * t.dx;
+            let (dy, dx) = match self {
+                Tying::Axial => (t.dy.abs(), t.dx.abs()),
+                Tying::Free => (t.dy, t.dx),
+                _ => (0, 0),
+            };
+            (distance + far, source, distance, dy, dx)
+        };
+        if matches!(self, Tying::Default | Tying::Repeat) {
+            return (vec![0; taps.len()], 0);
+        }
+        let mut keys: Vec<_> = taps.iter().map(key).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let groups = taps.iter().map(|t| keys.partition_point(|k| *k < key(t))).collect();
         (groups, keys.len())
     }
 }
 
-/// Weights of one class as sent: `values[group]` / 2^`precision`.
+/// Weights of one class as sent: `values[group]` / 2^`precision`, those of the groups beyond are 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sent {
     /// How the taps are tied.
     pub tying: Tying,
     /// Fraction bits of the values.
     pub precision: u32,
-    /// One value per group.
+    /// The values of the leading groups, at least one unless the tying has none.
     pub values: Vec<i32>,
 }
 
@@ -84,6 +66,8 @@ pub struct Sent {
 pub const MAX_PRECISION: u32 = 12;
 /// Bits for a weight's Golomb parameter.
 const GOLOMB_BITS: u32 = 4;
+/// Bits for the number of weights, less one.
+const COUNT_BITS: u32 = 6;
 
 impl Sent {
     /// The class without weights of its own.
@@ -108,7 +92,7 @@ impl Sent {
             let high = 63 - ((u64::from(zigzag(v)) >> k) + 1).leading_zeros();
             2 * high + 1 + k
         };
-        3 + 4 + GOLOMB_BITS + self.values.iter().map(|&v| golomb(v)).sum::<u32>()
+        3 + COUNT_BITS + 4 + GOLOMB_BITS + self.values.iter().map(|&v| golomb(v)).sum::<u32>()
     }
 
     /// Appends the weights to the stream.
@@ -118,6 +102,7 @@ impl Sent {
             return;
         }
         let k = self.golomb();
+        w.put(self.values.len() as u32 - 1, COUNT_BITS);
         w.put(self.precision, 4);
         w.put(k, GOLOMB_BITS);
         for &v in &self.values {
@@ -127,10 +112,17 @@ impl Sent {
 
     /// Reads weights for these taps.
     pub fn read(r: &mut BitReader, taps: &[Tap]) -> Result<Self> {
-        let tying = TYINGS[r.get(3)? as usize];
+        let code = r.get(3)? as usize;
+        let tying = *TYINGS
+            .get(code)
+            .ok_or_else(|| Error::compatibility(format!("tying {code} of weights is unknown to this build")))?;
         let (_, groups) = tying.groups(taps);
         if groups == 0 {
             return Ok(Self::none(tying));
+        }
+        let count = r.get(COUNT_BITS)? as usize + 1;
+        if count > groups {
+            return Err(Error::corruption(format!("{count} weights are stated for {groups} groups of taps")));
         }
         let precision = r.get(4)?;
         if precision > MAX_PRECISION {
@@ -139,7 +131,7 @@ impl Sent {
             )));
         }
         let k = r.get(GOLOMB_BITS)?;
-        let values = (0..groups).map(|_| r.get_golomb(k).map(unzigzag)).collect::<Result<_>>()?;
+        let values = (0..count).map(|_| r.get_golomb(k).map(unzigzag)).collect::<Result<_>>()?;
         Ok(Self { tying, precision, values })
     }
 
@@ -150,7 +142,7 @@ impl Sent {
         let mut weights: Vec<i32> = groups
             .iter()
             .map(|g| {
-                let v = g.map_or(0, |g| self.values.get(g).copied().unwrap_or(0));
+                let v = self.values.get(*g).copied().unwrap_or(0);
                 if shift >= self.precision {
                     v.wrapping_shl(shift - self.precision)
                 } else {
@@ -185,8 +177,9 @@ mod tests {
                 }
                 for tying in TYINGS {
                     let (_, groups) = tying.groups(&taps);
-                    let values: Vec<i32> = (0..groups as i32).map(|i| (i * 37 - 200) * (i % 3)).collect();
-                    let precision = if groups > 0 { 9 } else { 0 };
+                    let values: Vec<i32> =
+                        (0..groups as i32 * 2 / 3).map(|i| (i * 37 - 200) * (i % 3)).collect();
+                    let precision = if values.is_empty() { 0 } else { 9 };
                     let sent = Sent { tying, precision, values };
                     let mut w = BitWriter::default();
                     sent.write(&mut w);
