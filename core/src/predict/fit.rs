@@ -6,6 +6,7 @@
 //! for the weights.
 
 use super::cost::Cost;
+use super::kernel::weighted_sum;
 use super::gram::{Gram, Sample, RUN};
 use super::plane::{levels, phase_size, Pyramid};
 use super::taps::{base_taps, tap_rows, taps, Kind, Source, Tap, PASSES};
@@ -73,9 +74,6 @@ fn bits_per_point(mean_square: f64) -> f64 {
     0.5 * (1.0 + 17.0 * mean_square).log2()
 }
 
-/// Fraction bits of the weights that the estimate of the cost works with.
-const WEIGHT_BITS: u32 = 12;
-
 /// How hard to look for good weights.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
@@ -131,6 +129,11 @@ pub fn fit(samples: &Samples, plan: &[Step], scale: &Scale, effort: &Effort) -> 
     let enough = (frames.count() * area / POINTS_PER_SAMPLE).max(MIN_SAMPLES);
     let effort = &Effort { samples: effort.samples.min(enough), ..*effort };
     let mut pyramids: HashMap<usize, Pyramid<i32>> = HashMap::new();
+    let mut candidates: HashMap<(usize, usize), Candidates> = HashMap::new();
+    for (_, slot, references) in sent_classes(plan) {
+        let kind = slot_kind(slot);
+        candidates.entry((kind.phase(), references)).or_insert_with(|| Candidates::new(kind, references, effort));
+    }
     let mut grams: HashMap<usize, Gram> = HashMap::new();
     let mut points: HashMap<usize, f64> = HashMap::new();
     for (class, references) in class_references(plan).into_iter().enumerate() {
@@ -149,7 +152,8 @@ pub fn fit(samples: &Samples, plan: &[Step], scale: &Scale, effort: &Effort) -> 
                     pyramid
                 });
             }
-            sample_frame(samples, step, &pyramids, effort, picked, &mut |slot, sample| {
+            let pick = |slot: usize| &candidates[&(slot_kind(slot).phase(), step.references.len())].near[..];
+            sample_frame(samples, step, &pyramids, effort, picked, &pick, &mut |slot, sample| {
                 let base = base_taps(slot_kind(slot));
                 let gram = grams
                     .entry(class_index(step.class, slot))
@@ -165,32 +169,21 @@ pub fn fit(samples: &Samples, plan: &[Step], scale: &Scale, effort: &Effort) -> 
     // Values coded in steps of one unit are decoded as they are.
     let noise = if scale.step > 1 { 0.7 / 12.0 } else { 0.0 };
     let mut side = 0.0;
-    let mut chosen: HashMap<usize, Vec<f64>> = HashMap::new();
+    let mut chosen: HashMap<usize, Vec<(Tap, i32)>> = HashMap::new();
     let mut sent = vec![];
     let mut last: HashMap<(usize, usize), Sent> = HashMap::new();
     for (class, slot, references) in sent_classes(plan) {
         let kind = slot_kind(slot);
         let index = class_index(class, slot);
-        let tap_list = near_taps(kind, references, effort);
-        let empty = Gram::new(tap_list.len(), base_taps(kind), scale.step);
+        let own = &candidates[&(kind.phase(), references)];
+        let empty = Gram::new(own.near.len(), base_taps(kind), scale.step);
         let gram = grams.get(&index).unwrap_or(&empty);
         // The phases of the four kinds differ.
         let key = (kind.phase(), references);
-        let all = taps(kind, references);
-        let best = choose(gram, &tap_list, &all, points[&index], scale, noise, effort, last.get(&key));
+        let best = choose(gram, own, points[&index], scale, noise, last.get(&key));
         side += f64::from(best.bits());
         let effective = if best.tying == Tying::Repeat { last.get(&key).unwrap_or(&best) } else { &best };
-        let sent_weights = effective.expand(kind, &all, WEIGHT_BITS);
-        chosen.insert(
-            index,
-            tap_list
-                .iter()
-                .map(|t| {
-                    let w = sent_weights.iter().find(|(tap, _)| tap == t).map_or(0, |(_, w)| *w);
-                    f64::from(w) / f64::from(1 << WEIGHT_BITS)
-                })
-                .collect(),
-        );
+        chosen.insert(index, effective.expand(kind, &own.all, scale.shift));
         if !matches!(best.tying, Tying::Default | Tying::Repeat) {
             last.insert(key, best.clone());
         }
@@ -202,12 +195,10 @@ pub fn fit(samples: &Samples, plan: &[Step], scale: &Scale, effort: &Effort) -> 
         plan.iter().filter(|s| s.references.iter().chain([&s.frame]).all(|f| pyramids.contains_key(f))).collect();
     for step in &again {
         let picked = 2 * again.iter().filter(|s| s.class == step.class).count();
-        sample_frame(samples, step, &pyramids, effort, picked, &mut |slot, sample| {
-            let index = class_index(step.class, slot);
-            if let Some(w) = chosen.get(&index) {
-                let cost = costs.entry(index).or_default();
-                sample_cost(&sample, w, scale.step, noise, cost);
-            }
+        let pick = |slot: usize| &chosen[&class_index(step.class, slot)][..];
+        sample_frame(samples, step, &pyramids, effort, picked, &pick, &mut |slot, sample| {
+            let cost = costs.entry(class_index(step.class, slot)).or_default();
+            sample_cost(&sample, scale, noise, cost);
         });
     }
     let total = costs.iter().map(|(i, c)| c.bits_per_residual() * points[i]).sum::<f64>();
@@ -215,17 +206,22 @@ pub fn fit(samples: &Samples, plan: &[Step], scale: &Scale, effort: &Effort) -> 
 }
 
 /// Adds the residuals of a sample to `cost`.
-fn sample_cost(sample: &Sample, w: &[f64], step: i32, noise: f64, cost: &mut Cost) {
+fn sample_cost(sample: &Sample<i32>, scale: &Scale, noise: f64, cost: &mut Cost) {
     // Decoded taps carry noise that the sample's do not: spread it evenly with its variance.
-    let reach = (12.0 * noise * w.iter().map(|v| v * v).sum::<f64>()).sqrt();
+    let one = f64::from(1 << scale.shift);
+    let square: f64 = sample.rows.iter().map(|(_, w)| (f64::from(*w) / one).powi(2)).sum();
+    let reach = (12.0 * noise * square).sqrt();
+    let mut predicted = [0; RUN];
+    let predicted = &mut predicted[..sample.target.len()];
+    weighted_sum(&sample.rows, scale.shift, scale.low, scale.high, predicted);
+    let step = f64::from(scale.step);
     cost.start_run();
-    for (j, t) in sample.target.iter().enumerate() {
+    for (j, (t, p)) in sample.target.iter().zip(predicted).enumerate() {
         if sample.skip.is_some_and(|s| s[j] != 0) {
             continue;
         }
-        let predicted: f64 = w.iter().zip(&sample.rows).map(|(w, r)| w * f64::from(r[j])).sum();
         let dither = ((cost.count() * 0.618_033_988_75).fract() - 0.5) * reach;
-        cost.add(((f64::from(*t) - predicted) / f64::from(step) + dither).round() as i32);
+        cost.add((f64::from(*t - *p) / step + dither).round() as i32);
     }
 }
 
@@ -246,13 +242,14 @@ fn slot_points(frames: &Frames, top: usize, slot: usize) -> f64 {
 }
 
 /// Calls `visit` for runs of about `count` points of every pass of one frame.
-fn sample_frame(
+fn sample_frame<'t, C: Copy + 't>(
     samples: &Samples,
     step: &Step,
     pyramids: &HashMap<usize, Pyramid<i32>>,
     effort: &Effort,
     picked: usize,
-    visit: &mut dyn FnMut(usize, Sample),
+    pick: &dyn Fn(usize) -> &'t [(Tap, C)],
+    visit: &mut dyn FnMut(usize, Sample<C>),
 ) {
     let (area, width) = (samples.frames.area(), samples.frames.width);
     let mask = samples.mask.map(|m| &m[step.frame * area..][..area]);
@@ -269,9 +266,8 @@ fn sample_frame(
         if rows == 0 || columns == 0 {
             continue;
         }
-        let tap_list: Vec<(Tap, ())> =
-            near_taps(kind, references.len(), effort).into_iter().map(|t| (t, ())).collect();
-        let found = tap_rows(kind, level, &tap_list, Some(&own.levels[level]), &references);
+        let slot = if kind == Kind::Root { ROOT_SLOT } else { slot(kind, level) };
+        let found = tap_rows(kind, level, pick(slot), Some(&own.levels[level]), &references);
         let run = columns.min(RUN);
         // Coarse passes have few points; theirs are worth no more time than their share of the bits.
         let count = (rows * columns / effort.every).min((effort.samples >> level.min(2)) / picked).max(1);
@@ -283,9 +279,8 @@ fn sample_frame(
             let start = if columns > run { (r * 40503 + step.frame * 9176) % (columns - run + 1) } else { 0 };
             let from = i * stride + start;
             let at = |j: usize| (((2 * i + a) << level) * width) + ((2 * (start + j) + b) << level);
-            let slot = if kind == Kind::Root { ROOT_SLOT } else { slot(kind, level) };
             let sample = Sample {
-                rows: found.iter().map(|(row, ())| &row[from..from + run]).collect(),
+                rows: found.iter().map(|(row, c)| (&row[from..from + run], *c)).collect(),
                 target: &target.from(0, 0)[from..from + run],
                 skip: mask.map(|m| std::array::from_fn(|j| if j < run { m[at(j)] } else { 1 })),
             };
@@ -294,28 +289,45 @@ fn sample_frame(
     }
 }
 
-/// The taps of a kind that are worth a try.
-fn near_taps(kind: Kind, references: usize, effort: &Effort) -> Vec<Tap> {
-    let near = |t: &Tap| {
-        let far = matches!(t.source, Source::Reference(1..));
-        t.dy * t.dy + t.dx * t.dx <= effort.reach - i32::from(far)
-    };
-    taps(kind, references).into_iter().filter(near).collect()
+/// The taps of a kind that are worth a try, and how they may share weights.
+struct Candidates {
+    near: Vec<(Tap, ())>,
+    all: Vec<Tap>,
+    /// For each tying the number of the weight of each near tap, and which of the tying's weights these are.
+    tyings: Vec<(Tying, Vec<usize>, Vec<usize>)>,
+}
+
+impl Candidates {
+    fn new(kind: Kind, references: usize, effort: &Effort) -> Self {
+        let all = taps(kind, references);
+        let is_near = |t: &Tap| {
+            let far = matches!(t.source, Source::Reference(1..));
+            t.dy * t.dy + t.dx * t.dx <= effort.reach - i32::from(far)
+        };
+        let tyings = effort.tyings.iter().map(|&tying| {
+            let (groups, _) = tying.groups(&all);
+            let near: Vec<usize> = all.iter().zip(&groups).filter(|(t, _)| is_near(t)).map(|(_, g)| *g).collect();
+            let mut used = near.clone();
+            used.sort_unstable();
+            used.dedup();
+            (tying, near.iter().map(|g| used.partition_point(|u| u < g)).collect(), used)
+        });
+        let tyings = tyings.collect();
+        Self { near: all.iter().filter(|t| is_near(t)).map(|t| (*t, ())).collect(), all, tyings }
+    }
 }
 
 /// Bits of a weight, roughly.
 const BITS_PER_WEIGHT: f64 = 7.0;
 
-/// The weights of shortest description for one class; `near` are the taps of the equations, `all` those of the class.
+/// The weights of shortest description for one class.
 #[allow(clippy::too_many_arguments)]
 fn choose(
     gram: &Gram,
-    near: &[Tap],
-    all: &[Tap],
+    candidates: &Candidates,
     points: f64,
     scale: &Scale,
     noise: f64,
-    effort: &Effort,
     last: Option<&Sent>,
 ) -> Sent {
     let bits = |error: f64| points * bits_per_point(error);
@@ -323,20 +335,6 @@ fn choose(
     if gram.samples == 0.0 {
         return best;
     }
-    let equations = |tying: Tying| {
-        // The groups of all taps, as the stream numbers them, less those of taps that are not tried.
-        let (groups, _) = tying.groups(all);
-        let mut used: Vec<usize> =
-            all.iter().zip(&groups).filter(|(t, _)| near.contains(t)).map(|(_, g)| *g).collect();
-        used.sort_unstable();
-        used.dedup();
-        let own = near.iter().map(|t| {
-            let at = all.iter().position(|a| a == t).unwrap_or(0);
-            used.partition_point(|g| *g < groups[at])
-        });
-        let own: Vec<usize> = own.collect();
-        (gram.equations(&own, used.len(), noise), used)
-    };
     // What was fitted to the sample predicts other points less well: Akaike's final prediction error.
     let penalty = |k: usize| {
         let fitted = (k as f64 / gram.samples).min(0.9);
@@ -344,8 +342,8 @@ fn choose(
     };
     let mut least = f64::INFINITY;
     let mut tried = vec![];
-    for &tying in effort.tyings {
-        let (equations, used) = equations(tying);
+    for (tying, groups, used) in &candidates.tyings {
+        let equations = gram.equations(groups, used.len(), noise);
         let factor = equations.factor();
         let estimate = |k: usize| {
             let side = 20.0 + BITS_PER_WEIGHT * (used[k] + 1) as f64;
@@ -373,7 +371,7 @@ fn choose(
             let round = |v: &f64| (v * unit).round().clamp(-limit, limit);
             let rounded: Vec<f64> = w.iter().map(|v| round(v) / unit).collect();
             let sent =
-                Sent { tying: *tying, precision, values: all_weights.iter().map(|v| round(v) as i32).collect() };
+                Sent { tying: **tying, precision, values: all_weights.iter().map(|v| round(v) as i32).collect() };
             let b = bits(penalty(*k) * equations.error(&rounded)) + f64::from(sent.bits());
             if b < least {
                 least = b;
@@ -386,17 +384,12 @@ fn choose(
             precision -= 2;
         }
     }
-    if let Some(last) = last {
-        let found = tried.iter().find(|t| t.2 == last.tying);
-        let made = if found.is_none() { Some(equations(last.tying)) } else { None };
-        let parts = found.map(|t| (&t.3, &t.4)).or(made.as_ref().map(|m| (&m.0, &m.1)));
-        if let Some((equations, used)) = parts {
-            let unit = f64::from(1u32 << last.precision);
-            let w: Vec<f64> =
-                used.iter().map(|g| f64::from(last.values.get(*g).copied().unwrap_or(0)) / unit).collect();
-            if bits(equations.error(&w)) + 3.0 < least {
-                best = Sent::none(Tying::Repeat);
-            }
+    if let (Some(last), Some((_, _, _, equations, used, _))) = (last, tried.iter().find(|t| Some(*t.2) == last.map(|l| l.tying))) {
+        let unit = f64::from(1u32 << last.precision);
+        let w: Vec<f64> =
+            used.iter().map(|g| f64::from(last.values.get(*g).copied().unwrap_or(0)) / unit).collect();
+        if bits(equations.error(&w)) + 3.0 < least {
+            best = Sent::none(Tying::Repeat);
         }
     }
     best

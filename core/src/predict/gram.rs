@@ -5,14 +5,15 @@
 //! added up. Points among neighbours that differ much count less: a residual costs the logarithm of its size, not its
 //! square.
 
+use super::dot::{self, products, BLOCK, TILE};
 use super::kernel::{for_this_machine, InstructionSet};
-use super::taps::MAX_TAPS;
+use super::taps::{TapRows, MAX_TAPS};
 use arrayvec::ArrayVec;
 
 /// A run of sampled points of one pass.
-pub struct Sample<'a> {
-    /// The values of each tap.
-    pub rows: ArrayVec<&'a [i32], MAX_TAPS>,
+pub struct Sample<'a, C> {
+    /// The values of each tap, with a companion each.
+    pub rows: TapRows<'a, C>,
     /// The values to predict.
     pub target: &'a [i32],
     /// Not 0 at points that do not count.
@@ -21,47 +22,12 @@ pub struct Sample<'a> {
 
 /// Points of a sampled run.
 pub const RUN: usize = 64;
-/// Points whose products are taken at a time.
-const BLOCK: usize = 512;
-/// Partial sums of a product.
-const PARTS: usize = 16;
-/// Rows that are multiplied with another one at a time, so that it is read less often.
-const TILE: usize = 4;
 /// A deviation of a quantisation step, in units of the integers that are multiplied.
-const UNIT: f32 = 16.0;
-/// Largest deviation: a partial sum of BLOCK / PARTS products stays below 2^31.
-const LIMIT: f32 = 4095.0;
+const UNIT: f32 = 8.0;
+/// Largest deviation, as [`products`] wants it.
+const LIMIT: f32 = dot::LIMIT as f32;
 /// Spread of the nearest neighbours in quantisation steps beyond which points count less.
 const ROUGH: f32 = 2.0;
-
-for_this_machine! {
-    /// Adds the products of all pairs of the `m` rows of BLOCK values to the upper triangle of `sums`. The number of
-    /// rows that are there is a multiple of TILE.
-    pub fn products(rows: &[i16], m: usize, sums: &mut [i64]) {
-        for i in (0..m).step_by(TILE) {
-            let a: [&[i16]; TILE] = std::array::from_fn(|t| &rows[(i + t) * BLOCK..(i + t + 1) * BLOCK]);
-            for j in i..m {
-                let b = &rows[j * BLOCK..(j + 1) * BLOCK];
-                let mut parts = [[0i32; PARTS]; TILE];
-                for k in (0..BLOCK).step_by(2 * PARTS) {
-                    let b: &[i16] = &b[k..k + 2 * PARTS];
-                    for t in 0..TILE {
-                        let a = &a[t][k..k + 2 * PARTS];
-                        for l in 0..PARTS {
-                            parts[t][l] += i32::from(a[2 * l]) * i32::from(b[2 * l])
-                                + i32::from(a[2 * l + 1]) * i32::from(b[2 * l + 1]);
-                        }
-                    }
-                }
-                for (t, p) in parts.iter().enumerate() {
-                    if i + t <= j {
-                        sums[(i + t) * m + j] += p.iter().map(|v| i64::from(*v)).sum::<i64>();
-                    }
-                }
-            }
-        }
-    }
-}
 
 for_this_machine! {
     /// How far the values of each row lie from the mean of the first `base` rows, in units of `scale`, less where these
@@ -133,15 +99,13 @@ impl Gram {
     }
 
     /// Adds the points of a sample.
-    pub fn add(&mut self, sample: &Sample) {
+    pub fn add(&mut self, sample: &Sample<()>) {
         let run = sample.target.len().min(RUN);
         if self.count + run > BLOCK {
             self.flush();
         }
-        let mut rows = sample.rows.clone();
-        rows.iter_mut().for_each(|r| *r = &r[..run]);
-        let mut all: ArrayVec<&[i32], { MAX_TAPS + 1 }> = rows.into_iter().collect();
-        all.push(&sample.target[..run]);
+        let rows = sample.rows.iter().map(|(row, ())| *row).chain([sample.target]);
+        let all: ArrayVec<&[i32], { MAX_TAPS + 1 }> = rows.map(|r| &r[..run]).collect();
         let mut factor = [0f32; RUN];
         deviations(&all, self.base, self.scale, &mut factor, &mut self.waiting[self.count..]);
         for j in 0..run {
@@ -317,7 +281,7 @@ mod tests {
             (0..5).map(|t| (0..RUN as i32).map(|j| (j * 7919 + t * 104_729) % 1013 - 500).collect()).collect();
         let target: Vec<i32> = (0..RUN).map(|j| (rows[0][j] + rows[1][j] + 2 * rows[4][j]) / 4).collect();
         let mut gram = Gram::new(5, 4, 16);
-        let sample = Sample { rows: rows.iter().map(|r| &r[..]).collect(), target: &target, skip: None };
+        let sample = Sample { rows: rows.iter().map(|r| (&r[..], ())).collect(), target: &target, skip: None };
         gram.add(&sample);
         gram.flush();
         let w = gram.equations(&[0, 1, 2, 3, 4], 5, 0.0).factor().weights(5);
