@@ -87,6 +87,8 @@ pub struct Effort {
     pub tyings: &'static [Tying],
     /// Squared distance of the farthest taps to try; of further references one less.
     pub reach: i32,
+    /// Lattices to fit, the finest first; the others get no weights.
+    pub levels: usize,
 }
 
 /// Points of a chunk for each that is sampled per pass and class.
@@ -95,19 +97,25 @@ const POINTS_PER_SAMPLE: usize = 80;
 const MIN_SAMPLES: usize = 1000;
 
 impl Effort {
-    /// A quarter of the samples.
+    /// What tells which of two coding orders is better.
     pub fn quick(&self) -> Self {
-        Self { samples: self.samples / 4, frames: self.frames.div_ceil(2), ..*self }
+        Self {
+            samples: self.samples / 4,
+            frames: self.frames.div_ceil(2),
+            tyings: &[Tying::Axial],
+            levels: 1,
+            ..*self
+        }
     }
 }
 
 /// Everything `balanced` tries.
 pub const BALANCED: Effort =
-    Effort { samples: 5000, every: 2, frames: 6, tyings: &[Tying::Radial, Tying::Axial, Tying::Free], reach: 100 };
+    Effort { samples: 5000, every: 2, frames: 6, tyings: &[Tying::Radial, Tying::Axial, Tying::Free], reach: 100, levels: 9 };
 
 /// Few taps: less to fit and less to add up.
 pub const FAST: Effort =
-    Effort { samples: 1200, every: 4, frames: 3, tyings: &[Tying::Radial, Tying::Axial], reach: 2 };
+    Effort { samples: 1200, every: 4, frames: 3, tyings: &[Tying::Radial, Tying::Axial], reach: 2, levels: 9 };
 
 /// The chunk on the grid, as the fit sees it.
 pub struct Samples<'a> {
@@ -190,18 +198,25 @@ pub fn fit(samples: &Samples, plan: &[Step], scale: &Scale, effort: &Effort) -> 
         sent.push(best);
     }
     // The chosen weights on the sample again: bits of the residuals, whatever their distribution.
-    let mut costs: HashMap<usize, Cost> = HashMap::new();
+    let mut costs: HashMap<(usize, usize), Cost> = HashMap::new();
+    let effort = &Effort { samples: effort.samples / 2, ..*effort };
     let again: Vec<&Step> =
         plan.iter().filter(|s| s.references.iter().chain([&s.frame]).all(|f| pyramids.contains_key(f))).collect();
     for step in &again {
         let picked = 2 * again.iter().filter(|s| s.class == step.class).count();
         let pick = |slot: usize| &chosen[&class_index(step.class, slot)][..];
         sample_frame(samples, step, &pyramids, effort, picked, &pick, &mut |slot, sample| {
-            let cost = costs.entry(class_index(step.class, slot)).or_default();
+            let cost = costs.entry((step.class, slot / PASSES.len())).or_default();
             sample_cost(&sample, scale, noise, cost);
         });
     }
-    let total = costs.iter().map(|(i, c)| c.bits_per_residual() * points[i]).sum::<f64>();
+    let total: f64 = costs
+        .iter()
+        .map(|((class, group), cost)| {
+            let slots = (0..SLOTS).filter(|slot| slot / PASSES.len() == *group);
+            cost.bits_per_residual() * slots.map(|slot| points[&class_index(*class, slot)]).sum::<f64>()
+        })
+        .sum();
     (sent, side + total)
 }
 
@@ -258,7 +273,7 @@ fn sample_frame<'t, C: Copy + 't>(
     let top = own.levels.len() - 1;
     let passes = (0..=top).flat_map(|l| PASSES.map(|k| (k, l))).chain([(Kind::Root, top)]);
     for (kind, level) in passes {
-        if kind == Kind::Root && references.is_empty() {
+        if level >= effort.levels || kind == Kind::Root && references.is_empty() {
             continue;
         }
         let target = &own.levels[level][kind.phase()];

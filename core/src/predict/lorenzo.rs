@@ -123,7 +123,7 @@ pub fn estimate(grid: &[i32], mask: Option<&[u8]>, frames: &Frames, step: i32) -
     let round = |v: i32| v.div_euclid(step);
     let mut costs: [Cost; 3] = Default::default();
     let rows = frames.count() * frames.height;
-    let every = (rows * w / SAMPLES).max(1) | 1;
+    let every = (rows * w / SAMPLES).max(POINTS_PER_SAMPLE) | 1;
     for r in (0..rows).step_by(every) {
         let (frame, y) = (r / frames.height, r % frames.height);
         let before = frame.checked_sub(frames.levels);
@@ -154,5 +154,7 @@ pub fn estimate(grid: &[i32], mask: Option<&[u8]>, frames: &Frames, step: i32) -
     (NEIGHBOURS[best], bits[best] * (frames.count() * area) as f64)
 }
 
-/// Points that the estimate looks at, roughly.
+/// Points that the estimate looks at, at most.
 const SAMPLES: usize = 1 << 15;
+/// Points of a chunk for each that it looks at, at least.
+const POINTS_PER_SAMPLE: usize = 16;
