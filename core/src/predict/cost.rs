@@ -1,66 +1,57 @@
-//! Estimated bits of residuals from a sample of them: their entropy given the size of the ones before, as a stand-in
-//! for the coder's contexts.
+//! Estimated bits of residuals from a sample of them: in each window the entropy of a two-sided geometric distribution
+//! (a discretised Laplace distribution) of their mean magnitude, as a coder whose contexts know the local scale would
+//! reach it.
 
-/// Residuals beyond this share a bin and pay for the bits of their magnitude.
-const CLIP: usize = 24;
-/// Contexts: the sum of the two residuals before is 0, 1, 2, ... or larger.
-const CONTEXTS: usize = 8;
+/// Residuals of a window.
+const WINDOW: u32 = 32;
+/// Bits of a residual of which it is certain that it is zero, nearly.
+const CERTAIN: f64 = 0.01;
 
 /// Collects a sample of residuals.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Cost {
-    bins: [[f64; 2 * CLIP + 1]; CONTEXTS],
-    extra: f64,
+    bits: f64,
     count: f64,
-    before: (u32, u32),
-}
-
-impl Default for Cost {
-    fn default() -> Self {
-        Self { bins: [[0.0; 2 * CLIP + 1]; CONTEXTS], extra: 0.0, count: 0.0, before: (0, 0) }
-    }
+    sum: u64,
+    waiting: u32,
 }
 
 impl Cost {
     /// Adds a residual in quantisation steps.
     #[inline]
     pub fn add(&mut self, q: i32) {
-        let m = q.unsigned_abs();
-        let activity = self.before.0.saturating_add(self.before.1);
-        let context = if activity < 4 { activity } else { 34 - activity.min(63).leading_zeros() } as usize;
-        let clipped = q.clamp(-(CLIP as i32), CLIP as i32);
-        self.bins[context.min(CONTEXTS - 1)][(clipped + CLIP as i32) as usize] += 1.0;
-        if m as usize > CLIP {
-            self.extra += f64::from(2 * (m / CLIP as u32).ilog2() + 1);
+        self.sum += u64::from(q.unsigned_abs());
+        self.waiting += 1;
+        if self.waiting == WINDOW {
+            self.start_run();
         }
-        self.count += 1.0;
-        self.before = (self.before.1, m);
     }
 
-    /// Forgets the residuals before: the next one starts a new run.
+    /// Ends the window: what follows lies elsewhere.
     pub fn start_run(&mut self) {
-        self.before = (0, 0);
-    }
-
-    /// Residuals added so far.
-    pub fn count(&self) -> f64 {
-        self.count
+        if self.waiting > 0 {
+            let n = f64::from(self.waiting);
+            self.bits += n * entropy(self.sum as f64 / n).max(CERTAIN);
+            self.count += n;
+            (self.sum, self.waiting) = (0, 0);
+        }
     }
 
     /// Estimated bits per residual; 0 without any.
     pub fn bits_per_residual(&self) -> f64 {
-        let mut bits = self.extra;
-        for bins in &self.bins {
-            let total: f64 = bins.iter().sum();
-            let used = bins.iter().filter(|n| **n > 0.0).count();
-            // Miller and Madow: the entropy of a small sample is too small by half a nat per bin.
-            bits += 0.5 * std::f64::consts::LOG2_E * used.saturating_sub(1) as f64;
-            for &n in bins.iter().filter(|n| **n > 0.0) {
-                bits -= n * (n / total).log2();
-            }
-        }
-        bits / self.count.max(1.0)
+        let mut whole = self.clone();
+        whole.start_run();
+        whole.bits / whole.count.max(1.0)
     }
+}
+
+/// Entropy of the two-sided geometric distribution of mean magnitude `m`, in bits.
+fn entropy(m: f64) -> f64 {
+    if m == 0.0 {
+        return 0.0;
+    }
+    let ratio = ((1.0 + m * m).sqrt() - 1.0) / m;
+    ((1.0 + ratio) / (1.0 - ratio)).log2() - m * ratio.log2()
 }
 
 #[cfg(test)]
@@ -74,9 +65,17 @@ mod tests {
             (0..1000).for_each(|i| c.add(f(i)));
             c.bits_per_residual()
         };
-        assert_eq!(cost(&|_| 0), 0.0);
+        assert!(cost(&|_| 0) <= CERTAIN);
         let (sparse, dense, wild) =
             (cost(&|i| i32::from(i % 17 == 0)), cost(&|i| i * 7919 % 9 - 4), cost(&|i| i * 7919 % 999));
-        assert!(0.0 < sparse && sparse < dense && dense < wild, "{sparse} {dense} {wild}");
+        assert!(CERTAIN < sparse && sparse < dense && dense < wild, "{sparse} {dense} {wild}");
+    }
+
+    #[test]
+    fn entropy_is_that_of_the_distribution() {
+        let ratio: f64 = 0.6;
+        let p = |k: i32| (1.0 - ratio) / (1.0 + ratio) * ratio.powi(k.abs());
+        let (h, m) = (-200..=200).fold((0.0, 0.0), |(h, m), k| (h - p(k) * p(k).log2(), m + p(k) * f64::from(k.abs())));
+        assert!((entropy(m) - h).abs() < 1e-6);
     }
 }

@@ -14,6 +14,7 @@ use super::weights::{Sent, Tying, MAX_PRECISION};
 use super::Scale;
 use crate::chunk::Frames;
 use crate::reference::{Step, CLASSES};
+use arrayvec::ArrayVec;
 use std::collections::HashMap;
 
 /// Weight classes per class of references: three kinds at three groups of spacings, and the roots.
@@ -93,6 +94,8 @@ pub struct Effort {
 
 /// Points of a chunk for each that is sampled per pass and class.
 const POINTS_PER_SAMPLE: usize = 80;
+/// Points of a sampled segment: neighbours lie side by side in memory, but tell little that is new.
+const SEGMENT: usize = 16;
 /// Fewest points to sample per pass and class.
 const MIN_SAMPLES: usize = 1000;
 
@@ -103,7 +106,7 @@ impl Effort {
             samples: self.samples / 4,
             frames: self.frames.div_ceil(2),
             tyings: &[Tying::Axial],
-            levels: 1,
+            levels: 9,
             ..*self
         }
     }
@@ -206,19 +209,21 @@ pub fn fit(samples: &Samples, plan: &[Step], scale: &Scale, effort: &Effort) -> 
         let picked = 2 * again.iter().filter(|s| s.class == step.class).count();
         let pick = |slot: usize| &chosen[&class_index(step.class, slot)][..];
         sample_frame(samples, step, &pyramids, effort, picked, &pick, &mut |slot, sample| {
-            let cost = costs.entry((step.class, slot / PASSES.len())).or_default();
+            let cost = costs.entry((step.class, slot)).or_default();
             sample_cost(&sample, scale, noise, cost);
         });
     }
     let total: f64 = costs
         .iter()
-        .map(|((class, group), cost)| {
-            let slots = (0..SLOTS).filter(|slot| slot / PASSES.len() == *group);
-            cost.bits_per_residual() * slots.map(|slot| points[&class_index(*class, slot)]).sum::<f64>()
+        .map(|((class, slot), cost)| {
+            cost.bits_per_residual() * points[&class_index(*class, *slot)]
         })
         .sum();
     (sent, side + total)
 }
+
+/// Taps that have the same value as the point where the field is constant.
+const CONSTANT: usize = 6;
 
 /// Adds the residuals of a sample to `cost`.
 fn sample_cost(sample: &Sample<i32>, scale: &Scale, noise: f64, cost: &mut Cost) {
@@ -230,14 +235,15 @@ fn sample_cost(sample: &Sample<i32>, scale: &Scale, noise: f64, cost: &mut Cost)
     let predicted = &mut predicted[..sample.target.len()];
     weighted_sum(&sample.rows, scale.shift, scale.low, scale.high, predicted);
     let step = f64::from(scale.step);
-    cost.start_run();
     for (j, (t, p)) in sample.target.iter().zip(predicted).enumerate() {
         if sample.skip.is_some_and(|s| s[j] != 0) {
             continue;
         }
-        let dither = ((cost.count() * 0.618_033_988_75).fract() - 0.5) * reach;
+        let constant = sample.rows.iter().take(CONSTANT).all(|(r, _)| r[j] == *t);
+        let dither = if constant { 0.0 } else { ((j as f64 * 0.618_033_988_75).fract() - 0.5) * reach };
         cost.add((f64::from(*t - *p) / step + dither).round() as i32);
     }
+    cost.start_run();
 }
 
 /// Points of a frame that belong to a slot.
@@ -271,6 +277,7 @@ fn sample_frame<'t, C: Copy + 't>(
     let own = &pyramids[&step.frame];
     let references: Vec<&Pyramid<i32>> = step.references.iter().map(|f| &pyramids[f]).collect();
     let top = own.levels.len() - 1;
+    let mut values = vec![];
     let passes = (0..=top).flat_map(|l| PASSES.map(|k| (k, l))).chain([(Kind::Root, top)]);
     for (kind, level) in passes {
         if level >= effort.levels || kind == Kind::Root && references.is_empty() {
@@ -283,21 +290,36 @@ fn sample_frame<'t, C: Copy + 't>(
         }
         let slot = if kind == Kind::Root { ROOT_SLOT } else { slot(kind, level) };
         let found = tap_rows(kind, level, pick(slot), Some(&own.levels[level]), &references);
-        let run = columns.min(RUN);
+        let length = columns.min(SEGMENT);
         // Coarse passes have few points; theirs are worth no more time than their share of the bits.
         let count = (rows * columns / effort.every).min((effort.samples >> level.min(2)) / picked).max(1);
-        let wanted = count.div_ceil(run).min(rows * columns.div_ceil(run));
+        let wanted = count.div_ceil(length).min(rows * columns.div_ceil(length));
         let (a, b) = kind.parity();
-        for r in 0..wanted {
-            // Runs spread evenly over the rows; a multiplicative step scatters them over the columns.
-            let i = (2 * r + 1) * rows / (2 * wanted);
-            let start = if columns > run { (r * 40503 + step.frame * 9176) % (columns - run + 1) } else { 0 };
-            let from = i * stride + start;
-            let at = |j: usize| (((2 * i + a) << level) * width) + ((2 * (start + j) + b) << level);
+        // Segments spread evenly over the rows, by the golden ratio over the columns.
+        let place = |k: usize| {
+            let scattered = (k as f64 * 0.618_033_988_75 + step.frame as f64 * 0.377).fract();
+            ((2 * k + 1) * rows / (2 * wanted), (scattered * (columns - length + 1) as f64) as usize)
+        };
+        for first in (0..wanted).step_by(RUN / SEGMENT) {
+            let places = (first..wanted.min(first + RUN / SEGMENT)).map(place);
+            let places: ArrayVec<(usize, usize), { RUN / SEGMENT }> = places.collect();
+            let n = places.len() * length;
+            values.clear();
+            for row in found.iter().map(|(row, _)| *row).chain([target.from(0, 0)]) {
+                for (i, j) in &places {
+                    values.extend_from_slice(&row[i * stride + j..][..length]);
+                }
+            }
+            let (taken, own_values) = values.split_at(found.len() * n);
+            let special = |k: usize| {
+                let (i, j) = places[k / length];
+                let (y, x) = (2 * i + a, 2 * (j + k % length) + b);
+                mask.map_or(0, |m| m[(y << level) * width + (x << level)])
+            };
             let sample = Sample {
-                rows: found.iter().map(|(row, c)| (&row[from..from + run], *c)).collect(),
-                target: &target.from(0, 0)[from..from + run],
-                skip: mask.map(|m| std::array::from_fn(|j| if j < run { m[at(j)] } else { 1 })),
+                rows: taken.chunks_exact(n).zip(&found).map(|(row, (_, c))| (row, *c)).collect(),
+                target: own_values,
+                skip: mask.map(|_| std::array::from_fn(|k| if k < n { special(k) } else { 1 })),
             };
             visit(slot, sample);
         }

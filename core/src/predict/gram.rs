@@ -77,6 +77,8 @@ pub struct Gram {
     pub samples: f64,
     /// The same, those that count less for less.
     weight: f64,
+    /// The part of it where the field is not constant.
+    noisy: f64,
     /// Deviations whose products are not taken yet: a row of BLOCK for each tap and the target.
     waiting: Vec<i16>,
     count: usize,
@@ -93,6 +95,7 @@ impl Gram {
             sums: vec![0; (n + 1) * (n + 1)],
             samples: 0.0,
             weight: 0.0,
+            noisy: 0.0,
             waiting: vec![0; rows * BLOCK],
             count: 0,
         }
@@ -113,7 +116,12 @@ impl Gram {
                 self.waiting.iter_mut().skip(self.count + j).step_by(BLOCK).for_each(|d| *d = 0);
             } else {
                 self.samples += 1.0;
-                self.weight += f64::from(factor[j] * factor[j]);
+                let weight = f64::from(factor[j] * factor[j]);
+                self.weight += weight;
+                // Where the field is constant there is nothing to round.
+                if factor[j] < 1.0 || self.waiting[self.n * BLOCK + self.count + j] != 0 {
+                    self.noisy += weight;
+                }
             }
         }
         self.count += run;
@@ -137,8 +145,9 @@ impl Gram {
     }
 
     /// The equations for taps that share weights: `groups` gives the number, below `count`, of each tap's weight. Taps
-    /// have noise of this variance, in squares of steps.
+    /// have noise of this variance, in squares of steps, where the field is not constant.
     pub fn equations(&self, groups: &[usize], count: usize, noise: f64) -> Equations {
+        let noise = noise * self.noisy / self.weight.max(1e-9);
         let n = self.n;
         let b = 1.0 / self.base as f64;
         let mut a = vec![0.0; count * count];
