@@ -2,7 +2,9 @@
 
 use crate::chunk::Frames;
 use crate::entropy::bits::zigzag;
-use crate::entropy::tables::{Histogram, Table};
+use crate::entropy::bits::{BitReader, BitWriter};
+use crate::entropy::slots::{DecodeTables, EncodeTables};
+use crate::entropy::tables;
 use crate::entropy::{rans, split_large, DIRECT};
 use crate::grid::{Extent, Grid};
 use crate::predict::fit::{self, fit, Samples};
@@ -32,7 +34,7 @@ pub struct Stages {
     scale: Scale,
     sent: Vec<Sent>,
     coded: Recorder,
-    tables: Vec<Table>,
+    tables: (EncodeTables, DecodeTables),
 }
 
 /// Quantises and records, as the encoder does, without its checks.
@@ -123,15 +125,14 @@ impl Stages {
             scale,
             sent: vec![],
             coded: Recorder::default(),
-            tables: vec![],
+            tables: Default::default(),
         };
         stages.sent = stages.weights(false);
         stages.coded = stages.predict_recorded();
-        let mut histograms = vec![Histogram::default(); CONTEXT_COUNT];
-        for (s, c) in stages.coded.symbols.iter().zip(&stages.coded.contexts) {
-            histograms[*c as usize].add(*s);
-        }
-        stages.tables = histograms.iter().map(|h| Table::counted(h).1).collect();
+        let histograms = tables::histograms(&stages.coded.symbols, &stages.coded.contexts, CONTEXT_COUNT);
+        let mut bits = BitWriter::default();
+        stages.tables.0 = tables::write(&histograms, &mut bits);
+        stages.tables.1 = tables::read(&mut BitReader::new(&bits.finish()), CONTEXT_COUNT).ok()?;
         Some(stages)
     }
 
@@ -191,7 +192,7 @@ impl Stages {
 
     /// Entropy-codes the residuals of the multiscale predictor.
     pub fn entropy_encode(&self) -> Vec<u8> {
-        rans::encode(&self.coded.symbols, &self.coded.contexts, &self.coded.rows, &self.tables)
+        rans::encode(&self.coded.symbols, &self.coded.contexts, &self.coded.rows, &self.tables.0)
     }
 
     /// Decodes what [`Stages::entropy_encode`] made; says whether it is the same.
@@ -201,7 +202,7 @@ impl Stages {
         let mut at = 0;
         for &row in &self.coded.rows {
             let end = at + row as usize;
-            decoder.row(&self.coded.contexts[at..end], &self.tables, &mut symbols[at..end]);
+            decoder.row(&self.coded.contexts[at..end], &self.tables.1, &mut symbols[at..end]);
             at = end;
         }
         decoder.finish().is_ok() && symbols == self.coded.symbols

@@ -75,6 +75,11 @@ impl<'a> BitReader<'a> {
         Ok(value as u32)
     }
 
+    /// The bytes behind the one that holds the last bit read.
+    pub fn rest(self) -> &'a [u8] {
+        self.bytes.get(self.at..).unwrap_or(&[])
+    }
+
     /// A number that [`BitWriter::put_golomb`] wrote.
     pub fn get_golomb(&mut self, k: u32) -> Result<u32> {
         let mut n = 0;

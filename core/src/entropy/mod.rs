@@ -4,7 +4,10 @@
 
 pub mod bits;
 pub mod rans;
+pub mod slots;
 pub mod tables;
+#[cfg(target_arch = "x86_64")]
+mod wide;
 
 /// Largest magnitude with a symbol of its own.
 pub const DIRECT: u32 = 20;

@@ -1,164 +1,348 @@
 //! Interleaved range asymmetric numeral systems (rANS: J. Duda, arXiv:1311.2540; interleaving: F. Giesen,
 //! arXiv:1402.3392): [`LANES`] 32-bit states share one stream of 16-bit words. Symbols come in rows; symbol j
 //! of a row belongs to lane j mod LANES, so that a row decodes in independent steps.
+//!
+//! A state that falls below 2^16 takes a word, as long as there are any: the last symbols of a stream are coded in the
+//! room that the states have, which saves most of the bytes that so many states would cost.
 
-use super::tables::{Table, TOTAL_BITS};
+use super::bits::{BitReader, BitWriter};
+use super::slots::{DecodeTables, EncodeTables, ENTRIES, SLOTS, STRIDE, TOTAL_BITS};
 use crate::error::{Error, Result};
 
 /// Number of interleaved states.
-pub const LANES: usize = 8;
-/// States lie in LOW..2^32 between symbols.
-const LOW: u32 = 1 << 16;
-const MASK: u32 = (1 << TOTAL_BITS) - 1;
+pub const LANES: usize = 32;
+/// States lie in LOW..2^32 between symbols, as long as there are words.
+pub const LOW: u32 = 1 << 16;
+/// Mask of the slot in a state.
+pub const MASK: u32 = (1 << TOTAL_BITS) - 1;
 
-/// Codes the rows of (symbol, context) pairs; `rows` gives the length of each row.
-pub fn encode(symbols: &[u8], contexts: &[u8], rows: &[u32], tables: &[Table]) -> Vec<u8> {
-    // Decoding runs forwards, so encoding runs backwards, and the words come out in reverse.
-    let mut words: Vec<u16> = Vec::with_capacity(symbols.len() / 4 + 32);
-    let mut states = [LOW; LANES];
+/// The words of a stream, put together from the last to the first.
+pub struct Words {
+    buffer: Vec<u16>,
+    front: usize,
+}
+
+impl Words {
+    /// With room for one word per symbol.
+    fn with_room(symbols: usize) -> Self {
+        Self { buffer: vec![0; symbols + LANES], front: symbols + LANES }
+    }
+
+    /// Room for `n` words before all others, to be filled.
+    #[inline]
+    pub fn room(&mut self, n: usize) -> &mut [u16] {
+        let end = self.front;
+        self.front -= n;
+        &mut self.buffer[self.front..end]
+    }
+
+    /// The words so far.
+    fn get(&self) -> &[u16] {
+        &self.buffer[self.front..]
+    }
+}
+
+/// Takes one symbol into a state; the word that the state gives off, if the second is true.
+#[inline(always)]
+fn push(state: &mut u32, entry: u32, reciprocal: u64) -> (u16, bool) {
+    let (freq, start) = (entry & 0xffff, entry >> 16);
+    let word = *state as u16;
+    let full = *state >> (32 - TOTAL_BITS) >= freq;
+    let x = if full { *state >> 16 } else { *state };
+    let quotient = (((u128::from(x) + 1) * u128::from(reciprocal)) >> 64) as u32;
+    *state = x.wrapping_add(start).wrapping_add(quotient.wrapping_mul((1 << TOTAL_BITS) - freq));
+    (word, full)
+}
+
+/// Index of a symbol's entries.
+#[inline(always)]
+fn index(symbol: u8, context: u8) -> usize {
+    usize::from(context) * STRIDE + usize::from(symbol) % STRIDE
+}
+
+/// Codes the rows of (symbol, context) pairs; `rows` gives the length of each row. The table of each context must know
+/// each of its symbols.
+pub fn encode(symbols: &[u8], contexts: &[u8], rows: &[u32], tables: &EncodeTables) -> Vec<u8> {
+    let mut words = Words::with_room(symbols.len());
+    let mut states = first_states(symbols, contexts, rows, tables);
+    // Decoding runs forwards, so encoding runs backwards.
     let mut end = symbols.len();
     for &row in rows.iter().rev() {
         let start = end - row as usize;
-        for j in (start..end).rev() {
-            let state = &mut states[(j - start) % LANES];
-            let e = tables[contexts[j] as usize].encode[symbols[j] as usize];
-            let freq = u32::from(e.freq);
-            let mut x = *state;
-            if x >> (32 - TOTAL_BITS) >= freq {
-                words.push(x as u16);
-                x >>= 16;
-            }
-            let quotient = ((u128::from(x) * u128::from(e.reciprocal)) >> 64) as u32;
-            *state = x
-                .wrapping_add(u32::from(e.bias))
-                .wrapping_add(quotient.wrapping_mul((1 << TOTAL_BITS) - freq));
-        }
+        let (symbols, contexts) = (&symbols[start..end], &contexts[start..end]);
         end = start;
+        #[cfg(target_arch = "x86_64")]
+        if super::wide::available() {
+            super::wide::encode_row(&mut states, &mut words, tables, contexts, symbols);
+            continue;
+        }
+        encode_row(&mut states, &mut words, tables, contexts, symbols);
     }
-    let mut out = Vec::with_capacity(4 * LANES + 2 * words.len());
+    let mut head = BitWriter::default();
     for s in states {
-        out.extend_from_slice(&s.to_le_bytes());
+        // Never 0: they start from 1 or more and do not fall below.
+        let n = s.max(1).ilog2();
+        head.put(n, 5);
+        head.put(s ^ 1 << n, n);
     }
-    for w in words.iter().rev() {
-        out.extend_from_slice(&w.to_le_bytes());
-    }
+    let mut out = head.finish();
+    let words = words.get();
+    out.reserve_exact(2 * words.len());
+    out.extend(words.iter().flat_map(|w| w.to_le_bytes()));
     out
+}
+
+/// Codes one row; this defines what [`super::wide::encode_row`] does.
+pub fn encode_row(
+    states: &mut [u32; LANES],
+    words: &mut Words,
+    tables: &EncodeTables,
+    contexts: &[u8],
+    symbols: &[u8],
+) {
+    let (Some(entries), Some(reciprocals)) = (tables.entries(), tables.reciprocals()) else { return };
+    for (s, c) in symbols.chunks(LANES).zip(contexts.chunks(LANES)).rev() {
+        let mut given = [0u16; LANES];
+        let mut first = LANES;
+        for ((state, &s), &c) in states.iter_mut().zip(s).zip(c).rev() {
+            let at = index(s, c);
+            let (word, full) = push(state, entries[at], reciprocals[at]);
+            given[(first - 1) % LANES] = word;
+            first -= usize::from(full);
+        }
+        words.room(LANES - first).copy_from_slice(&given[first..]);
+    }
+}
+
+/// States to start from, powers of two of at most LOW: 1 where the state reaches LOW before any lane gives off the first
+/// word, more where it needs help. (The decoder takes a word for every state below LOW until there are none.)
+fn first_states(symbols: &[u8], contexts: &[u8], rows: &[u32], tables: &EncodeTables) -> [u32; LANES] {
+    /// Attempts to find such states, and symbols that each may look at.
+    const ATTEMPTS: usize = 8;
+    const SYMBOLS: usize = 1 << 11;
+    let all_low = [LOW; LANES];
+    let (Some(entries), Some(reciprocals)) = (tables.entries(), tables.reciprocals()) else { return all_low };
+    let mut starts = [1; LANES];
+    for _ in 0..ATTEMPTS {
+        let mut states = starts;
+        let (mut seen, mut given) = (0, false);
+        let mut end = symbols.len();
+        'all: for &row in rows.iter().rev() {
+            let start = end - row as usize;
+            for j in (start..end).rev() {
+                let at = index(symbols[j], contexts[j]);
+                given = push(&mut states[(j - start) % LANES], entries[at], reciprocals[at]).1;
+                seen += 1;
+                if given || seen == SYMBOLS {
+                    break 'all;
+                }
+            }
+            end = start;
+        }
+        if !given && seen < SYMBOLS {
+            // There are no words at all.
+            return starts;
+        }
+        // The state that has just given off a word was at least LOW before.
+        let mut changed = false;
+        for (start, state) in starts.iter_mut().zip(states) {
+            if state < LOW && *start < LOW {
+                *start = (*start << (17 - state.max(1).ilog2())).min(LOW);
+                changed = true;
+            }
+        }
+        if !changed {
+            return starts;
+        }
+    }
+    all_low
 }
 
 /// Decoder of one stream.
 pub struct Decoder<'a> {
     states: [u32; LANES],
     words: &'a [u8],
-    /// Words wanted beyond the end: the stream is damaged.
-    overrun: bool,
 }
 
 impl<'a> Decoder<'a> {
     /// Reads the states at the start of `bytes`.
     pub fn new(bytes: &'a [u8]) -> Result<Self> {
-        let head = bytes
-            .get(..4 * LANES)
-            .ok_or_else(|| Error::corruption("an entropy-coded part ends in its states"))?;
+        let mut head = BitReader::new(bytes);
         let mut states = [0; LANES];
-        for (s, b) in states.iter_mut().zip(head.chunks_exact(4)) {
-            *s = u32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+        for s in &mut states {
+            let n = head.get(5)?;
+            *s = 1 << n | head.get(n)?;
         }
-        Ok(Self { states, words: &bytes[4 * LANES..], overrun: false })
+        Ok(Self { states, words: head.rest() })
     }
 
     /// Decodes one row: the symbol for each of `contexts`, which index `tables`.
     #[inline]
-    pub fn row(&mut self, contexts: &[u8], tables: &[Table], symbols: &mut [u8]) {
-        let mut states = self.states;
-        let mut words = self.words;
-        let step = |state: &mut u32, context: u8, symbol: &mut u8, words: &mut &[u8]| {
-            let x = *state;
-            let e = tables[context as usize].slot(x & MASK);
-            *symbol = e as u8;
-            let freq = (e >> 8) & 0xfff;
-            let offset = e >> 20;
-            let freq = freq + 1;
-            let mut x = freq.wrapping_mul(x >> TOTAL_BITS).wrapping_add(offset);
-            if x < LOW {
-                if let Some((w, rest)) = words.split_first_chunk::<2>() {
-                    x = x << 16 | u32::from(u16::from_le_bytes(*w));
-                    *words = rest;
-                } else {
-                    // Any state in range keeps the loop going; the caller learns of it in `finish`.
-                    x = LOW;
-                    return (x, true);
-                }
-            }
-            *state = x;
-            (x, false)
-        };
-        let mut overrun = false;
-        let whole = contexts.len() / LANES * LANES;
-        let (c8, c1) = contexts.split_at(whole);
-        let (s8, s1) = symbols[..contexts.len()].split_at_mut(whole);
-        for (c, s) in c8.chunks_exact(LANES).zip(s8.chunks_exact_mut(LANES)) {
-            for l in 0..LANES {
-                overrun |= step(&mut states[l], c[l], &mut s[l], &mut words).1;
-            }
+    pub fn row(&mut self, contexts: &[u8], tables: &DecodeTables, symbols: &mut [u8]) {
+        let (Some(slots), Some(entries)) = (tables.slots(), tables.entries()) else { return };
+        let symbols = &mut symbols[..contexts.len()];
+        #[cfg(target_arch = "x86_64")]
+        if super::wide::available() {
+            return super::wide::decode(&mut self.states, &mut self.words, slots, entries, contexts, symbols);
         }
-        for (l, (c, s)) in c1.iter().zip(s1).enumerate() {
-            overrun |= step(&mut states[l], *c, s, &mut words).1;
-        }
-        self.states = states;
-        self.words = words;
-        self.overrun |= overrun;
+        decode(&mut self.states, &mut self.words, slots, entries, contexts, symbols);
     }
 
-    /// Whether the stream ended before its symbols did.
-    pub fn failed(&self) -> bool {
-        self.overrun
-    }
-
-    /// Checks that the stream was used up and that the states are back at their start.
+    /// Checks that the stream was used up and that the states may be those of its start.
     pub fn finish(self) -> Result<()> {
-        if self.overrun {
-            return Err(Error::corruption("an entropy-coded part ends before all its symbols"));
-        }
-        if !self.words.is_empty() || self.states != [LOW; LANES] {
+        if !self.words.is_empty() || self.states.iter().any(|&s| !s.is_power_of_two() || s > LOW) {
             return Err(Error::corruption("an entropy-coded part does not end where its symbols do"));
         }
         Ok(())
     }
 }
 
+/// Decodes one row; this defines what [`super::wide::decode`] does.
+pub fn decode(
+    states: &mut [u32; LANES],
+    words: &mut &[u8],
+    slots: &[u8; SLOTS],
+    entries: &[u32; ENTRIES],
+    contexts: &[u8],
+    symbols: &mut [u8],
+) {
+    /// Bytes of the words that a group of lanes may take.
+    const WINDOW: usize = 2 * LANES;
+    let pull = |x: u32, context: u8| {
+        let slot = x & MASK;
+        let symbol = slots[usize::from(context) << TOTAL_BITS | slot as usize];
+        let e = entries[usize::from(context) * STRIDE + usize::from(symbol) % STRIDE];
+        ((e & 0xffff).wrapping_mul(x >> TOTAL_BITS).wrapping_add(slot).wrapping_sub(e >> 16), symbol)
+    };
+    for (contexts, symbols) in contexts.chunks(LANES).zip(symbols.chunks_mut(LANES)) {
+        let group = states.iter_mut().zip(contexts).zip(symbols);
+        if let Some(window) = words.first_chunk::<WINDOW>() {
+            let mut at = 0;
+            for ((state, &context), symbol) in group {
+                let (x, s) = pull(*state, context);
+                *symbol = s;
+                let word = u16::from_le_bytes([window[at % WINDOW], window[(at + 1) % WINDOW]]);
+                // Without a branch: no one can foresee it.
+                let wanting = u32::from(x < LOW);
+                *state = x << (16 * wanting) | u32::from(word) & wanting.wrapping_neg();
+                at += 2 * wanting as usize;
+            }
+            *words = &words[at..];
+        } else {
+            for ((state, &context), symbol) in group {
+                (*state, *symbol) = pull(*state, context);
+                if *state < LOW {
+                    if let Some((word, rest)) = words.split_first_chunk() {
+                        *state = *state << 16 | u32::from(u16::from_le_bytes(*word));
+                        *words = rest;
+                    }
+                }
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entropy::tables::{Histogram, Table};
+    use crate::entropy::tables::{counted, Histogram};
     use proptest::prelude::*;
+
+    /// Rows of symbols, skewed in some contexts, and their tables.
+    fn rows() -> impl Strategy<Value = Vec<Vec<(u8, u8)>>> {
+        let pair = (0u8..60, prop::sample::select(vec![0u8, 1, 7, 255])).prop_map(|(s, c)| match c {
+            0 => (s / 59, c),
+            1 => (s / 30, c),
+            _ => (s, c),
+        });
+        prop::collection::vec(prop::collection::vec(pair, 0..150), 1..20)
+    }
+
+    fn tables(rows: &[Vec<(u8, u8)>]) -> (EncodeTables, DecodeTables) {
+        let (mut encoder, mut decoder) = (EncodeTables::default(), DecodeTables::default());
+        for context in [0, 1, 7, 255] {
+            let mut h = Histogram::default();
+            rows.iter().flatten().filter(|p| p.1 == context).for_each(|p| h.add(p.0));
+            if h.total() > 0 {
+                encoder.set(context, &counted(&h));
+                decoder.set(context, &counted(&h));
+            }
+        }
+        (encoder, decoder)
+    }
 
     proptest! {
         #[test]
-        fn rows_come_back(rows in prop::collection::vec(prop::collection::vec((0u8..60, 0u8..3), 0..70), 1..20)) {
-            let mut histograms = vec![Histogram::default(); 3];
-            let (mut symbols, mut contexts, mut lengths) = (vec![], vec![], vec![]);
-            for row in &rows {
-                for &(s, c) in row {
-                    // A skewed distribution in one context, a flat one in another.
-                    let s = if c == 0 { s / 30 } else { s };
-                    histograms[c as usize].add(s);
-                    symbols.push(s);
-                    contexts.push(c);
-                }
-                lengths.push(row.len() as u32);
-            }
-            let tables: Vec<Table> = histograms.iter().map(|h| Table::counted(h).1).collect();
-            let bytes = encode(&symbols, &contexts, &lengths, &tables);
-            let mut decoder = Decoder::new(&bytes).unwrap();
+        fn rows_come_back(rows in rows()) {
+            let (encoder, decoder) = tables(&rows);
+            let (symbols, contexts): (Vec<u8>, Vec<u8>) = rows.iter().flatten().copied().unzip();
+            let lengths: Vec<u32> = rows.iter().map(|r| r.len() as u32).collect();
+            let bytes = encode(&symbols, &contexts, &lengths, &encoder);
+            let mut d = Decoder::new(&bytes).unwrap();
             let mut at = 0;
             for n in lengths {
                 let n = n as usize;
                 let mut out = vec![0; n];
-                decoder.row(&contexts[at..at + n], &tables, &mut out);
+                d.row(&contexts[at..at + n], &decoder, &mut out);
                 prop_assert_eq!(&out[..], &symbols[at..at + n]);
                 at += n;
             }
-            decoder.finish().unwrap();
+            d.finish().unwrap();
+        }
+
+        #[cfg(target_arch = "x86_64")]
+        #[test]
+        fn wide_encoding_is_what_scalar_encoding_is(
+            rows in rows(),
+            states in prop::array::uniform32(1u32..),
+        ) {
+            let (tables, _) = tables(&rows);
+            let room = rows.iter().map(Vec::len).sum();
+            let (mut a, mut b) = ((states, Words::with_room(room)), (states, Words::with_room(room)));
+            for row in rows {
+                let (symbols, contexts): (Vec<u8>, Vec<u8>) = row.into_iter().unzip();
+                encode_row(&mut a.0, &mut a.1, &tables, &contexts, &symbols);
+                if super::super::wide::available() {
+                    super::super::wide::encode_row(&mut b.0, &mut b.1, &tables, &contexts, &symbols);
+                    prop_assert_eq!(a.0, b.0);
+                    prop_assert_eq!(a.1.get(), b.1.get());
+                }
+            }
+        }
+
+        #[test]
+        fn divisions_are_exact(x in any::<u32>(), f in 1u32..=4096, q in 0u32..1 << 20) {
+            for x in [x, q * f, q * f + f - 1, (q * f).wrapping_sub(1)] {
+                let mut state = x;
+                let entry = f | 7 << 16;
+                let before = x >> 20 >= f;
+                let y = if before { x >> 16 } else { x };
+                push(&mut state, entry, u64::MAX / u64::from(f));
+                prop_assert_eq!(state, (y / f << 12).wrapping_add(y % f).wrapping_add(7));
+            }
+        }
+
+        #[cfg(target_arch = "x86_64")]
+        #[test]
+        fn wide_decoding_is_what_scalar_decoding_is(
+            rows in rows(),
+            states in prop::array::uniform32(any::<u32>()),
+            words in prop::collection::vec(any::<u8>(), 0..1500),
+        ) {
+            let (_, tables) = tables(&rows);
+            let (slots, entries) = (tables.slots().unwrap(), tables.entries().unwrap());
+            let (mut a, mut b) = ((states, &words[..]), (states, &words[..]));
+            for row in rows {
+                // Some contexts have no table.
+                let contexts: Vec<u8> = row.iter().map(|p| if p.0 == 59 { 9 } else { p.1 }).collect();
+                let (mut x, mut y) = (vec![0; contexts.len()], vec![0; contexts.len()]);
+                decode(&mut a.0, &mut a.1, slots, entries, &contexts, &mut x);
+                if super::super::wide::available() {
+                    super::super::wide::decode(&mut b.0, &mut b.1, slots, entries, &contexts, &mut y);
+                    prop_assert_eq!(x, y);
+                    prop_assert_eq!(a, b);
+                }
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::chunk::Frames;
 use crate::entropy::bits::unzigzag;
 use crate::entropy::bits::BitReader;
 use crate::entropy::rans::Decoder;
-use crate::entropy::tables::Table;
+use crate::entropy::slots::DecodeTables;
 use crate::entropy::{join_large, plain_bits, DIRECT_SYMBOLS};
 use crate::error::{Error, Result};
 use crate::grid::Mapping;
@@ -20,7 +20,7 @@ use crate::stream::parts::Reader;
 /// What the decoding of every band shares.
 struct Shared<'a> {
     side: &'a Side,
-    tables: &'a [Table],
+    tables: &'a DecodeTables,
     frames: &'a Frames,
     mapping: Mapping,
 }
@@ -262,7 +262,7 @@ impl<N: Number> Coder for DecodeRuns<'_, N> {
     }
 
     fn failed(&self) -> bool {
-        self.failure.is_some() || self.residuals.failed()
+        self.failure.is_some()
     }
 
     fn frame(&mut self, frame: usize, row: &mut dyn FnMut(usize, &mut [i32])) {

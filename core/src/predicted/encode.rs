@@ -8,7 +8,7 @@ use super::{band_count, bands, parallel};
 use crate::bound::Bound;
 use crate::chunk::Frames;
 use crate::entropy::bits::{zigzag, BitWriter};
-use crate::entropy::tables::Histogram;
+use crate::entropy::tables::{histograms, Histogram};
 use crate::entropy::{rans, split_large, DIRECT_SYMBOLS};
 use crate::grid::{allowed_error, Extent, Grid, PROVISIONAL};
 use crate::number::Number;
@@ -340,11 +340,7 @@ impl<'a, N: Number> Encoder<'a, N> {
 
     fn finish(mut self) -> CodedBand {
         self.out.plain = self.bits.finish();
-        let mut histograms = vec![Histogram::default(); CONTEXT_COUNT];
-        for (s, c) in self.out.symbols.iter().zip(&self.out.contexts) {
-            histograms[*c as usize].add(*s);
-        }
-        self.out.histograms = histograms;
+        self.out.histograms = histograms(&self.out.symbols, &self.out.contexts, CONTEXT_COUNT);
         self.out
     }
 

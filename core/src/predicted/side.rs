@@ -2,7 +2,8 @@
 
 use crate::chunk::Frames;
 use crate::entropy::bits::{BitReader, BitWriter};
-use crate::entropy::tables::{self, Table};
+use crate::entropy::slots::{DecodeTables, EncodeTables};
+use crate::entropy::tables;
 use crate::error::{Error, Result};
 use crate::predict::fit::sent_classes;
 use crate::predict::fit::slot_kind;
@@ -258,17 +259,16 @@ fn read_patches(r: &mut Reader, points: usize, value_size: usize) -> Result<Vec<
 }
 
 /// Writes the frequency tables and returns them.
-pub fn write_tables(w: &mut Writer, histograms: &[tables::Histogram]) -> Vec<Table> {
+pub fn write_tables(w: &mut Writer, histograms: &[tables::Histogram]) -> EncodeTables {
     let mut bits = BitWriter::default();
-    let tables = histograms.iter().map(|h| tables::write(h, &mut bits).0).collect();
+    let tables = tables::write(histograms, &mut bits);
     w.bytes(&bits.finish());
     tables
 }
 
 /// Reads the frequency tables.
-pub fn read_tables(r: &mut Reader) -> Result<Vec<Table>> {
-    let mut bits = BitReader::new(r.bytes()?);
-    (0..CONTEXT_COUNT).map(|_| tables::read(&mut bits)).collect()
+pub fn read_tables(r: &mut Reader) -> Result<DecodeTables> {
+    tables::read(&mut BitReader::new(r.bytes()?), CONTEXT_COUNT)
 }
 
 #[cfg(test)]

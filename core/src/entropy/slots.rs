@@ -1,0 +1,110 @@
+//! Frequency tables in the forms in which range ANS needs them, all tables of a stream in flat memory of a fixed
+//! size, so that an index made of a context (8 bits) and a slot or symbol is always within it.
+
+use super::SYMBOLS;
+
+/// Frequencies of a table sum to 2^TOTAL_BITS.
+pub const TOTAL_BITS: u32 = 12;
+/// Number of slots of a table.
+pub const TOTAL: u32 = 1 << TOTAL_BITS;
+/// Most tables of a stream.
+pub const MAX_TABLES: usize = 256;
+/// Symbols per table, rounded up to a power of two.
+pub const STRIDE: usize = 128;
+const _: () = assert!(SYMBOLS <= STRIDE);
+/// Size of all slot tables, with room for reading four bytes at the last slot.
+pub const SLOTS: usize = (MAX_TABLES << TOTAL_BITS) + 4;
+/// Size of all tables by symbol.
+pub const ENTRIES: usize = MAX_TABLES * STRIDE;
+/// Bytes that are filled at once: most symbols have few slots.
+const FILL: usize = 16;
+
+/// Tables for decoding. A context without a table decodes to symbol 0 (of frequency 0: only damaged streams do it).
+pub struct DecodeTables {
+    slots: Vec<u8>,
+    entries: Vec<u32>,
+    /// Number of tables set so far.
+    present: usize,
+}
+
+impl Default for DecodeTables {
+    fn default() -> Self {
+        Self { slots: vec![0; SLOTS], entries: vec![0; ENTRIES], present: 0 }
+    }
+}
+
+impl DecodeTables {
+    /// Sets the table of a context: frequencies of symbols 0, 1, ... that sum to [`TOTAL`].
+    pub fn set(&mut self, context: u8, freqs: &[u32]) {
+        let base = usize::from(context) << TOTAL_BITS;
+        let slots = &mut self.slots[base..base + TOTAL as usize];
+        let entries = &mut self.entries[usize::from(context) * STRIDE..][..STRIDE];
+        let mut start = 0;
+        for (s, (&f, entry)) in freqs.iter().zip(entries).enumerate().filter(|(_, (&f, _))| f > 0) {
+            *entry = f | (start as u32) << 16;
+            let end = start + f as usize;
+            // What is too much is overwritten by the next symbol.
+            if let Some(few) = slots.get_mut(start..start + FILL) {
+                few.fill(s as u8);
+                if end > start + FILL {
+                    slots[start + FILL..end].fill(s as u8);
+                }
+            } else {
+                slots[start..end].fill(s as u8);
+            }
+            start = end;
+        }
+        self.present += 1;
+    }
+
+    /// Symbol of each slot of each context, at context * 2^TOTAL_BITS + slot.
+    #[inline]
+    pub fn slots(&self) -> Option<&[u8; SLOTS]> {
+        self.slots.first_chunk()
+    }
+
+    /// Frequency (low half) and first slot (high half) of each symbol, at context * STRIDE + symbol.
+    #[inline]
+    pub fn entries(&self) -> Option<&[u32; ENTRIES]> {
+        self.entries.first_chunk()
+    }
+}
+
+/// Tables for encoding.
+pub struct EncodeTables {
+    entries: Vec<u32>,
+    reciprocals: Vec<u64>,
+}
+
+impl Default for EncodeTables {
+    fn default() -> Self {
+        Self { entries: vec![0; ENTRIES], reciprocals: vec![0; ENTRIES] }
+    }
+}
+
+impl EncodeTables {
+    /// Sets the table of a context, as [`DecodeTables::set`] does.
+    pub fn set(&mut self, context: u8, freqs: &[u32]) {
+        let base = usize::from(context) * STRIDE;
+        let entries = self.entries[base..].iter_mut().zip(&mut self.reciprocals[base..]).take(STRIDE);
+        let mut start = 0;
+        for (&f, (entry, reciprocal)) in freqs.iter().zip(entries).filter(|(&f, _)| f > 0) {
+            *entry = f | start << 16;
+            *reciprocal = u64::MAX / u64::from(f);
+            start += f;
+        }
+    }
+
+    /// Frequency (low half) and first slot (high half) of each symbol, at context * STRIDE + symbol.
+    #[inline]
+    pub fn entries(&self) -> Option<&[u32; ENTRIES]> {
+        self.entries.first_chunk()
+    }
+
+    /// floor((2^64 - 1) / frequency) of each symbol, likewise: the high half of x + 1 times it is x / frequency for every
+    /// 32-bit x.
+    #[inline]
+    pub fn reciprocals(&self) -> Option<&[u64; ENTRIES]> {
+        self.reciprocals.first_chunk()
+    }
+}
