@@ -15,6 +15,7 @@
 
 use crate::bound::Bound;
 use crate::number::Number;
+use crate::scan::{self, Line, Linear};
 
 /// Grid points lie in -LIMIT..=LIMIT around the chunk's middle.
 pub const LIMIT: i64 = 1 << 28;
@@ -51,6 +52,27 @@ pub enum Mapping {
     Linear(f64),
     /// |value| = 2^(integer x unit / 2^LOG_BITS), unit even.
     Logarithmic(i64),
+}
+
+/// How far a decoded value may be from the truth.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Allowed {
+    /// So far.
+    Absolute(f64),
+    /// This share of the value.
+    Relative(f64),
+}
+
+impl Allowed {
+    /// Whether `decoded` is near enough to `truth`; NaN never is.
+    #[inline(always)]
+    pub fn holds(&self, truth: f64, decoded: f64) -> bool {
+        let most = match *self {
+            Allowed::Absolute(e) => e,
+            Allowed::Relative(r) => r * truth.abs(),
+        };
+        (decoded - truth).abs() <= most
+    }
 }
 
 /// A mapping and how it is quantised.
@@ -182,6 +204,14 @@ impl Grid {
         })
     }
 
+    /// The grid around `middle` for the loops over blocks; `None` for logarithmic grids.
+    pub fn linear(&self, middle: f64) -> Option<Linear> {
+        match self.mapping {
+            Mapping::Linear(unit) => Some(Linear { unit, scale: self.position(1.0), middle }),
+            Mapping::Logarithmic(_) => None,
+        }
+    }
+
     /// Position of `v` (its logarithm for a logarithmic mapping) on the grid, in units.
     #[inline(always)]
     pub fn position(&self, v: f64) -> f64 {
@@ -220,23 +250,39 @@ impl Mapping {
         negative: Option<&[u8]>,
         out: &mut [u8],
     ) {
-        let out = out.chunks_exact_mut(N::SIZE);
-        match (*self, negative) {
-            (Mapping::Linear(unit), None) if offset.unsigned_abs() < 1 << 51 => {
-                // Sums below 2^53 are exact, so that this is `value`, in a form that vectorises.
-                let (scale, add, unit) = if half { (2.0, 1.0, 0.5 * unit) } else { (1.0, 0.0, unit) };
-                let add = scale * offset as f64 + add;
-                for (o, k) in out.zip(k) {
-                    N::cast((scale * f64::from(*k) + add) * unit).write(o);
-                }
-            }
-            _ => {
-                for (i, (o, k)) in out.zip(k).enumerate() {
-                    let v = self.value(i64::from(*k).wrapping_add(offset), half);
-                    N::cast(if negative.is_some_and(|n| n[i] != 0) { -v } else { v }).write(o);
-                }
-            }
+        if let (Some(line), None) = (self.line(offset, half), negative) {
+            return scan::values::<N>(k, &line, out);
         }
+        for (i, (o, k)) in out.chunks_exact_mut(N::SIZE).zip(k).enumerate() {
+            let v = self.value(i64::from(*k).wrapping_add(offset), half);
+            N::cast(if negative.is_some_and(|n| n[i] != 0) { -v } else { v }).write(o);
+        }
+    }
+
+    /// [`Mapping::write_values`], and whether all of them are within `allowed` of the values that `truth` holds.
+    pub fn write_within<N: Number>(
+        &self,
+        k: &[i32],
+        (offset, half): (i64, bool),
+        negative: Option<&[u8]>,
+        truth: &[u8],
+        allowed: Allowed,
+        out: &mut [u8],
+    ) -> bool {
+        if let (Some(line), None, Allowed::Absolute(e)) = (self.line(offset, half), negative, allowed) {
+            return scan::values_within::<N>(k, &line, truth, e, out);
+        }
+        self.write_values::<N>(k, offset, half, negative, out);
+        let pairs = truth.chunks_exact(N::SIZE).zip(out.chunks_exact(N::SIZE));
+        pairs.fold(true, |all, (a, b)| all & allowed.holds(N::read(a).to_f64(), N::read(b).to_f64()))
+    }
+
+    /// The mapping in a form that vectorises; `None` where there is none that gives the same bits.
+    fn line(&self, offset: i64, half: bool) -> Option<Line> {
+        let Mapping::Linear(unit) = *self else { return None };
+        // Sums below 2^53 are exact, so that this is `value`.
+        let (scale, add, unit) = if half { (2.0, 1.0, 0.5 * unit) } else { (1.0, 0.0, unit) };
+        (offset.unsigned_abs() < 1 << 51).then(|| Line { scale, add: scale * offset as f64 + add, unit })
     }
 
     /// The unit as streams hold it.

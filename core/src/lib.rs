@@ -20,6 +20,7 @@ pub mod params;
 mod predict;
 mod predicted;
 mod reference;
+mod scan;
 mod special;
 #[cfg(feature = "bench")]
 #[doc(hidden)]

@@ -3,7 +3,10 @@
 use half::f16;
 
 /// A stored number type. Bytes are little-endian here; big-endian chunks are swapped beforehand.
-pub trait Number: Copy + Send + Sync + 'static {
+pub trait Number: Copy + PartialOrd + Send + Sync + 'static {
+    /// The value's bits as an unsigned number of its own size, so that comparisons of bits vectorise as well as those
+    /// of values.
+    type Bits: Copy + Eq + Ord;
     /// Bytes of one value.
     const SIZE: usize;
     /// Whether values carry a fraction.
@@ -20,11 +23,18 @@ pub trait Number: Copy + Send + Sync + 'static {
     fn cast(v: f64) -> Self;
     /// The value's bits, zero-extended.
     fn bits(self) -> u64;
+    /// The value's bits.
+    fn own_bits(self) -> Self::Bits;
+    /// The value's bits without the sign of a floating-point number: they order finite magnitudes, infinity and NaN.
+    fn magnitude(self) -> Self::Bits;
+    /// The low bits of `bits` as this type's.
+    fn narrow(bits: u64) -> Self::Bits;
 }
 
 macro_rules! number {
     ($t:ty, $bits:ty, $float:expr, $precision:expr, $to:expr, $from:expr, $raw:expr) => {
         impl Number for $t {
+            type Bits = $bits;
             const SIZE: usize = size_of::<$t>();
             const FLOAT: bool = $float;
             const PRECISION: i32 = $precision;
@@ -49,6 +59,18 @@ macro_rules! number {
             #[inline(always)]
             fn bits(self) -> u64 {
                 u64::from($raw(self) as $bits)
+            }
+            #[inline(always)]
+            fn own_bits(self) -> $bits {
+                $raw(self) as $bits
+            }
+            #[inline(always)]
+            fn magnitude(self) -> $bits {
+                $raw(self) as $bits & if $float { <$bits>::MAX >> 1 } else { <$bits>::MAX }
+            }
+            #[inline(always)]
+            fn narrow(bits: u64) -> $bits {
+                bits as $bits
             }
         }
     };

@@ -3,14 +3,15 @@
 use crate::bound::Bound;
 use crate::grid::Extent;
 use crate::number::Number;
+use crate::scan::{self, Range, BLOCK};
 
 /// Magnitudes that data formats use for "no value": netCDF's default fill, CF and CMIP's 1e20, Ferret's 1e34, and
 /// other common ones.
 const CONVENTIONAL: [f64; 6] = [9.969_209_968_386_869e36, 1e20, 1e30, 1e34, 1e35, 1e36];
+/// Smaller than each of them, in every type.
+const LARGE: f64 = 9.9e19;
 /// A value that repeats more often than one in so many points, far from all others, is taken for a fill value.
 const RARE: usize = 1000;
-/// Values that are looked at together.
-pub const BLOCK: usize = 64;
 /// How far from all others, in ranges of the others.
 const FAR: f64 = 4.0;
 
@@ -22,6 +23,10 @@ pub struct Special {
     /// Smallest magnitude that is not special (pointwise relative bounds).
     smallest: f64,
     floats: bool,
+    /// Bits of the magnitudes of "no value".
+    conventional: Vec<u64>,
+    /// Whether the survey met no special value.
+    none: bool,
 }
 
 impl Special {
@@ -41,39 +46,64 @@ impl Special {
             }
             _ => 0.0,
         };
+        let finite = |v: &N| v.magnitude() < N::cast(f64::INFINITY).magnitude();
+        // Doubles may have been floats once.
+        let rounded = CONVENTIONAL.map(|c| N::cast(f64::from(c as f32)));
+        let mut conventional: Vec<u64> = vec![];
+        if N::FLOAT {
+            conventional =
+                CONVENTIONAL.map(N::cast).into_iter().chain(rounded).filter(finite).map(N::bits).collect();
+            conventional.sort_unstable();
+            conventional.dedup();
+        }
         // A fill value of zero is a number like any other: the default of HDF5, not a mark.
-        Self { fill: fill.filter(|&f| f != zero), outliers: vec![], smallest, floats: N::FLOAT }
+        let fill = fill.filter(|&f| f != zero);
+        Self { fill, outliers: vec![], smallest, floats: N::FLOAT, conventional, none: false }
     }
 
     /// Whether `v` is special.
     #[inline(always)]
     pub fn is<N: Number>(&self, v: N) -> bool {
         let x = v.to_f64();
-        if self.floats && !x.is_finite() {
+        if self.floats && (!x.is_finite() || x.abs() >= LARGE && self.is_conventional(v)) {
             return true;
         }
-        if x.abs() < self.smallest {
-            return true;
+        x.abs() < self.smallest || self.fill == Some(v.bits()) || self.outliers.contains(&v.bits())
+    }
+
+    #[cold]
+    fn is_conventional<N: Number>(&self, v: N) -> bool {
+        self.conventional.iter().any(|&c| v.magnitude() == N::narrow(c))
+    }
+
+    /// Marks the special values of a block in `marks`; says whether there are any.
+    pub fn mark<N: Number>(&self, raw: &[u8], marks: &mut [u8]) -> bool {
+        if self.none {
+            marks.fill(0);
+            return false;
         }
-        if self.floats
-            && x.abs() >= 1e20
-            && CONVENTIONAL.iter().any(|c| v.bits() == N::cast(c.copysign(x)).bits())
-        {
-            return true;
+        // Integers reach no infinity, but their largest value.
+        let least = if N::FLOAT { N::cast(LARGE).magnitude() } else { N::narrow(u64::MAX) };
+        scan::mark_large::<N>(raw, least, marks);
+        if !N::FLOAT {
+            marks.fill(0);
+        } else if marks.iter().fold(0, |any, m| any | m) != 0 {
+            scan::mark_large::<N>(raw, N::cast(f64::INFINITY).magnitude(), marks);
+            for &c in &self.conventional {
+                scan::mark_magnitude::<N>(raw, N::narrow(c), marks);
+            }
         }
-        // f32's 1e20 is below the f64 constant.
-        if self.floats
-            && x.abs() > 9.9e19
-            && x.abs() < 1.01e20
-            && v.bits() == N::cast(1e20f64.copysign(x)).bits()
-        {
-            return true;
+        if self.smallest > 0.0 {
+            scan::mark_small::<N>(raw, self.smallest, marks);
         }
-        self.fill == Some(v.bits()) || self.outliers.contains(&v.bits())
+        for &bits in self.fill.iter().chain(&self.outliers) {
+            scan::mark_equal::<N>(raw, N::narrow(bits), marks);
+        }
+        marks.iter().fold(0, |any, m| any | m) != 0
     }
 
     /// Extent of the values of `raw` that are not special; marks isolated, frequent extremes as special on the way.
-    /// `None` when every value is special.
+    /// `None` when every value is special. Afterwards the values of `raw`, and only these, can be marked.
     pub fn survey<N: Number>(&mut self, raw: &[u8]) -> Option<Extent> {
         let mut extent = self.extent::<N>(raw)?;
         if self.smallest > 0.0 || !self.floats {
@@ -82,48 +112,58 @@ impl Special {
         for _ in 0..2 {
             let Some(outlier) = self.isolated_extreme::<N>(raw, &extent) else { break };
             self.outliers.push(outlier);
+            self.none = false;
             extent = self.extent::<N>(raw)?;
         }
         Some(extent)
     }
 
-    /// Whether none of these values is special; may say no for want of certainty.
-    #[inline(always)]
-    pub fn none_in<N: Number>(&self, raw: &[u8]) -> bool {
-        let fill = self.fill;
-        let plain = self.outliers.is_empty() && self.smallest == 0.0;
-        let clean = |b: &[u8]| {
-            let v = N::read(b);
-            // Conventional fill values are larger; NaN is no smaller.
-            let finite = !N::FLOAT || v.to_f64().abs() < 9.9e19;
-            finite & (fill != Some(v.bits()))
-        };
-        plain && raw.chunks_exact(N::SIZE).fold(true, |all, b| all & clean(b))
-    }
-
-    fn extent<N: Number>(&self, raw: &[u8]) -> Option<Extent> {
-        let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
+    fn extent<N: Number>(&mut self, raw: &[u8]) -> Option<Extent> {
+        let mut all = Range::<N>::empty();
+        let mut none = true;
+        let large = N::cast(LARGE).magnitude();
+        let mut marks = [0u8; BLOCK];
         for block in raw.chunks(BLOCK * N::SIZE) {
-            if self.none_in::<N>(block) {
-                for x in block.chunks_exact(N::SIZE).map(|b| N::read(b).to_f64()) {
-                    min = if x < min { x } else { min };
-                    max = if x > max { x } else { max };
-                }
-                continue;
-            }
-            for v in block.chunks_exact(N::SIZE).map(N::read) {
-                if !self.is(v) {
-                    let x = v.to_f64();
-                    min = min.min(x);
-                    max = max.max(x);
-                }
+            let range = scan::range::<N>(block);
+            let plain = (!N::FLOAT || range.top < large)
+                && self.smallest == 0.0
+                && self.outliers.is_empty()
+                && !self.fill.is_some_and(|f| scan::any_equal::<N>(block, N::narrow(f)));
+            let marks = &mut marks[..block.len() / N::SIZE];
+            if plain || !self.mark::<N>(block, marks) {
+                all.merge(&range);
+            } else {
+                all.merge(&scan::range_unmarked::<N>(block, marks));
+                none = false;
             }
         }
-        (min <= max).then_some(Extent { min, max })
+        self.none = none;
+        let extent = Extent { min: all.low.to_f64(), max: all.high.to_f64() };
+        // Integers have no infinity to begin with, but then every value is one.
+        (extent.min <= extent.max).then_some(extent)
+    }
+
+    /// Whether a value shows that neither extreme can be isolated: others are near to each of them.
+    fn is_spread_out<N: Number>(&self, raw: &[u8], extent: &Extent) -> bool {
+        // An isolated minimum is FAR / (1 + FAR) of the range below the next value; less, for rounding.
+        let far = 0.99 * FAR / (1.0 + FAR) * extent.range();
+        let near_least = (N::cast(extent.min), N::cast(extent.min + far));
+        let near_most = (N::cast(extent.max - far), N::cast(extent.max));
+        let shows = |(low, high): (N, N)| {
+            raw.chunks(BLOCK * N::SIZE).any(|block| {
+                let within = |v: N| v > low && v < high && !self.is(v);
+                scan::any_between::<N>(block, low, high)
+                    && block.chunks_exact(N::SIZE).any(|b| within(N::read(b)))
+            })
+        };
+        shows(near_least) && shows(near_most)
     }
 
     /// Bits of the largest or smallest value if it repeats and lies far from all others.
     fn isolated_extreme<N: Number>(&self, raw: &[u8], extent: &Extent) -> Option<u64> {
+        if self.is_spread_out::<N>(raw, extent) {
+            return None;
+        }
         let often = 2 + raw.len() / N::SIZE / RARE;
         let (mut least, mut most) = (0usize, 0usize);
         for x in raw.chunks_exact(N::SIZE).map(|b| N::read(b).to_f64()) {

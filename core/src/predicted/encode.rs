@@ -10,7 +10,7 @@ use crate::chunk::Frames;
 use crate::entropy::bits::{zigzag, BitWriter};
 use crate::entropy::tables::{histograms, Histogram};
 use crate::entropy::{rans, split_large, DIRECT_SYMBOLS};
-use crate::grid::{allowed_error, Extent, Grid, PROVISIONAL};
+use crate::grid::{allowed_error, Allowed, Extent, Grid, PROVISIONAL};
 use crate::number::Number;
 use crate::params::{Params, Preset};
 use crate::predict::fit::{self, fit, Effort, Samples};
@@ -471,12 +471,11 @@ impl<N: Number> Coder for Encoder<'_, N> {
         let shared = self.shared;
         let mapped = shared.mapped;
         let half = mapped.kinds[frame] == FrameKind::Provisional;
-        let relative = match shared.params.bound {
-            Bound::PointwiseRelative { rel, .. } => Some(rel),
-            _ => None,
+        let allowed = match shared.params.bound {
+            Bound::PointwiseRelative { rel, .. } => Allowed::Relative(rel),
+            _ => Allowed::Absolute(if N::FLOAT { shared.error } else { shared.error.floor() }),
         };
         let step_points = shared.mapped.grid.len() / shared.known.len().max(1);
-        let allowed = if N::FLOAT { shared.error } else { shared.error.floor() };
         let width = self.band.width;
         for y in 0..self.band.height {
             row(y, &mut self.line);
@@ -485,21 +484,19 @@ impl<N: Number> Coder for Encoder<'_, N> {
             let out =
                 &mut self.out.values[(frame * self.band.height + y) * width * N::SIZE..][..width * N::SIZE];
             let negative = mapped.negative.as_deref().map(|n| &n[at..at + width]);
-            shared.grid.mapping.write_values::<N>(&self.line, mapped.offset, half, negative, out);
+            let place = (mapped.offset, half);
+            let mapping = &shared.grid.mapping;
+            let all = mapping.write_within::<N>(&self.line, place, negative, raw, allowed, out);
             // Steps that are remembered are no shorter than a row.
             let known = shared.known.get(at / step_points).is_some_and(Option::is_some);
-            let pairs = || raw.chunks_exact(N::SIZE).zip(out.chunks_exact(N::SIZE));
-            let within = |a: &[u8], b: &[u8]| {
-                let (truth, decoded) = (N::read(a).to_f64(), N::read(b).to_f64());
-                let error = (decoded - truth).abs();
-                // A comparison that NaN fails.
-                error <= relative.map_or(allowed, |r| r * truth.abs()) && (!known || a == b)
-            };
             // Almost always all are.
-            if pairs().fold(true, |all, (a, b)| all & within(a, b)) {
+            if all && (!known || raw == out) {
                 continue;
             }
-            for (x, (a, b)) in pairs().enumerate() {
+            let within = |a: &[u8], b: &[u8]| {
+                allowed.holds(N::read(a).to_f64(), N::read(b).to_f64()) && (!known || a == b)
+            };
+            for (x, (a, b)) in raw.chunks_exact(N::SIZE).zip(out.chunks_exact(N::SIZE)).enumerate() {
                 if !within(a, b) && mapped.mask.as_deref().is_none_or(|m| m[at + x] == 0) {
                     self.out.patches.push(((at + x) as u64, N::read(a).bits()));
                 }

@@ -4,7 +4,8 @@ use super::side::FrameKind;
 use crate::chunk::Frames;
 use crate::grid::{Extent, Grid, Mapping};
 use crate::number::Number;
-use crate::special::{Special, BLOCK};
+use crate::scan::{self, BLOCK, ROUND};
+use crate::special::Special;
 
 /// The chunk on its grid.
 pub struct Mapped {
@@ -23,9 +24,6 @@ pub struct Mapped {
     /// See `low`.
     pub high: i32,
 }
-
-/// 1.5 * 2^52: adding it rounds to an integer, which then stands in the low bits, without a function call.
-const ROUND: f64 = 6_755_399_441_055_744.0;
 
 /// How far the chunk is written.
 #[derive(Clone, Copy, Debug)]
@@ -48,73 +46,67 @@ pub fn map<N: Number>(
     writing: Writing,
 ) -> Mapped {
     let offset = grid.position(0.5 * (extent.min + extent.max)).round();
-    let middle = offset as i64;
     let area = frames.area();
-    let logarithmic = matches!(grid.mapping, Mapping::Logarithmic(_));
-    let scale = grid.position(1.0);
-    let (lowest, highest) = (N::cast(f64::NEG_INFINITY), N::cast(f64::INFINITY));
+    let count = raw.len() / N::SIZE;
     let mut out = Mapped {
-        grid: vec![0; raw.len() / N::SIZE],
+        grid: vec![0; count],
         mask: None,
         negative: None,
-        offset: middle,
+        offset: offset as i64,
         kinds: vec![FrameKind::Normal; frames.count()],
         low: i32::MAX,
         high: i32::MIN,
     };
+    let linear = grid.linear(offset);
+    let mut marks = [0u8; BLOCK];
     for frame in 0..frames.count() {
         let bytes = &raw[frame * area * N::SIZE..][..area * N::SIZE];
         let (mut valid, mut on_grid) = (0usize, 0usize);
         let points = frame * area..(frame + 1) * area;
         if points.start >= writing.points {
-            out.mask.get_or_insert_with(|| vec![0; raw.len() / N::SIZE])[points].fill(1);
+            out.mask.get_or_insert_with(|| vec![0; count])[points].fill(1);
             continue;
         }
-        let mut count = |v: N, before: Option<N>, k: i32| {
-            let x = v.to_f64();
-            // Zero is on every grid, a repeated value no more evidence than one, and integers at the limits of their
-            // type may have been cut off there, away from the grid.
-            let repeated = before.is_some_and(|b| b.bits() == v.bits());
-            let cut_off = !N::FLOAT && (v.bits() == lowest.bits() || v.bits() == highest.bits());
-            let counts = (x != 0.0) & !repeated & !cut_off;
-            let back = grid.mapping.value(i64::from(k) + middle, false);
-            let same = N::cast(if logarithmic { back.copysign(x) } else { back }).bits() == v.bits();
-            valid += usize::from(counts);
-            on_grid += usize::from(counts & same);
-        };
-        let blocks = out.grid[points.clone()].chunks_mut(BLOCK).zip(bytes.chunks(BLOCK * N::SIZE));
-        for (i, (k, block)) in blocks.enumerate() {
+        for (i, block) in bytes.chunks(BLOCK * N::SIZE).enumerate() {
             let first = points.start + i * BLOCK;
-            let before = |j: usize| j.checked_sub(1).map(|j| N::read(&block[j * N::SIZE..]));
-            if !logarithmic && first + k.len() <= writing.points && special.none_in::<N>(block) {
-                // The usual block: plain numbers, in a form that vectorises.
-                for (k, b) in k.iter_mut().zip(block.chunks_exact(N::SIZE)) {
-                    let rounded = N::read(b).to_f64() * scale - offset + ROUND;
-                    *k = rounded.to_bits() as i32;
+            let n = block.len() / N::SIZE;
+            let marks = &mut marks[..n];
+            // Points that are not written have values that were not surveyed.
+            let written = n.min(writing.points.saturating_sub(first));
+            let mut marked = special.mark::<N>(&block[..written * N::SIZE], &mut marks[..written]);
+            marks[written..].fill(1);
+            marked |= written < n;
+            let k = &mut out.grid[first..first + n];
+            let mut found;
+            if let Some(linear) = &linear {
+                found = scan::positions::<N>(block, linear, k);
+                if grid.step > 1 {
+                    let (a, b) = scan::on_grid::<N>(block, linear, k, marks);
+                    valid += a;
+                    on_grid += b;
+                }
+            } else {
+                let negative = logarithmic_positions::<N>(block, grid, offset, marks, k);
+                if negative.contains(&1) {
+                    out.negative.get_or_insert_with(|| vec![0; count])[first..first + n]
+                        .copy_from_slice(&negative);
                 }
                 if grid.step > 1 {
-                    for (j, (k, b)) in k.iter().zip(block.chunks_exact(N::SIZE)).enumerate() {
-                        count(N::read(b), before(j), *k);
-                    }
+                    let (a, b) = logarithmic_on_grid::<N>(block, grid, out.offset, marks, k);
+                    valid += a;
+                    on_grid += b;
                 }
-                continue;
+                marked = true;
+                found = scan::Found { low: 0, high: 0 };
             }
-            for (j, (k, b)) in k.iter_mut().zip(block.chunks_exact(N::SIZE)).enumerate() {
-                let v = N::read(b);
-                if special.is(v) || first + j >= writing.points {
-                    out.mask.get_or_insert_with(|| vec![0; raw.len() / N::SIZE])[first + j] = 1;
-                    continue;
-                }
-                let x = v.to_f64();
-                let t = if logarithmic { x.abs().log2() } else { x } * scale - offset;
-                *k = (t + ROUND).to_bits() as i32;
-                if logarithmic && x < 0.0 {
-                    out.negative.get_or_insert_with(|| vec![0; raw.len() / N::SIZE])[first + j] = 1;
-                }
-                if grid.step > 1 {
-                    count(v, before(j), *k);
+            if marked {
+                found = scan::clear_marked(marks, k);
+                if marks.contains(&1) {
+                    out.mask.get_or_insert_with(|| vec![0; count])[first..first + n].copy_from_slice(marks);
                 }
             }
+            out.low = out.low.min(found.low);
+            out.high = out.high.max(found.high);
         }
         if grid.step > 1 {
             out.kinds[frame] = if writing.known[frame] || was_decoded(valid, on_grid, grid.chance) {
@@ -126,31 +118,76 @@ pub fn map<N: Number>(
             };
         }
         if out.kinds[frame] == FrameKind::Provisional && N::FLOAT {
-            for (k, b) in out.grid[points].iter_mut().zip(bytes.chunks_exact(N::SIZE)) {
-                let v = N::read(b);
-                if !special.is(v) {
-                    let x = v.to_f64();
-                    let t = if logarithmic { x.abs().log2() } else { x } * scale - offset;
-                    *k = t.floor() as i32;
-                }
+            let mask = out.mask.as_deref().map(|m| &m[points.clone()]);
+            let k = &mut out.grid[points];
+            match &linear {
+                Some(linear) => scan::floors::<N>(bytes, linear, k),
+                None => logarithmic_floors::<N>(bytes, grid, offset, k),
             }
-        }
-    }
-    let mask = out.mask.as_deref();
-    for (i, &k) in out.grid.iter().enumerate() {
-        if mask.is_none_or(|m| m[i] == 0) {
-            out.low = out.low.min(k);
-            out.high = out.high.max(k);
+            let zeros = vec![0; if mask.is_some() { 0 } else { area }];
+            let found = scan::clear_marked(mask.unwrap_or(&zeros), k);
+            out.low = out.low.min(found.low);
+            out.high = out.high.max(found.high);
         }
     }
     if out.mask.is_some() {
-        fill_holes(&mut out, area);
+        fill_holes(&mut out, frames);
     }
     out
 }
 
-/// The indices of the grids on which frames of the chunk were decoded before; `raw` holds the frames that are written, `grids` are the grids
-/// to look for.
+/// Positions of the values' magnitudes on a logarithmic grid; 1 for each value that is negative.
+fn logarithmic_positions<N: Number>(
+    raw: &[u8],
+    grid: &Grid,
+    offset: f64,
+    marks: &[u8],
+    k: &mut [i32],
+) -> Vec<u8> {
+    let scale = grid.position(1.0);
+    let mut negative = vec![0; k.len()];
+    for (((k, b), m), n) in k.iter_mut().zip(raw.chunks_exact(N::SIZE)).zip(marks).zip(&mut negative) {
+        if *m == 0 {
+            let x = N::read(b).to_f64();
+            *k = (x.abs().log2() * scale - offset + ROUND).to_bits() as i32;
+            *n = u8::from(x < 0.0);
+        }
+    }
+    negative
+}
+
+/// As `scan::floors` for logarithmic grids.
+fn logarithmic_floors<N: Number>(raw: &[u8], grid: &Grid, offset: f64, k: &mut [i32]) {
+    let scale = grid.position(1.0);
+    for (k, b) in k.iter_mut().zip(raw.chunks_exact(N::SIZE)) {
+        *k = (N::read(b).to_f64().abs().log2() * scale - offset).floor() as i32;
+    }
+}
+
+/// As `scan::on_grid` for logarithmic grids.
+fn logarithmic_on_grid<N: Number>(
+    raw: &[u8],
+    grid: &Grid,
+    offset: i64,
+    marks: &[u8],
+    k: &[i32],
+) -> (usize, usize) {
+    let (mut valid, mut on_grid) = (0, 0);
+    let mut before = None;
+    for ((b, k), m) in raw.chunks_exact(N::SIZE).zip(k).zip(marks) {
+        let v = N::read(b);
+        let repeated = before.replace(v.bits()) == Some(v.bits());
+        if *m == 0 && !repeated {
+            let back = grid.mapping.value(i64::from(*k) + offset, false).copysign(v.to_f64());
+            valid += 1;
+            on_grid += usize::from(N::cast(back).bits() == v.bits());
+        }
+    }
+    (valid, on_grid)
+}
+
+/// The indices of the grids on which frames of the chunk were decoded before; `raw` holds the frames that are written,
+/// `grids` are the grids to look for.
 pub fn decoded_grids<N: Number>(
     raw: &[u8],
     area: usize,
@@ -158,22 +195,25 @@ pub fn decoded_grids<N: Number>(
     special: &Special,
 ) -> Vec<usize> {
     let every = area.div_ceil(SAMPLES) | 1;
-    let on = |grid: &Grid| {
-        raw.chunks(area * N::SIZE).any(|bytes| {
-            let (mut valid, mut on_grid) = (0, 0);
-            let mut before = None;
-            for v in bytes.chunks_exact(N::SIZE).step_by(every).map(N::read) {
-                let x = v.to_f64();
-                let repeated = before.replace(v.bits()) == Some(v.bits());
-                if x != 0.0 && !repeated && !special.is(v) {
-                    valid += 1;
-                    on_grid += usize::from(is_grid_point(v, grid));
-                }
+    let mut found = vec![false; grids.len()];
+    let mut samples = Vec::with_capacity(SAMPLES);
+    for bytes in raw.chunks(area * N::SIZE) {
+        samples.clear();
+        let mut before = None;
+        for v in bytes.chunks_exact(N::SIZE).step_by(every).map(N::read) {
+            let repeated = before.replace(v.bits()) == Some(v.bits());
+            if v.to_f64() != 0.0 && !repeated && !special.is(v) {
+                samples.push(v);
             }
-            was_decoded(valid, on_grid, grid.chance)
-        })
-    };
-    (0..grids.len()).filter(|&i| grids[i].as_ref().is_some_and(&on)).collect()
+        }
+        for (found, grid) in found.iter_mut().zip(grids) {
+            if let (false, Some(grid)) = (*found, grid) {
+                let on_grid = samples.iter().filter(|v| is_grid_point(**v, grid)).count();
+                *found = was_decoded(samples.len(), on_grid, grid.chance);
+            }
+        }
+    }
+    (0..grids.len()).filter(|&i| found[i]).collect()
 }
 
 /// Points of a frame that [`decoded_grids`] looks at.
@@ -203,20 +243,75 @@ fn was_decoded(valid: usize, on_grid: usize, chance: f64) -> bool {
 /// See [`was_decoded`].
 const EVIDENCE: f64 = 20.0;
 
-/// Gives special points the value of the last valid point in their row, or of the frame before, so that the weights
-/// are fitted to something smooth.
-fn fill_holes(mapped: &mut Mapped, area: usize) {
+/// Gives special points values that continue their surroundings, as the decoder's will that predicts them, so that the
+/// weights are fitted to something smooth. Where there is a step before (or a level above), half of what the row's
+/// valid points changed since then is added to its value; in the first frame the row is continued.
+fn fill_holes(mapped: &mut Mapped, frames: &Frames) {
     let Some(mask) = &mapped.mask else { return };
-    let mut last = 0;
-    for (i, m) in mask.iter().enumerate() {
-        if *m == 0 {
-            last = mapped.grid[i];
-        } else if i >= area {
-            mapped.grid[i] = mapped.grid[i - area];
-        } else {
-            mapped.grid[i] = last;
+    let (area, width) = (frames.area(), frames.width);
+    let mut change = vec![0; width];
+    for frame in 0..frames.count() {
+        let mask = &mask[frame * area..][..area];
+        if mask.iter().fold(0, |any, m| any | m) == 0 {
+            continue;
+        }
+        let (before, rest) = mapped.grid.split_at_mut(frame * area);
+        let grid = &mut rest[..area];
+        let Some(reference) = frame.checked_sub(frames.levels).or(frame.checked_sub(1)) else {
+            fill_first(grid, mask, width);
+            continue;
+        };
+        let rows = grid.chunks_exact_mut(width).zip(mask.chunks_exact(width));
+        for ((row, mask), before) in rows.zip(before[reference * area..].chunks_exact(width)) {
+            for ((d, v), k) in change.iter_mut().zip(&*row).zip(before) {
+                *d = v.wrapping_sub(*k);
+            }
+            if !fill_row(&mut change, mask) {
+                change.fill(0);
+            }
+            for (((v, k), d), m) in row.iter_mut().zip(before).zip(&change).zip(mask) {
+                *v = if *m == 0 { *v } else { k.wrapping_add(d / 2) };
+            }
         }
     }
+}
+
+/// Continues the valid points of each row; rows without any take what the row above or below has.
+fn fill_first(grid: &mut [i32], mask: &[u8], width: usize) {
+    let mut last: Option<usize> = None;
+    for (y, mask) in mask.chunks_exact(width).enumerate() {
+        let (above, row) = grid.split_at_mut(y * width);
+        let row = &mut row[..width];
+        if fill_row(row, mask) {
+            if last.is_none() {
+                above.chunks_exact_mut(width).for_each(|r| r.copy_from_slice(row));
+            }
+            last = Some(y);
+        } else if last.is_some() {
+            row.copy_from_slice(&above[(y - 1) * width..]);
+        }
+    }
+}
+
+/// Fills the holes of one row, on the line between the valid points on either side; `false` if it has none.
+fn fill_row(row: &mut [i32], mask: &[u8]) -> bool {
+    let Some(first) = mask.iter().position(|m| *m == 0) else { return false };
+    let edge = row[first];
+    row[..first].fill(edge);
+    let mut last = first;
+    while let Some(hole) = mask[last..].iter().position(|m| *m != 0).map(|n| last + n) {
+        let from = row[hole - 1];
+        let Some(next) = mask[hole..].iter().position(|m| *m == 0).map(|n| hole + n) else {
+            row[hole..].fill(from);
+            break;
+        };
+        let (length, rise) = ((next - hole + 1) as i64, i64::from(row[next]) - i64::from(from));
+        for (j, v) in row[hole..next].iter_mut().enumerate() {
+            *v = from + (rise * (j as i64 + 1) / length) as i32;
+        }
+        last = next;
+    }
+    true
 }
 
 /// Number of leading time steps, of `steps` in all, that hold more than the value of unwritten ones. All of them when
