@@ -115,26 +115,26 @@ for_this_machine! {
     }
 }
 
-/// Thresholds that turn the activity and the spread around a point into a context.
-#[derive(Clone, Debug, Default)]
-pub struct Thresholds {
-    /// A larger sum of neighbouring |residuals| raises the context by one at each of these.
-    pub activity: [i32; ACTIVITY_LEVELS],
-    /// A larger spread of the known neighbours, in grid units, raises it at each of these.
-    pub spread: [i32; SPREAD_LEVELS],
-}
+/// Thresholds of the spread of the known neighbours, in grid units: a larger one raises the context by one at each.
+pub type Thresholds = [i32; SPREAD_LEVELS];
 
-/// Number of activity thresholds.
-pub const ACTIVITY_LEVELS: usize = 14;
 /// Number of spread thresholds.
-pub const SPREAD_LEVELS: usize = 10;
+pub const SPREAD_LEVELS: usize = 8;
 /// Contexts per group.
 pub const CONTEXTS: u8 = 22;
 
+/// Twice the base-2 logarithm of `x` < 2^24, rounded down to a whole number in the sense that 2 and 3 give 3 and 4, and
+/// 4, 6 and 8 give 5, 6 and 7; 0 for 0.
+#[inline(always)]
+fn half_octaves(x: i32) -> i32 {
+    // The conversion is exact; exponent and first bit of the mantissa are the number.
+    (((x as f32).to_bits() >> 22) as i32 - (127 * 2 - 1)).max(0)
+}
+
 for_this_machine! {
-    /// context[j] = base + min(activity levels + spread levels passed, CONTEXTS - 1). `near` are the rows of the four
-    /// nearest known neighbours, `around` of their activities, `reference` of the activity in two references (the mean of
-    /// which counts).
+    /// context[j] = base + min(half octaves of the activity + spread levels passed, CONTEXTS - 1). `near` are the rows of
+    /// the four nearest known neighbours, `around` of their activities, `reference` of the activity in two references (the
+    /// mean of which counts).
     pub fn contexts(
         near: [&[i32]; 4],
         predicted: &[i32],
@@ -159,11 +159,8 @@ for_this_machine! {
                 spread += d.clamp(-(1 << 28), 1 << 28).abs();
                 activity += i32::from(around[k][j]);
             }
-            let mut level = 0i32;
-            for t in &thresholds.activity {
-                level += i32::from(activity >= *t);
-            }
-            for t in &thresholds.spread {
+            let mut level = half_octaves(activity);
+            for t in thresholds {
                 level += i32::from(spread >= *t);
             }
             out[j] = base + level.min(i32::from(CONTEXTS) - 1) as u8;
@@ -298,6 +295,15 @@ for_this_machine! {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn half_octaves_are_whole_numbers() {
+        assert_eq!([0, 1, 2, 3, 4, 5, 6, 7, 8, 12].map(half_octaves), [0, 1, 3, 4, 5, 5, 6, 6, 7, 8]);
+        for x in 1..1 << 12 {
+            let expected = 2 * x.ilog2() as i32 + 1 + ((x << 1 >> x.ilog2()) & 1);
+            assert_eq!(half_octaves(x), expected, "{x}");
+        }
+    }
 
     proptest! {
         #[test]

@@ -3,7 +3,7 @@
 //! are of exact grid values, so the encoder needs no feedback and the decoder is a running sum.
 
 use super::cost::Cost;
-use super::kernel::{contexts, smooth, Thresholds, CONTEXTS};
+use super::kernel::{contexts, smooth, CONTEXTS, SPREAD_LEVELS};
 use super::{Band, Coder};
 use crate::chunk::Frames;
 use crate::reference::{released, Step};
@@ -60,10 +60,6 @@ pub fn walk(neighbours: Neighbours, plan: &[Step], band: &Band, coder: &mut impl
     }
 }
 
-fn thresholds() -> Thresholds {
-    Thresholds { activity: [1, 2, 3, 4, 6, 8, 11, 15, 21, 30, 45, 70, 120, 240], spread: [i32::MAX; 10] }
-}
-
 fn walk_frame(
     neighbours: Neighbours,
     frame: usize,
@@ -75,7 +71,7 @@ fn walk_frame(
     let pitch = w + 2;
     let mut values = vec![0i32; h * w];
     let mut activity = vec![0u8; pitch * (h + 2)];
-    let thresholds = thresholds();
+    let thresholds = [i32::MAX; SPREAD_LEVELS];
     let (mut base, mut context_row, mut reference) = (vec![0i32; w], vec![0u8; w], vec![0u8; w]);
     let zeros = vec![0u8; pitch];
     // Without a frame before, time alone has nothing to predict from.

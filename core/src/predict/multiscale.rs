@@ -33,15 +33,9 @@ pub struct Model {
     thresholds: Thresholds,
 }
 
-/// Thresholds for residuals of `step` grid units. The context rises with the logarithms of the activity and of the
-/// spread, three levels per octave of the former and 1.4 of the latter.
+/// Thresholds of the spread for residuals of `step` grid units: in quarters of a step, summed over four neighbours.
 fn thresholds(step: i32) -> Thresholds {
-    let spread = [3, 6, 10, 16, 25, 40, 64, 110, 200, 400];
-    Thresholds {
-        activity: [1, 2, 3, 4, 6, 8, 11, 15, 21, 30, 45, 70, 120, 240],
-        // Eighths of a step, summed over four neighbours.
-        spread: spread.map(|s: i32| s.saturating_mul(step).saturating_add(3) / 4),
-    }
+    [3, 6, 12, 25, 50, 100, 200, 400].map(|s: i32| s.saturating_mul(step).saturating_add(3) / 4)
 }
 
 impl Model {
