@@ -26,6 +26,7 @@ mod special;
 #[doc(hidden)]
 pub mod stages;
 pub mod stream;
+mod threads;
 
 pub use bound::Bound;
 pub use dtype::{ByteOrder, Dtype};

@@ -3,11 +3,11 @@
 use super::kernel::{instruction_set, InstructionSet};
 
 /// Values of a row.
-pub const BLOCK: usize = 512;
+pub const BLOCK: usize = 256;
 /// Rows that are multiplied with another one at a time, so that it is read less often.
 pub const TILE: usize = 4;
 /// Largest magnitude of a value: the sum of BLOCK products stays below 2^31.
-pub const LIMIT: i16 = 2047;
+pub const LIMIT: i16 = 2895;
 
 /// Adds the sums of products of all pairs of the first `m` of `rows`, of BLOCK values each, to the upper triangle of
 /// `sums`. The number of rows that are there is a multiple of TILE.

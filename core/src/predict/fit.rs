@@ -13,7 +13,8 @@ use super::taps::{base_taps, tap_rows, taps, Kind, Source, Tap, PASSES};
 use super::weights::{Sent, Tying, MAX_PRECISION};
 use super::Scale;
 use crate::chunk::Frames;
-use crate::reference::{Step, CLASSES};
+use crate::reference::{Step, CLASSES, MAX_REFERENCES};
+use crate::threads::parallel;
 use arrayvec::ArrayVec;
 use std::collections::HashMap;
 
@@ -55,14 +56,25 @@ pub fn class_references(plan: &[Step]) -> [Option<usize>; CLASSES] {
     out
 }
 
-/// The weight classes that a coding order uses, in the order in which they are sent: (class, slot, references).
-pub fn sent_classes(plan: &[Step]) -> Vec<(usize, usize, usize)> {
+/// A weight class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Class {
+    /// Class of references.
+    pub class: usize,
+    /// Slot.
+    pub slot: usize,
+    /// Number of references.
+    pub references: usize,
+}
+
+/// The weight classes that a coding order uses, in the order in which they are sent.
+pub fn sent_classes(plan: &[Step]) -> Vec<Class> {
     let mut out = vec![];
     for (class, references) in class_references(plan).into_iter().enumerate() {
-        let Some(n) = references else { continue };
+        let Some(references) = references else { continue };
         for slot in 0..SLOTS {
-            if slot != ROOT_SLOT || n > 0 {
-                out.push((class, slot, n));
+            if slot != ROOT_SLOT || references > 0 {
+                out.push(Class { class, slot, references });
             }
         }
     }
@@ -88,8 +100,6 @@ pub struct Effort {
     pub tyings: &'static [Tying],
     /// Squared distance of the farthest taps to try; of further references one less.
     pub reach: i32,
-    /// Lattices to fit, the finest first; the others get no weights.
-    pub levels: usize,
 }
 
 /// Points of a chunk for each that is sampled per pass and class.
@@ -106,7 +116,6 @@ impl Effort {
             samples: self.samples / 4,
             frames: self.frames.div_ceil(2),
             tyings: &[Tying::Axial],
-            levels: 9,
             ..*self
         }
     }
@@ -114,11 +123,11 @@ impl Effort {
 
 /// Everything `balanced` tries.
 pub const BALANCED: Effort =
-    Effort { samples: 5000, every: 2, frames: 6, tyings: &[Tying::Radial, Tying::Axial, Tying::Free], reach: 100, levels: 9 };
+    Effort { samples: 5000, every: 2, frames: 6, tyings: &[Tying::Radial, Tying::Axial, Tying::Free], reach: 100 };
 
 /// Few taps: less to fit and less to add up.
 pub const FAST: Effort =
-    Effort { samples: 1200, every: 4, frames: 3, tyings: &[Tying::Radial, Tying::Axial], reach: 2, levels: 9 };
+    Effort { samples: 1200, every: 4, frames: 3, tyings: &[Tying::Radial, Tying::Axial], reach: 2 };
 
 /// The chunk on the grid, as the fit sees it.
 pub struct Samples<'a> {
@@ -130,96 +139,159 @@ pub struct Samples<'a> {
     pub frames: Frames,
 }
 
-/// Fits the weights of every class of the coding order; returns them in sending order with the estimated bits of
-/// the whole chunk.
-pub fn fit(samples: &Samples, plan: &[Step], scale: &Scale, effort: &Effort) -> (Vec<Sent>, f64) {
+/// What the classes of a coding order are fitted to.
+struct Fitting<'a> {
+    samples: &'a Samples<'a>,
+    scale: &'a Scale,
+    effort: Effort,
+    /// Sampled steps of each class.
+    picked: [Vec<&'a Step>; CLASSES],
+    pyramids: HashMap<usize, Pyramid<i32>>,
+    /// Variance of the noise of decoded values, in squares of quantisation steps.
+    noise: f64,
+}
+
+/// Fits the weights of every class of the coding order on at most `threads` threads; returns them in sending order with
+/// the estimated bits of the whole chunk.
+pub fn fit(
+    samples: &Samples,
+    plan: &[Step],
+    scale: &Scale,
+    effort: &Effort,
+    threads: usize,
+) -> (Vec<Sent>, f64) {
     let frames = &samples.frames;
-    let (area, width) = (frames.area(), frames.width);
-    let top = levels(frames.height, width);
+    let area = frames.area();
     // Small chunks are worth less time.
     let enough = (frames.count() * area / POINTS_PER_SAMPLE).max(MIN_SAMPLES);
-    let effort = &Effort { samples: effort.samples.min(enough), ..*effort };
+    let effort = Effort { samples: effort.samples.min(enough), ..*effort };
+    let mut picked: [Vec<&Step>; CLASSES] = Default::default();
     let mut pyramids: HashMap<usize, Pyramid<i32>> = HashMap::new();
-    let mut candidates: HashMap<(usize, usize), Candidates> = HashMap::new();
-    for (_, slot, references) in sent_classes(plan) {
-        let kind = slot_kind(slot);
-        candidates.entry((kind.phase(), references)).or_insert_with(|| Candidates::new(kind, references, effort));
-    }
-    let mut grams: HashMap<usize, Gram> = HashMap::new();
-    let mut points: HashMap<usize, f64> = HashMap::new();
-    for (class, references) in class_references(plan).into_iter().enumerate() {
-        if references.is_none() {
-            continue;
-        }
-        let members: Vec<&Step> = plan.iter().filter(|s| s.class == class).collect();
+    let mut members = [0f64; CLASSES];
+    for (class, picked) in picked.iter_mut().enumerate() {
+        let all: Vec<&Step> = plan.iter().filter(|s| s.class == class).collect();
+        members[class] = all.len() as f64;
         // Levels differ more than times.
-        let picked = members.len().min(if frames.levels > 1 { 2 * effort.frames } else { effort.frames });
-        for k in 0..picked {
-            let step = members[(2 * k + 1) * members.len() / (2 * picked)];
-            for &f in step.references.iter().chain([&step.frame]) {
-                pyramids.entry(f).or_insert_with(|| {
-                    let mut pyramid = Pyramid::default();
-                    pyramid.fill(&samples.grid[f * area..][..area], width);
-                    pyramid
-                });
-            }
-            let pick = |slot: usize| &candidates[&(slot_kind(slot).phase(), step.references.len())].near[..];
-            sample_frame(samples, step, &pyramids, effort, picked, &pick, &mut |slot, sample| {
-                let base = base_taps(slot_kind(slot));
-                let gram = grams
-                    .entry(class_index(step.class, slot))
-                    .or_insert_with(|| Gram::new(sample.rows.len(), base, scale.step));
-                gram.add(&sample);
-            });
-        }
-        for slot in 0..SLOTS {
-            points.insert(class_index(class, slot), members.len() as f64 * slot_points(frames, top, slot));
+        let n = all.len().min(if frames.levels > 1 { 2 * effort.frames } else { effort.frames });
+        picked.extend((0..n).map(|k| all[(2 * k + 1) * all.len() / (2 * n)]));
+        for &f in picked.iter().flat_map(|step| step.references.iter().chain([&step.frame])) {
+            let grid = &samples.grid[f * area..][..area];
+            pyramids.entry(f).or_insert_with(|| Pyramid::of(grid, frames.width));
         }
     }
-    grams.values_mut().for_each(Gram::flush);
     // Values coded in steps of one unit are decoded as they are.
     let noise = if scale.step > 1 { 0.7 / 12.0 } else { 0.0 };
-    let mut side = 0.0;
-    let mut chosen: HashMap<usize, Vec<(Tap, i32)>> = HashMap::new();
+    let fitting = Fitting { samples, scale, effort, picked, pyramids, noise };
+    let classes = sent_classes(plan);
+    let grams = parallel(&classes, threads, |class| fitting.gram(class));
     let mut sent = vec![];
+    let mut weights = vec![];
     let mut last: HashMap<(usize, usize), Sent> = HashMap::new();
-    for (class, slot, references) in sent_classes(plan) {
-        let kind = slot_kind(slot);
-        let index = class_index(class, slot);
-        let own = &candidates[&(kind.phase(), references)];
-        let empty = Gram::new(own.near.len(), base_taps(kind), scale.step);
-        let gram = grams.get(&index).unwrap_or(&empty);
+    for (class, (gram, candidates)) in classes.iter().zip(grams) {
         // The phases of the four kinds differ.
-        let key = (kind.phase(), references);
-        let best = choose(gram, own, points[&index], scale, noise, last.get(&key));
-        side += f64::from(best.bits());
+        let kind = slot_kind(class.slot);
+        let key = (kind.phase(), class.references);
+        let points = members[class.class] * slot_points(frames, class.slot);
+        let best = choose(&gram, &candidates, points, scale, noise, last.get(&key));
         let effective = if best.tying == Tying::Repeat { last.get(&key).unwrap_or(&best) } else { &best };
-        chosen.insert(index, effective.expand(kind, &own.all, scale.shift));
+        weights.push((*class, points, effective.expand(kind, class.references, scale.shift)));
         if !matches!(best.tying, Tying::Default | Tying::Repeat) {
             last.insert(key, best.clone());
         }
         sent.push(best);
     }
-    // The chosen weights on the sample again: bits of the residuals, whatever their distribution.
-    let mut costs: HashMap<(usize, usize), Cost> = HashMap::new();
-    let effort = &Effort { samples: effort.samples / 2, ..*effort };
-    let again: Vec<&Step> =
-        plan.iter().filter(|s| s.references.iter().chain([&s.frame]).all(|f| pyramids.contains_key(f))).collect();
-    for step in &again {
-        let picked = 2 * again.iter().filter(|s| s.class == step.class).count();
-        let pick = |slot: usize| &chosen[&class_index(step.class, slot)][..];
-        sample_frame(samples, step, &pyramids, effort, picked, &pick, &mut |slot, sample| {
-            let cost = costs.entry((step.class, slot)).or_default();
-            sample_cost(&sample, scale, noise, cost);
-        });
+    let side: f64 = sent.iter().map(|s| f64::from(s.bits())).sum();
+    let bits = parallel(&weights, threads, |(class, points, w)| points * fitting.cost(class, w));
+    (sent, side + bits.iter().sum::<f64>())
+}
+
+impl Fitting<'_> {
+    /// The sums of a class, and which weights may be fitted to them.
+    fn gram(&self, class: &Class) -> (Gram, Candidates) {
+        let kind = slot_kind(class.slot);
+        let candidates = Candidates::new(kind, class.references, &self.effort);
+        let mut gram = Gram::new(candidates.near.len(), base_taps(kind), self.scale.step);
+        self.sample(class, &candidates.near, self.effort.samples, 0.0, &mut |sample| gram.add(&sample));
+        gram.flush();
+        (gram, candidates)
     }
-    let total: f64 = costs
-        .iter()
-        .map(|((class, slot), cost)| {
-            cost.bits_per_residual() * points[&class_index(*class, *slot)]
-        })
-        .sum();
-    (sent, side + total)
+
+    /// Estimated bits per point of a class with these weights: those of the residuals of another, smaller sample, whatever
+    /// their distribution.
+    fn cost(&self, class: &Class, weights: &[(Tap, i32)]) -> f64 {
+        let mut cost = Cost::default();
+        self.sample(class, weights, self.effort.samples / 2, 0.5, &mut |sample| {
+            sample_cost(&sample, self.scale, self.noise, &mut cost);
+        });
+        cost.bits_per_residual()
+    }
+
+    /// Calls `visit` for samples of about `count` points of each pass of a class, less on coarse lattices; `seed`, from 0
+    /// to 1, says where they lie.
+    fn sample<C: Copy>(
+        &self,
+        class: &Class,
+        taps: &[(Tap, C)],
+        count: usize,
+        seed: f64,
+        visit: &mut dyn FnMut(Sample<C>),
+    ) {
+        let kind = slot_kind(class.slot);
+        let (area, width) = (self.samples.frames.area(), self.samples.frames.width);
+        let picked = &self.picked[class.class];
+        let mut values = vec![];
+        for step in picked {
+            let mask = self.samples.mask.map(|m| &m[step.frame * area..][..area]);
+            let own = &self.pyramids[&step.frame];
+            let references: ArrayVec<&Pyramid<i32>, MAX_REFERENCES> =
+                step.references.iter().map(|f| &self.pyramids[f]).collect();
+            for level in slot_levels(class.slot, own.levels.len()) {
+                let target = &own.levels[level][kind.phase()];
+                let (rows, columns, stride) = (target.height, target.width, target.stride());
+                if target.is_empty() {
+                    continue;
+                }
+                let found = tap_rows(kind, level, taps, Some(&own.levels[level]), &references);
+                let length = columns.min(SEGMENT);
+                // Coarse passes have few points; theirs are worth no more time than their share of the bits.
+                let all = rows * columns;
+                let count = (all / self.effort.every).min((count >> level.min(2)) / picked.len()).max(1);
+                let wanted = count.div_ceil(length).min(rows * columns.div_ceil(length));
+                // Segments spread evenly over the rows, by the golden ratio over the columns.
+                let place = |k: usize| {
+                    let scattered = (k as f64 * 0.618_033_988_75 + step.frame as f64 * 0.377 + seed).fract();
+                    ((2 * k + 1) * rows / (2 * wanted), (scattered * (columns - length + 1) as f64) as usize)
+                };
+                for first in (0..wanted).step_by(RUN / SEGMENT) {
+                    let places: ArrayVec<(usize, usize), { RUN / SEGMENT }> =
+                        (first..wanted.min(first + RUN / SEGMENT)).map(place).collect();
+                    let n = places.len() * length;
+                    values.clear();
+                    for row in found.iter().map(|(row, _)| *row).chain([target.from(0, 0)]) {
+                        for (i, j) in &places {
+                            let from = &row[i * stride + j..][..length];
+                            match <&[i32; SEGMENT]>::try_from(from) {
+                                Ok(whole) => values.extend_from_slice(whole),
+                                Err(_) => values.extend_from_slice(from),
+                            }
+                        }
+                    }
+                    let (taken, own_values) = values.split_at(found.len() * n);
+                    let special = |mask: &[u8], k: usize| {
+                        let ((i, j), (a, b)) = (places[k / length], kind.parity());
+                        // Roots are the points of the coarsest lattice's first phase.
+                        let (y, x) = (2 * i + a, 2 * (j + k % length) + b);
+                        mask[(y << level) * width + (x << level)]
+                    };
+                    visit(Sample {
+                        rows: taken.chunks_exact(n).zip(&found).map(|(row, (_, c))| (row, *c)).collect(),
+                        target: own_values,
+                        skip: mask.map(|m| std::array::from_fn(|k| if k < n { special(m, k) } else { 1 })),
+                    });
+                }
+            }
+        }
+    }
 }
 
 /// Taps that have the same value as the point where the field is constant.
@@ -246,90 +318,29 @@ fn sample_cost(sample: &Sample<i32>, scale: &Scale, noise: f64, cost: &mut Cost)
     cost.start_run();
 }
 
-/// Points of a frame that belong to a slot.
-fn slot_points(frames: &Frames, top: usize, slot: usize) -> f64 {
-    let lattice = |level: usize| (frames.height.div_ceil(1 << level), frames.width.div_ceil(1 << level));
-    if slot == ROOT_SLOT {
-        let (h, w) = lattice(top);
-        return (h * w) as f64;
+/// The levels, of `count`, whose passes belong to a slot.
+fn slot_levels(slot: usize, count: usize) -> std::ops::Range<usize> {
+    match slot {
+        ROOT_SLOT => count - 1..count,
+        _ if slot / 3 < 2 => (slot / 3).min(count)..(slot / 3 + 1).min(count),
+        _ => 2.min(count)..count,
     }
-    (0..top)
-        .filter(|&l| l.min(2) == slot / 3)
-        .map(|l| {
-            let (h, w) = phase_size(lattice(l), PASSES[slot % 3].phase());
+}
+
+/// Points of a frame that belong to a slot.
+fn slot_points(frames: &Frames, slot: usize) -> f64 {
+    slot_levels(slot, levels(frames.height, frames.width))
+        .map(|level| {
+            let lattice = (frames.height.div_ceil(1 << level), frames.width.div_ceil(1 << level));
+            let (h, w) = phase_size(lattice, slot_kind(slot).phase());
             (h * w) as f64
         })
         .sum()
 }
 
-/// Calls `visit` for runs of about `count` points of every pass of one frame.
-fn sample_frame<'t, C: Copy + 't>(
-    samples: &Samples,
-    step: &Step,
-    pyramids: &HashMap<usize, Pyramid<i32>>,
-    effort: &Effort,
-    picked: usize,
-    pick: &dyn Fn(usize) -> &'t [(Tap, C)],
-    visit: &mut dyn FnMut(usize, Sample<C>),
-) {
-    let (area, width) = (samples.frames.area(), samples.frames.width);
-    let mask = samples.mask.map(|m| &m[step.frame * area..][..area]);
-    let own = &pyramids[&step.frame];
-    let references: Vec<&Pyramid<i32>> = step.references.iter().map(|f| &pyramids[f]).collect();
-    let top = own.levels.len() - 1;
-    let mut values = vec![];
-    let passes = (0..=top).flat_map(|l| PASSES.map(|k| (k, l))).chain([(Kind::Root, top)]);
-    for (kind, level) in passes {
-        if level >= effort.levels || kind == Kind::Root && references.is_empty() {
-            continue;
-        }
-        let target = &own.levels[level][kind.phase()];
-        let (rows, columns, stride) = (target.height, target.width, target.stride());
-        if rows == 0 || columns == 0 {
-            continue;
-        }
-        let slot = if kind == Kind::Root { ROOT_SLOT } else { slot(kind, level) };
-        let found = tap_rows(kind, level, pick(slot), Some(&own.levels[level]), &references);
-        let length = columns.min(SEGMENT);
-        // Coarse passes have few points; theirs are worth no more time than their share of the bits.
-        let count = (rows * columns / effort.every).min((effort.samples >> level.min(2)) / picked).max(1);
-        let wanted = count.div_ceil(length).min(rows * columns.div_ceil(length));
-        let (a, b) = kind.parity();
-        // Segments spread evenly over the rows, by the golden ratio over the columns.
-        let place = |k: usize| {
-            let scattered = (k as f64 * 0.618_033_988_75 + step.frame as f64 * 0.377).fract();
-            ((2 * k + 1) * rows / (2 * wanted), (scattered * (columns - length + 1) as f64) as usize)
-        };
-        for first in (0..wanted).step_by(RUN / SEGMENT) {
-            let places = (first..wanted.min(first + RUN / SEGMENT)).map(place);
-            let places: ArrayVec<(usize, usize), { RUN / SEGMENT }> = places.collect();
-            let n = places.len() * length;
-            values.clear();
-            for row in found.iter().map(|(row, _)| *row).chain([target.from(0, 0)]) {
-                for (i, j) in &places {
-                    values.extend_from_slice(&row[i * stride + j..][..length]);
-                }
-            }
-            let (taken, own_values) = values.split_at(found.len() * n);
-            let special = |k: usize| {
-                let (i, j) = places[k / length];
-                let (y, x) = (2 * i + a, 2 * (j + k % length) + b);
-                mask.map_or(0, |m| m[(y << level) * width + (x << level)])
-            };
-            let sample = Sample {
-                rows: taken.chunks_exact(n).zip(&found).map(|(row, (_, c))| (row, *c)).collect(),
-                target: own_values,
-                skip: mask.map(|_| std::array::from_fn(|k| if k < n { special(k) } else { 1 })),
-            };
-            visit(slot, sample);
-        }
-    }
-}
-
 /// The taps of a kind that are worth a try, and how they may share weights.
 struct Candidates {
     near: Vec<(Tap, ())>,
-    all: Vec<Tap>,
     /// For each tying the number of the weight of each near tap, and which of the tying's weights these are.
     tyings: Vec<(Tying, Vec<usize>, Vec<usize>)>,
 }
@@ -342,15 +353,14 @@ impl Candidates {
             t.dy * t.dy + t.dx * t.dx <= effort.reach - i32::from(far)
         };
         let tyings = effort.tyings.iter().map(|&tying| {
-            let (groups, _) = tying.groups(&all);
-            let near: Vec<usize> = all.iter().zip(&groups).filter(|(t, _)| is_near(t)).map(|(_, g)| *g).collect();
-            let mut used = near.clone();
-            used.sort_unstable();
-            used.dedup();
-            (tying, near.iter().map(|g| used.partition_point(|u| u < g)).collect(), used)
+            let (groups, _) = tying.groups(kind, references);
+            let near = || all.iter().zip(groups).filter(|(t, _)| is_near(t)).map(|(_, g)| *g);
+            let used: u64 = near().fold(0, |bits, g| bits | 1 << g);
+            let rank = |g: usize| (used & ((1 << g) - 1)).count_ones() as usize;
+            (tying, near().map(rank).collect(), (0..64).filter(|g| used >> g & 1 == 1).collect())
         });
         let tyings = tyings.collect();
-        Self { near: all.iter().filter(|t| is_near(t)).map(|t| (*t, ())).collect(), all, tyings }
+        Self { near: all.iter().filter(|t| is_near(t)).map(|t| (*t, ())).collect(), tyings }
     }
 }
 
@@ -379,8 +389,9 @@ fn choose(
     };
     let mut least = f64::INFINITY;
     let mut tried = vec![];
+    let products = gram.products();
     for (tying, groups, used) in &candidates.tyings {
-        let equations = gram.equations(groups, used.len(), noise);
+        let equations = products.equations(groups, used.len(), noise);
         let factor = equations.factor();
         let estimate = |k: usize| {
             let side = 20.0 + BITS_PER_WEIGHT * (used[k] + 1) as f64;
@@ -448,8 +459,8 @@ mod tests {
             .collect();
         let scale = Scale { step: 64, shift: 12, low: -4000, high: 4000 };
         let samples = Samples { grid: &grid, mask: None, frames };
-        let (_, with) = fit(&samples, &coding_order(TimeOrder::Previous, &frames), &scale, &BALANCED);
-        let (_, without) = fit(&samples, &coding_order(TimeOrder::Independent, &frames), &scale, &BALANCED);
+        let (_, with) = fit(&samples, &coding_order(TimeOrder::Previous, &frames), &scale, &BALANCED, 1);
+        let (_, without) = fit(&samples, &coding_order(TimeOrder::Independent, &frames), &scale, &BALANCED, 1);
         assert!(with < without, "{with} bits with references, {without} without");
     }
 }

@@ -138,28 +138,49 @@ impl Gram {
         }
     }
 
-    /// Mean product of two deviations, in squares of quantisation steps; the target's are those of tap `n`.
-    fn at(&self, i: usize, j: usize) -> f64 {
-        let unit = f64::from(UNIT * UNIT) * self.weight.max(1e-9);
-        self.sums[i.min(j) * (self.n + 1) + i.max(j)] as f64 / unit
+    /// Mean products of the deviations.
+    pub fn products(&self) -> Products {
+        let unit = 1.0 / (f64::from(UNIT * UNIT) * self.weight.max(1e-9));
+        let m = self.n + 1;
+        let mut sums = vec![0.0; m * m];
+        for i in 0..m {
+            for j in i..m {
+                let mean = self.sums[i * m + j] as f64 * unit;
+                sums[i * m + j] = mean;
+                sums[j * m + i] = mean;
+            }
+        }
+        Products { n: self.n, base: self.base, sums, noisy: self.noisy / self.weight.max(1e-9) }
     }
+}
 
+/// Mean products of two deviations, in squares of quantisation steps; the target's are the last ones.
+pub struct Products {
+    n: usize,
+    base: usize,
+    sums: Vec<f64>,
+    noisy: f64,
+}
+
+impl Products {
     /// The equations for taps that share weights: `groups` gives the number, below `count`, of each tap's weight. Taps
     /// have noise of this variance, in squares of steps, where the field is not constant.
     pub fn equations(&self, groups: &[usize], count: usize, noise: f64) -> Equations {
-        let noise = noise * self.noisy / self.weight.max(1e-9);
-        let n = self.n;
+        let noise = noise * self.noisy;
+        let (n, m) = (self.n, self.n + 1);
         let b = 1.0 / self.base as f64;
         let mut a = vec![0.0; count * count];
         let mut v = vec![0.0; count];
         let mut in_base = vec![0.0; count];
         let mut size = vec![0.0; count];
         for (i, &g) in groups.iter().enumerate() {
-            v[g] += self.at(i, n);
+            let sums = &self.sums[i * m..][..m];
+            v[g] += sums[n];
             size[g] += 1.0;
             in_base[g] += if i < self.base { 1.0 } else { 0.0 };
-            for (j, &h) in groups.iter().enumerate() {
-                a[g * count + h] += self.at(i, j);
+            let row = &mut a[g * count..][..count];
+            for (&h, s) in groups.iter().zip(sums) {
+                row[h] += s;
             }
         }
         // With weights w of the deviations the base taps have (1 - sum of w) / base more; the noise of the prediction is
@@ -172,7 +193,7 @@ impl Gram {
                     noise * (same - b * (in_base[g] * size[h] + size[g] * in_base[h]) + b * size[g] * size[h]);
             }
         }
-        Equations { count, a, v, square: self.at(n, n) + noise * b }
+        Equations { count, a, v, square: self.sums[n * m + n] + noise * b }
     }
 }
 
@@ -293,7 +314,7 @@ mod tests {
         let sample = Sample { rows: rows.iter().map(|r| (&r[..], ())).collect(), target: &target, skip: None };
         gram.add(&sample);
         gram.flush();
-        let w = gram.equations(&[0, 1, 2, 3, 4], 5, 0.0).factor().weights(5);
+        let w = gram.products().equations(&[0, 1, 2, 3, 4], 5, 0.0).factor().weights(5);
         // The weights of the base taps are relative to what is left for them.
         let rest = (1.0 - w.iter().sum::<f64>()) / 4.0;
         let all: Vec<f64> = w.iter().enumerate().map(|(i, v)| if i < 4 { v + rest } else { *v }).collect();

@@ -9,7 +9,7 @@
 use super::fit::{class_index, sent_classes, slot, slot_kind, ROOT_SLOT};
 use super::kernel::{contexts, smooth, weighted_sum, Thresholds, WeightedRow, CONTEXTS};
 use super::plane::{interleave_row, refine, Phases, Plane, Pyramid};
-use super::taps::{tap_rows, taps, Kind, Tap, MAX_TAPS, PASSES};
+use super::taps::{tap_rows, Kind, Tap, MAX_TAPS, PASSES};
 use super::weights::{Sent, Tying};
 use super::{Band, Coder, RunAt, Scale, RUN_POINTS};
 use crate::reference::{released, Step, CLASSES, MAX_REFERENCES};
@@ -42,16 +42,15 @@ impl Model {
     /// The model of a chunk from the weights that were sent for this coding order.
     pub fn new(scale: Scale, plan: &[Step], sent: &[Sent]) -> Self {
         let mut weights = vec![vec![]; CLASSES * super::fit::SLOTS];
-        let mut last: Vec<((usize, bool, usize), Sent)> = vec![];
-        for ((class, slot, references), s) in sent_classes(plan).into_iter().zip(sent) {
-            let kind = slot_kind(slot);
-            let tap_list = taps(kind, references);
-            let key = (kind.phase(), kind == Kind::Root, references);
+        let mut last: Vec<((Kind, usize), &Sent)> = vec![];
+        for (class, s) in sent_classes(plan).into_iter().zip(sent) {
+            let kind = slot_kind(class.slot);
+            let key = (kind, class.references);
             let effective = match s.tying {
-                Tying::Repeat => last.iter().rev().find(|l| l.0 == key).map_or(s, |l| &l.1).clone(),
-                _ => s.clone(),
+                Tying::Repeat => last.iter().rev().find(|l| l.0 == key).map_or(s, |l| l.1),
+                _ => s,
             };
-            weights[class_index(class, slot)] = effective.expand(kind, &tap_list, scale.shift);
+            weights[class_index(class.class, class.slot)] = effective.expand(kind, class.references, scale.shift);
             if !matches!(s.tying, Tying::Default | Tying::Repeat) {
                 last.push((key, effective));
             }

@@ -156,7 +156,14 @@ impl<T: Copy + Default> Pyramid<T> {
 }
 
 impl<T: Cell> Pyramid<T> {
-    /// Makes this the pyramid of the rows of a frame, `height` of them.
+    /// The pyramid of a frame.
+    pub fn of(frame: &[T], width: usize) -> Self {
+        let mut pyramid = Self::default();
+        pyramid.fill(frame, width);
+        pyramid
+    }
+
+    /// Makes this the pyramid of a frame, keeping its memory.
     pub fn fill(&mut self, frame: &[T], width: usize) {
         self.reset(frame.len() / width, width);
         for level in 0..self.levels.len() {

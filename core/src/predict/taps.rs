@@ -5,7 +5,9 @@
 //! then (0,1), each also from the phases before it. References give patches around the same place.
 
 use super::plane::{Phases, Pyramid};
+use crate::reference::MAX_REFERENCES;
 use arrayvec::ArrayVec;
+use std::sync::OnceLock;
 
 /// What a point is in the pass that codes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,14 +134,20 @@ const HORIZONTAL: [(usize, isize, isize); 16] = [
 ];
 
 /// Half width of a reference's patch, in |dy| + |dx|, by the number of the reference.
-const PATCH: [i32; 3] = [3, 2, 2];
+const PATCH: [i32; MAX_REFERENCES] = [3, 2, 2];
 
 /// Most taps of a point.
 pub const MAX_TAPS: usize = 16 + 21 + 13 + 13;
 
 /// The neighbours of a point of this kind with this number of references. Spatial ones come first, the nearest
 /// four leading.
-pub fn taps(kind: Kind, references: usize) -> Vec<Tap> {
+pub fn taps(kind: Kind, references: usize) -> &'static [Tap] {
+    static TAPS: [[OnceLock<Vec<Tap>>; MAX_REFERENCES + 1]; 4] =
+        [const { [const { OnceLock::new() }; MAX_REFERENCES + 1] }; 4];
+    TAPS[kind.phase()][references].get_or_init(|| list(kind, references))
+}
+
+fn list(kind: Kind, references: usize) -> Vec<Tap> {
     let space: &Offsets = match kind {
         Kind::Centre => &CENTRE,
         Kind::Vertical => &VERTICAL,
@@ -233,7 +241,7 @@ mod tests {
         for level in 0..2 {
             let spacing = 1 << level;
             for kind in PASSES {
-                let taps: Vec<(Tap, ())> = taps(kind, 1).into_iter().map(|t| (t, ())).collect();
+                let taps: Vec<(Tap, ())> = taps(kind, 1).iter().map(|t| (*t, ())).collect();
                 let plane = &pyramid.levels[level][kind.phase()];
                 let rows = tap_rows(kind, level, &taps, Some(&pyramid.levels[level]), &[&pyramid]);
                 let (a, b) = kind.parity();
@@ -250,7 +258,7 @@ mod tests {
         }
         let top = pyramid.levels.len() - 1;
         let spacing = 2 << top;
-        let taps: Vec<(Tap, ())> = taps(Kind::Root, 1).into_iter().map(|t| (t, ())).collect();
+        let taps: Vec<(Tap, ())> = taps(Kind::Root, 1).iter().map(|t| (*t, ())).collect();
         let rows = tap_rows(Kind::Root, top, &taps, None, &[&pyramid]);
         for ((row, ()), (tap, ())) in rows.iter().zip(&taps).filter(|(_, (t, ()))| t.dy >= 0 && t.dx >= 0) {
             assert_eq!(row[0], spacing * (1000 * tap.dy + tap.dx));

@@ -1,9 +1,11 @@
 //! Weights of the taps, as the stream carries them: tied by symmetry where that costs little, with as many
 //! fraction bits as pay.
 
-use super::taps::{base_taps, Kind, Source, Tap};
+use super::taps::{base_taps, taps, Kind, Source, Tap};
 use crate::entropy::bits::{unzigzag, zigzag, BitReader, BitWriter};
 use crate::error::{Error, Result};
+use crate::reference::MAX_REFERENCES;
+use std::sync::OnceLock;
 
 /// Which taps of a class share a weight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,9 +26,23 @@ pub enum Tying {
 pub const TYINGS: [Tying; 5] = [Tying::Default, Tying::Radial, Tying::Axial, Tying::Free, Tying::Repeat];
 
 impl Tying {
-    /// For each tap the number of its weight, and how many there are. Weights are numbered by the distance of their
-    /// taps, those of a second reference as if it were farther away.
-    pub fn groups(self, taps: &[Tap]) -> (Vec<usize>, usize) {
+    /// For each tap of a kind with so many references the number of its weight, and how many there are. Weights are
+    /// numbered by the distance of their taps, those of a second reference as if it were farther away.
+    pub fn groups(self, kind: Kind, references: usize) -> (&'static [usize], usize) {
+        type Table = [[[OnceLock<(Vec<usize>, usize)>; 3]; MAX_REFERENCES + 1]; 4];
+        static GROUPS: Table =
+            [const { [const { [const { OnceLock::new() }; 3] }; MAX_REFERENCES + 1] }; 4];
+        let number = match self {
+            Tying::Default | Tying::Repeat => return (&[], 0),
+            Tying::Radial => 0,
+            Tying::Axial => 1,
+            Tying::Free => 2,
+        };
+        let (groups, count) = GROUPS[kind.phase()][references][number].get_or_init(|| self.number(taps(kind, references)));
+        (groups, *count)
+    }
+
+    fn number(self, taps: &[Tap]) -> (Vec<usize>, usize) {
         let key = |t: &Tap| {
             let (source, far) = match t.source {
                 Source::Space { .. } => (0, 0),
@@ -40,9 +56,6 @@ impl Tying {
             };
             (distance + far, source, distance, dy, dx)
         };
-        if matches!(self, Tying::Default | Tying::Repeat) {
-            return (vec![0; taps.len()], 0);
-        }
         let mut keys: Vec<_> = taps.iter().map(key).collect();
         keys.sort_unstable();
         keys.dedup();
@@ -110,13 +123,13 @@ impl Sent {
         }
     }
 
-    /// Reads weights for these taps.
-    pub fn read(r: &mut BitReader, taps: &[Tap]) -> Result<Self> {
+    /// Reads weights for a kind with so many references.
+    pub fn read(r: &mut BitReader, kind: Kind, references: usize) -> Result<Self> {
         let code = r.get(3)? as usize;
         let tying = *TYINGS
             .get(code)
             .ok_or_else(|| Error::compatibility(format!("tying {code} of weights is unknown to this build")))?;
-        let (_, groups) = tying.groups(taps);
+        let (_, groups) = tying.groups(kind, references);
         if groups == 0 {
             return Ok(Self::none(tying));
         }
@@ -137,19 +150,18 @@ impl Sent {
 
     /// The taps with nonzero weight, with `shift` fraction bits. What the sum of the sent weights lacks to 1 goes
     /// to the base taps in equal parts, so that constants are predicted exactly.
-    pub fn expand(&self, kind: Kind, taps: &[Tap], shift: u32) -> Vec<(Tap, i32)> {
-        let (groups, _) = self.tying.groups(taps);
-        let mut weights: Vec<i32> = groups
-            .iter()
-            .map(|g| {
-                let v = self.values.get(*g).copied().unwrap_or(0);
-                if shift >= self.precision {
-                    v.wrapping_shl(shift - self.precision)
-                } else {
-                    v >> (self.precision - shift)
-                }
-            })
-            .collect();
+    pub fn expand(&self, kind: Kind, references: usize, shift: u32) -> Vec<(Tap, i32)> {
+        let (groups, _) = self.tying.groups(kind, references);
+        let taps = taps(kind, references);
+        let mut weights = vec![0i32; taps.len()];
+        for (w, g) in weights.iter_mut().zip(groups) {
+            let v = self.values.get(*g).copied().unwrap_or(0);
+            *w = if shift >= self.precision {
+                v.wrapping_shl(shift - self.precision)
+            } else {
+                v >> (self.precision - shift)
+            };
+        }
         let sum = weights.iter().fold(0i32, |s, w| s.wrapping_add(*w));
         let missing = (1i32 << shift).wrapping_sub(sum);
         let base = base_taps(kind).min(weights.len());
@@ -165,7 +177,7 @@ impl Sent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::predict::taps::{taps, PASSES};
+    use crate::predict::taps::PASSES;
 
     #[test]
     fn sent_weights_come_back_and_sum_to_one() {
@@ -176,7 +188,7 @@ mod tests {
                     continue;
                 }
                 for tying in TYINGS {
-                    let (_, groups) = tying.groups(&taps);
+                    let (_, groups) = tying.groups(kind, references);
                     let values: Vec<i32> =
                         (0..groups as i32 * 2 / 3).map(|i| (i * 37 - 200) * (i % 3)).collect();
                     let precision = if values.is_empty() { 0 } else { 9 };
@@ -185,9 +197,9 @@ mod tests {
                     sent.write(&mut w);
                     let bytes = w.finish();
                     assert_eq!(bytes.len() as u32, sent.bits().div_ceil(8));
-                    assert_eq!(Sent::read(&mut BitReader::new(&bytes), &taps).unwrap(), sent);
+                    assert_eq!(Sent::read(&mut BitReader::new(&bytes), kind, references).unwrap(), sent);
                     for shift in [6, 12] {
-                        let sum: i32 = sent.expand(kind, &taps, shift).iter().map(|t| t.1).sum();
+                        let sum: i32 = sent.expand(kind, references, shift).iter().map(|t| t.1).sum();
                         assert_eq!(sum, 1 << shift);
                     }
                 }

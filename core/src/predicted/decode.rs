@@ -1,7 +1,7 @@
 //! The decoder's half: residuals from the entropy-coded bands, values from residuals.
 
 use super::side::{read_tables, FrameKind, Predictor, Side};
-use super::{bands, parallel};
+use super::bands;
 use crate::chunk::Frames;
 use crate::entropy::bits::unzigzag;
 use crate::entropy::bits::BitReader;
@@ -16,6 +16,7 @@ use crate::predict::multiscale::{self, Model};
 use crate::predict::plane::Pyramid;
 use crate::predict::{lorenzo, Band, Coder, RunAt};
 use crate::stream::parts::Reader;
+use crate::threads::parallel;
 
 /// What the decoding of every band shares.
 struct Shared<'a> {

@@ -4,7 +4,7 @@
 use super::decode::{join_bands, put_exact};
 use super::mapped::{decoded_grids, map, written_steps, Mapped, Writing};
 use super::side::{write_tables, FrameKind, Predictor, Side, CONTEXT_COUNT};
-use super::{band_count, bands, parallel};
+use super::{band_count, bands};
 use crate::bound::Bound;
 use crate::chunk::Frames;
 use crate::entropy::bits::{zigzag, BitWriter};
@@ -21,6 +21,7 @@ use crate::predict::plane::Pyramid;
 use crate::predict::{Band, Coder, RunAt, Scale};
 use crate::reference::{coding_order, TimeOrder};
 use crate::special::Special;
+use crate::threads::parallel;
 use crate::stream::parts::Writer;
 
 /// A predicted payload and the numbers that its header states.
@@ -170,19 +171,20 @@ fn multiscale_choice(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Par
         orders.push(TimeOrder::Hierarchical);
     }
     let samples = Samples { grid: &mapped.grid, mask: mapped.mask.as_deref(), frames: *frames };
-    let fit =
-        |order, effort: &Effort| fit(&samples, &coding_order(order, frames), &scale(mapped, grid), effort);
+    let fit = |order, effort: &Effort, threads| {
+        fit(&samples, &coding_order(order, frames), &scale(mapped, grid), effort, threads)
+    };
     let effort = effort(params);
     // Small samples tell which order is better; weights are worth a larger one.
     let mut order = orders[0];
     if orders.len() > 1 {
         let quick = effort.quick();
-        let bits = parallel(&orders, params.threads, |&order| fit(order, &quick).1);
+        let bits = parallel(&orders, params.threads, |&order| fit(order, &quick, 1).1);
         if bits[1] < bits[0] {
             order = orders[1];
         }
     }
-    let (sent, bits) = fit(order, effort);
+    let (sent, bits) = fit(order, effort, params.threads);
     Choice { predictor: Predictor::Multiscale(sent), order, bits }
 }
 

@@ -9,7 +9,6 @@ use crate::predict::fit::sent_classes;
 use crate::predict::fit::slot_kind;
 use crate::predict::lorenzo::{Neighbours, NEIGHBOURS};
 use crate::predict::multiscale::GROUPS;
-use crate::predict::taps::taps;
 use crate::predict::weights::Sent;
 use crate::predict::Scale;
 use crate::reference::{coding_order, Step, TimeOrder};
@@ -212,7 +211,7 @@ impl Side {
                 let mut bits = BitReader::new(weights);
                 let sent = sent_classes(&coding_order(order, frames))
                     .into_iter()
-                    .map(|(_, slot, references)| Sent::read(&mut bits, &taps(slot_kind(slot), references)))
+                    .map(|class| Sent::read(&mut bits, slot_kind(class.slot), class.references))
                     .collect::<Result<_>>()?;
                 Predictor::Multiscale(sent)
             }
