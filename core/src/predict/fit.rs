@@ -100,6 +100,8 @@ pub struct Effort {
     pub tyings: &'static [Tying],
     /// Squared distance of the farthest taps to try; of further references one less.
     pub reach: i32,
+    /// Only so large a share of the samples is taken: one in so many.
+    pub share: usize,
 }
 
 /// Points of a chunk for each that is sampled per pass and class.
@@ -113,7 +115,7 @@ impl Effort {
     /// What tells which of two coding orders is better.
     pub fn quick(&self) -> Self {
         Self {
-            samples: self.samples / 4,
+            share: 4,
             frames: self.frames.div_ceil(2),
             tyings: &[Tying::Axial],
             ..*self
@@ -123,11 +125,11 @@ impl Effort {
 
 /// Everything `balanced` tries.
 pub const BALANCED: Effort =
-    Effort { samples: 5000, every: 2, frames: 6, tyings: &[Tying::Radial, Tying::Axial, Tying::Free], reach: 100 };
+    Effort { samples: 5000, every: 2, frames: 6, tyings: &[Tying::Radial, Tying::Axial, Tying::Free], reach: 100, share: 1 };
 
 /// Few taps: less to fit and less to add up.
 pub const FAST: Effort =
-    Effort { samples: 1200, every: 4, frames: 3, tyings: &[Tying::Radial, Tying::Axial], reach: 2 };
+    Effort { samples: 1200, every: 4, frames: 3, tyings: &[Tying::Radial, Tying::Axial], reach: 2, share: 1 };
 
 /// The chunk on the grid, as the fit sees it.
 pub struct Samples<'a> {
@@ -164,7 +166,7 @@ pub fn fit(
     let area = frames.area();
     // Small chunks are worth less time.
     let enough = (frames.count() * area / POINTS_PER_SAMPLE).max(MIN_SAMPLES);
-    let effort = Effort { samples: effort.samples.min(enough), ..*effort };
+    let effort = Effort { samples: effort.samples.min(enough) / effort.share, ..*effort };
     let mut picked: [Vec<&Step>; CLASSES] = Default::default();
     let mut pyramids: HashMap<usize, Pyramid<i32>> = HashMap::new();
     let mut members = [0f64; CLASSES];
@@ -183,7 +185,7 @@ pub fn fit(
     let noise = if scale.step > 1 { 0.7 / 12.0 } else { 0.0 };
     let fitting = Fitting { samples, scale, effort, picked, pyramids, noise };
     let classes = sent_classes(plan);
-    let grams = parallel(&classes, threads, |class| fitting.gram(class));
+    let grams = parallel(classes.clone(), threads, |class| fitting.gram(&class));
     let mut sent = vec![];
     let mut weights = vec![];
     let mut last: HashMap<(usize, usize), Sent> = HashMap::new();
@@ -201,7 +203,7 @@ pub fn fit(
         sent.push(best);
     }
     let side: f64 = sent.iter().map(|s| f64::from(s.bits())).sum();
-    let bits = parallel(&weights, threads, |(class, points, w)| points * fitting.cost(class, w));
+    let bits = parallel(weights, threads, |(class, points, w)| points * fitting.cost(&class, &w));
     (sent, side + bits.iter().sum::<f64>())
 }
 

@@ -1,7 +1,7 @@
 //! The decoder's half: residuals from the entropy-coded bands, values from residuals.
 
 use super::side::{read_tables, FrameKind, Predictor, Side};
-use super::bands;
+use super::{band_rows, bands};
 use crate::chunk::Frames;
 use crate::entropy::bits::unzigzag;
 use crate::entropy::bits::BitReader;
@@ -48,21 +48,14 @@ pub fn decode<N: Number>(
     }
     r.finish()?;
     let shared = Shared { side: &side, tables: &tables, frames, mapping };
-    let decoded = parallel(&parts, threads, |(band, residuals, plain)| {
-        decode_band::<N>(&shared, band, residuals, plain)
+    let mut raw = vec![0; frames.count() * frames.area() * N::SIZE];
+    let cut: Vec<Band> = parts.iter().map(|part| part.0).collect();
+    let rows = band_rows(&mut raw, frames, &cut, N::SIZE);
+    let work = parts.into_iter().zip(rows).collect();
+    let decoded = parallel(work, threads, |((band, residuals, plain), values)| {
+        decode_band::<N>(&shared, &band, residuals, plain, values)
     });
-    let mut done = vec![];
-    for ((band, _, _), values) in parts.iter().zip(decoded) {
-        done.push((*band, values?));
-    }
-    let mut raw = match (done.len(), done.pop()) {
-        // A single band is the chunk.
-        (1, Some((_, values))) => values,
-        (_, last) => {
-            done.extend(last);
-            join_bands(&done, frames, N::SIZE)
-        }
-    };
+    decoded.into_iter().collect::<Result<()>>()?;
     put_exact::<N>(&mut raw, side.mask.as_deref(), &side.specials, &side.patches);
     Ok(raw)
 }
@@ -78,20 +71,14 @@ pub fn put_exact<N: Number>(raw: &mut [u8], mask: Option<&[u8]>, specials: &[u8]
     }
 }
 
-/// Puts the bands' values, frame after frame, into the chunk.
-pub fn join_bands(parts: &[(Band, Vec<u8>)], frames: &Frames, value_size: usize) -> Vec<u8> {
-    let mut raw = vec![0u8; frames.count() * frames.area() * value_size];
-    for (band, values) in parts {
-        let run = band.height * band.width * value_size;
-        for frame in 0..frames.count() {
-            let at = (frame * frames.area() + band.top * band.width) * value_size;
-            raw[at..at + run].copy_from_slice(&values[frame * run..][..run]);
-        }
-    }
-    raw
-}
-
-fn decode_band<N: Number>(shared: &Shared, band: &Band, residuals: &[u8], plain: &[u8]) -> Result<Vec<u8>> {
+/// Decodes a band to `values`, a slice of rows for each frame.
+fn decode_band<N: Number>(
+    shared: &Shared,
+    band: &Band,
+    residuals: &[u8],
+    plain: &[u8],
+    values: Vec<&mut [u8]>,
+) -> Result<()> {
     let side = shared.side;
     let plan = side.plan(shared.frames);
     let mut runs = DecodeRuns::<N> {
@@ -100,7 +87,7 @@ fn decode_band<N: Number>(shared: &Shared, band: &Band, residuals: &[u8], plain:
         residuals: Decoder::new(residuals)?,
         plain: BitReader::new(plain),
         failure: None,
-        values: vec![0; shared.frames.count() * band.height * band.width * N::SIZE],
+        values,
         mask: Pyramid::default(),
         symbols: vec![],
         contexts: vec![],
@@ -120,7 +107,7 @@ fn decode_band<N: Number>(shared: &Shared, band: &Band, residuals: &[u8], plain:
         return Err(e);
     }
     runs.residuals.finish()?;
-    Ok(runs.values)
+    Ok(())
 }
 
 struct DecodeRuns<'a, N> {
@@ -129,7 +116,8 @@ struct DecodeRuns<'a, N> {
     residuals: Decoder<'a>,
     plain: BitReader<'a>,
     failure: Option<Error>,
-    values: Vec<u8>,
+    /// Decoded values: the band's rows of each frame.
+    values: Vec<&'a mut [u8]>,
     /// The special points of the frame that is being decoded.
     mask: Pyramid<u8>,
     /// Symbols in the order of the stream, and their contexts.
@@ -273,7 +261,7 @@ impl<N: Number> Coder for DecodeRuns<'_, N> {
         let negative = side.negative.as_deref();
         for y in 0..height {
             row(y, &mut self.line);
-            let out = &mut self.values[(frame * height + y) * width * N::SIZE..][..width * N::SIZE];
+            let out = &mut self.values[frame][y * width * N::SIZE..][..width * N::SIZE];
             let at = (frame * self.shared.frames.height + self.band.top + y) * width;
             let negative = negative.map(|n| &n[at..at + width]);
             self.shared.mapping.write_values::<N>(&self.line, side.offset, half, negative, out);

@@ -1,10 +1,10 @@
 //! The encoder's half: choice of grid, order and predictor, residuals, and the check of every point in the
 //! decoder's own arithmetic.
 
-use super::decode::{join_bands, put_exact};
+use super::decode::put_exact;
 use super::mapped::{decoded_grids, map, written_steps, Mapped, Writing};
 use super::side::{write_tables, FrameKind, Predictor, Side, CONTEXT_COUNT};
-use super::{band_count, bands};
+use super::{band_count, band_rows, bands};
 use crate::bound::Bound;
 use crate::chunk::Frames;
 use crate::entropy::bits::{zigzag, BitWriter};
@@ -179,7 +179,7 @@ fn multiscale_choice(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Par
     let mut order = orders[0];
     if orders.len() > 1 {
         let quick = effort.quick();
-        let bits = parallel(&orders, params.threads, |&order| fit(order, &quick, 1).1);
+        let bits = parallel(orders.clone(), params.threads, |order| fit(order, &quick, 1).1);
         if bits[1] < bits[0] {
             order = orders[1];
         }
@@ -212,8 +212,6 @@ struct CodedBand {
     plain: Vec<u8>,
     patches: Vec<(u64, u64)>,
     histograms: Vec<Histogram>,
-    /// Decoded values, frame after frame.
-    values: Vec<u8>,
 }
 
 /// What the coding of every band shares.
@@ -244,8 +242,10 @@ fn code<N: Number>(
     let cut = bands(frames, count);
     let plan = coding_order(choice.order, frames);
     let scale = scale(mapped, grid);
-    let mut coded = parallel(&cut, params.threads, |band| {
-        let mut rows = Encoder::<N>::new(&shared, band);
+    let mut decoded = vec![0; raw.len()];
+    let work = cut.iter().zip(band_rows(&mut decoded, frames, &cut, N::SIZE)).collect();
+    let coded = parallel(work, params.threads, |(band, values)| {
+        let mut rows = Encoder::<N>::new(&shared, band, values);
         match &choice.predictor {
             Predictor::Multiscale(sent) => {
                 let fine: Vec<bool> = mapped.kinds.iter().map(|k| *k != FrameKind::Normal).collect();
@@ -273,10 +273,6 @@ fn code<N: Number>(
             }
         }
     }
-    let parts: Vec<(Band, Vec<u8>)> =
-        cut.iter().copied().zip(coded.iter_mut().map(|b| std::mem::take(&mut b.values))).collect();
-    let mut decoded = join_bands(&parts, frames, N::SIZE);
-    drop(parts);
     put_exact::<N>(&mut decoded, mapped.mask.as_deref(), &specials, &patches);
     let keeps = mapped.kinds.contains(&FrameKind::Fine);
     let side = Side {
@@ -295,7 +291,7 @@ fn code<N: Number>(
     side.write(&mut w, frames, N::SIZE);
     let tables = write_tables(&mut w, &histograms);
     let streams =
-        parallel(&coded, params.threads, |b| rans::encode(&b.symbols, &b.contexts, &b.runs, &tables));
+        parallel(coded.iter().collect(), params.threads, |b: &CodedBand| rans::encode(&b.symbols, &b.contexts, &b.runs, &tables));
     for (band, residuals) in coded.iter().zip(streams) {
         w.bytes(&residuals);
         w.bytes(&band.plain);
@@ -307,6 +303,8 @@ struct Encoder<'a, N> {
     shared: &'a Shared<'a>,
     band: &'a Band,
     out: CodedBand,
+    /// Decoded values: the band's rows of each frame.
+    values: Vec<&'a mut [u8]>,
     bits: BitWriter,
     /// The frame that is being coded, and its special points.
     source: Pyramid<i32>,
@@ -317,7 +315,7 @@ struct Encoder<'a, N> {
 }
 
 impl<'a, N: Number> Encoder<'a, N> {
-    fn new(shared: &'a Shared<'a>, band: &'a Band) -> Self {
+    fn new(shared: &'a Shared<'a>, band: &'a Band, values: Vec<&'a mut [u8]>) -> Self {
         let points = shared.frames.count() * band.height * band.width;
         Self {
             shared,
@@ -329,8 +327,8 @@ impl<'a, N: Number> Encoder<'a, N> {
                 plain: vec![],
                 patches: vec![],
                 histograms: vec![],
-                values: vec![0; points * N::SIZE],
             },
+            values,
             bits: BitWriter::default(),
             source: Pyramid::default(),
             mask: Pyramid::default(),
@@ -484,7 +482,7 @@ impl<N: Number> Coder for Encoder<'_, N> {
             let at = (frame * shared.frames.height + self.band.top + y) * width;
             let raw = &shared.raw[at * N::SIZE..][..width * N::SIZE];
             let out =
-                &mut self.out.values[(frame * self.band.height + y) * width * N::SIZE..][..width * N::SIZE];
+                &mut self.values[frame][y * width * N::SIZE..][..width * N::SIZE];
             let negative = mapped.negative.as_deref().map(|n| &n[at..at + width]);
             let place = (mapped.offset, half);
             let mapping = &shared.grid.mapping;
