@@ -221,6 +221,43 @@ for_this_machine! {
 }
 
 for_this_machine! {
+    /// Where `mask` is not 0 there is no residual: value[j] = predicted[j], activity[j] = 0.
+    pub fn leave_out(mask: &[u8], predicted: &[i32], value: &mut [i32], activity: &mut [u8]) {
+        for (((v, a), p), m) in value.iter_mut().zip(activity.iter_mut()).zip(predicted).zip(mask) {
+            *v = if *m == 0 { *v } else { *p };
+            *a = if *m == 0 { *a } else { 0 };
+        }
+    }
+}
+
+/// Appends the elements of a row whose `mask` is 0; says how many.
+pub fn keep(mask: &[u8], row: &[u8], out: &mut Vec<u8>) -> usize {
+    let start = out.len();
+    out.resize(start + row.len(), 0);
+    let to = &mut out[start..];
+    let mut n = 0;
+    for (v, m) in row.iter().zip(mask) {
+        // Written in any case, so that there is no branch.
+        to[n] = *v;
+        n += usize::from(*m == 0);
+    }
+    out.truncate(start + n);
+    n
+}
+
+/// Inverse of [`keep`]: the next of `kept` where `mask` is 0, 0 elsewhere; says how many were used. `kept` has one more
+/// than are used.
+pub fn put_back(mask: &[u8], kept: &[u8], row: &mut [u8]) -> usize {
+    let mut n = 0;
+    for (v, m) in row.iter_mut().zip(mask) {
+        let here = *m == 0;
+        *v = if here { kept[n] } else { 0 };
+        n += usize::from(here);
+    }
+    n
+}
+
+for_this_machine! {
     /// Spreads a row over those of the even and the odd columns. `odd` may be empty for a row of one point.
     pub fn deinterleave(row: &[i32], even: &mut [i32], odd: &mut [i32]) {
         let pairs = row.chunks_exact(2);
@@ -346,6 +383,19 @@ mod tests {
                 if s[j] < 255 {
                     prop_assert_eq!((again[j], activity[j]), (r[j], a[j]));
                 }
+            }
+        }
+
+        #[test]
+        fn kept_elements_are_put_back(row in prop::collection::vec((1u8..9, 0u8..2), 1..100)) {
+            let (values, mask): (Vec<u8>, Vec<u8>) = row.into_iter().unzip();
+            let (mut kept, mut back) = (vec![7], vec![9; values.len()]);
+            let n = keep(&mask, &values, &mut kept);
+            prop_assert_eq!(kept.len(), n + 1);
+            kept.push(0);
+            prop_assert_eq!(put_back(&mask, &kept[1..], &mut back), n);
+            for ((b, v), m) in back.iter().zip(&values).zip(&mask) {
+                prop_assert_eq!(*b, if *m == 0 { *v } else { 0 });
             }
         }
 

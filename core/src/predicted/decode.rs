@@ -11,7 +11,7 @@ use crate::entropy::{join_large, plain_bits, DIRECT_SYMBOLS};
 use crate::error::{Error, Result};
 use crate::grid::Mapping;
 use crate::number::Number;
-use crate::predict::kernel::reconstruct;
+use crate::predict::kernel::{keep, put_back, reconstruct};
 use crate::predict::multiscale::{self, Model};
 use crate::predict::plane::Pyramid;
 use crate::predict::{lorenzo, Band, Coder, RunAt};
@@ -180,31 +180,36 @@ impl<N: Number> Coder for DecodeRuns<'_, N> {
         let step = self.step(at.frame);
         let rows = || (0..n).step_by(at.stride).map(|r| r..r + at.width);
         self.contexts.clear();
+        self.spread.resize(n.max(self.spread.len()), 0);
+        let mask = std::mem::take(&mut self.mask);
         let special = self.shared.side.mask.is_some().then(|| {
-            let plane = &self.mask.levels[at.level][at.phase];
+            let plane = &mask.levels[at.level][at.phase];
             let start = at.row * plane.stride() + at.column;
             &plane.from(0, 0)[start..start + n]
         });
         match special {
             None => rows().for_each(|row| self.contexts.extend_from_slice(&contexts[row])),
-            Some(m) => self.contexts.extend(rows().flatten().filter(|&j| m[j] == 0).map(|j| contexts[j])),
+            Some(m) => rows().for_each(|row| {
+                keep(&m[row.clone()], &contexts[row], &mut self.contexts);
+            }),
         }
-        self.spread.resize(n.max(self.spread.len()), 0);
-        let special: Option<Vec<u8>> = special.map(<[u8]>::to_vec);
         let large = self.symbols();
-        match &special {
+        match special {
             None => {
                 for (row, from) in rows().zip(self.symbols.chunks_exact(at.width)) {
                     self.spread[row].copy_from_slice(from);
                 }
             }
             Some(m) => {
-                let mut from = self.symbols.iter();
-                for j in rows().flatten() {
-                    self.spread[j] = if m[j] == 0 { from.next().copied().unwrap_or(0) } else { 0 };
+                // One more, as the last place is looked at when nothing is left.
+                self.symbols.resize(self.symbols.len().max(self.contexts.len() + 1), 0);
+                let mut from = &self.symbols[..];
+                for row in rows() {
+                    from = &from[put_back(&m[row.clone()], from, &mut self.spread[row])..];
                 }
             }
         }
+        self.mask = mask;
         reconstruct(predicted, &self.spread[..n], step, values, activity);
         if large {
             for j in rows().flatten() {

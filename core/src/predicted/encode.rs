@@ -14,7 +14,7 @@ use crate::grid::{allowed_error, Allowed, Extent, Grid, PROVISIONAL};
 use crate::number::Number;
 use crate::params::{Params, Preset};
 use crate::predict::fit::{self, fit, Effort, Samples};
-use crate::predict::kernel::quantise;
+use crate::predict::kernel::{keep, leave_out, quantise};
 use crate::predict::lorenzo;
 use crate::predict::multiscale::{self, Model};
 use crate::predict::plane::Pyramid;
@@ -360,8 +360,8 @@ impl<'a, N: Number> Encoder<'a, N> {
 
 impl CodedBand {
     /// Replaces the symbols of residuals that are too large for one of their own, from the `first` recorded on; `residual`
-    /// gives those of the points, numbered in the order in which they were recorded.
-    fn split_large(&mut self, first: usize, bits: &mut BitWriter, residual: impl Fn(usize) -> i32) {
+    /// gives those of the points, numbered in the order in which they were recorded; it is asked in that order.
+    fn split_large(&mut self, first: usize, bits: &mut BitWriter, mut residual: impl FnMut(usize) -> i32) {
         let recorded = &mut self.symbols[first..];
         if recorded.iter().fold(0, |m, s| (*s).max(m)) < DIRECT_SYMBOLS as u8 {
             // The usual run.
@@ -412,20 +412,22 @@ impl<N: Number> Coder for Encoder<'_, N> {
         }
         // Special points have no residual.
         let mask = &self.mask.levels[at.level][at.phase].from(0, 0)[start..start + n];
-        let mut coded = vec![];
-        for j in rows().flatten() {
-            if mask[j] != 0 {
-                values[j] = predicted[j];
-                activity[j] = 0;
-            } else {
-                self.out.symbols.push(symbols[j]);
-                self.out.contexts.push(contexts[j]);
-                coded.push(j);
-            }
+        leave_out(mask, predicted, values, activity);
+        let mut count = 0;
+        for row in rows() {
+            let mask = &mask[row.clone()];
+            keep(mask, &symbols[row.clone()], &mut self.out.symbols);
+            count += keep(mask, &contexts[row], &mut self.out.contexts);
         }
-        self.out.runs.push(coded.len() as u32);
-        let residual = |k: usize| values[coded[k]].wrapping_sub(predicted[coded[k]]) / step;
-        self.out.split_large(first, &mut self.bits, residual);
+        self.out.runs.push(count as u32);
+        let kept = || rows().flatten().filter(|&j| mask[j] == 0);
+        let mut residuals = kept().map(|j| values[j].wrapping_sub(predicted[j]) / step);
+        let mut next = 0;
+        self.out.split_large(first, &mut self.bits, |k| {
+            let q = residuals.nth(k - next).unwrap_or(0);
+            next = k + 1;
+            q
+        });
     }
 
     fn row(
