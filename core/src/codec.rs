@@ -114,9 +114,9 @@ fn encode_predicted(params: &Params, raw: &[u8], memory: Option<&Memory>) -> Opt
         reconstruction_sum: 0,
         payload_sum: 0,
     };
-    let decoded = host_order(&header, encoded.decoded);
+    let decoded = host_order(&header, Cow::Borrowed(&encoded.decoded));
     header.reconstruction_sum = checksum(&decoded);
-    debug_assert!(decode_predicted(&header, &encoded.payload, 1, None).is_ok_and(|again| again == decoded));
+    debug_assert!(decode_predicted(&header, &encoded.payload, 1, None).is_ok_and(|again| *again == *decoded));
     Some((assemble(header, &encoded.payload, raw.len()), encoded.keeps))
 }
 
@@ -141,17 +141,17 @@ fn decode_predicted(
         let errors: Vec<_> = kept.into_iter().map(|is_final| is_final.then_some(header.error)).collect();
         memory.remember(&bytes, &errors);
     }
-    Ok(host_order(header, bytes))
+    Ok(host_order(header, Cow::Owned(bytes)).into_owned())
 }
 
 /// Little-endian values, time first, in the order and byte order of the chunk.
-fn host_order(header: &Header, mut bytes: Vec<u8>) -> Vec<u8> {
+fn host_order<'a>(header: &Header, mut bytes: Cow<'a, [u8]>) -> Cow<'a, [u8]> {
     let size = header.dtype.size();
     if header.time_axis != 0 {
-        bytes = axis_back(&bytes, size, &header.shape, header.time_axis);
+        bytes = Cow::Owned(axis_back(&bytes, size, &header.shape, header.time_axis));
     }
     if header.order == ByteOrder::Big {
-        swap_bytes(&mut bytes, size);
+        swap_bytes(bytes.to_mut(), size);
     }
     bytes
 }

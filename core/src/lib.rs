@@ -21,6 +21,7 @@ mod predict;
 mod predicted;
 mod reference;
 mod scan;
+mod scratch;
 mod special;
 #[cfg(feature = "bench")]
 #[doc(hidden)]

@@ -20,6 +20,7 @@ use crate::predict::multiscale::{self, Model};
 use crate::predict::plane::Pyramid;
 use crate::predict::{Band, Coder, RunAt, Scale};
 use crate::reference::{coding_order, TimeOrder};
+use crate::scratch::Buffer;
 use crate::special::Special;
 use crate::threads::parallel;
 use crate::stream::parts::Writer;
@@ -33,7 +34,7 @@ pub struct Encoded {
     /// The unit of its grid.
     pub unit: f64,
     /// What it decodes to.
-    pub decoded: Vec<u8>,
+    pub decoded: Buffer<u8>,
     /// Whether it keeps frames as they were decoded before.
     pub keeps: bool,
 }
@@ -206,8 +207,8 @@ fn choose(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Params) -> Cho
 
 /// One coded band.
 struct CodedBand {
-    symbols: Vec<u8>,
-    contexts: Vec<u8>,
+    symbols: Buffer<u8>,
+    contexts: Buffer<u8>,
     runs: Vec<u32>,
     plain: Vec<u8>,
     patches: Vec<(u64, u64)>,
@@ -242,7 +243,7 @@ fn code<N: Number>(
     let cut = bands(frames, count);
     let plan = coding_order(choice.order, frames);
     let scale = scale(mapped, grid);
-    let mut decoded = vec![0; raw.len()];
+    let mut decoded = Buffer::arbitrary(raw.len());
     let work = cut.iter().zip(band_rows(&mut decoded, frames, &cut, N::SIZE)).collect();
     let coded = parallel(work, params.threads, |(band, values)| {
         let mut rows = Encoder::<N>::new(&shared, band, values);
@@ -321,8 +322,8 @@ impl<'a, N: Number> Encoder<'a, N> {
             shared,
             band,
             out: CodedBand {
-                symbols: Vec::with_capacity(points),
-                contexts: Vec::with_capacity(points),
+                symbols: Buffer::with_capacity(points),
+                contexts: Buffer::with_capacity(points),
                 runs: vec![],
                 plain: vec![],
                 patches: vec![],

@@ -5,12 +5,13 @@ use crate::chunk::Frames;
 use crate::grid::{Extent, Grid, Mapping};
 use crate::number::Number;
 use crate::scan::{self, BLOCK, ROUND};
+use crate::scratch::Buffer;
 use crate::special::Special;
 
 /// The chunk on its grid.
 pub struct Mapped {
     /// Grid values minus `offset`; special points hold a neighbour's.
-    pub grid: Vec<i32>,
+    pub grid: Buffer<i32>,
     /// Not 0 at special points.
     pub mask: Option<Vec<u8>>,
     /// Not 0 at negative points, for logarithmic grids.
@@ -49,7 +50,7 @@ pub fn map<N: Number>(
     let area = frames.area();
     let count = raw.len() / N::SIZE;
     let mut out = Mapped {
-        grid: vec![0; count],
+        grid: Buffer::zeros(count),
         mask: None,
         negative: None,
         offset: offset as i64,
@@ -208,8 +209,13 @@ pub fn decoded_grids<N: Number>(
         }
         for (found, grid) in found.iter_mut().zip(grids) {
             if let (false, Some(grid)) = (*found, grid) {
-                let on_grid = samples.iter().filter(|v| is_grid_point(**v, grid)).count();
-                *found = was_decoded(samples.len(), on_grid, grid.chance);
+                let on_grid = |every: usize| {
+                    samples.iter().step_by(every).filter(|v| is_grid_point(**v, grid)).count()
+                };
+                // Most frames were never decoded: a few points tell that there is nothing to look for.
+                let few = samples.len().div_ceil(FEW) as f64;
+                *found = on_grid(FEW) as f64 > 1.5 * few * grid.chance
+                    && was_decoded(samples.len(), on_grid(1), grid.chance);
             }
         }
     }
@@ -218,6 +224,8 @@ pub fn decoded_grids<N: Number>(
 
 /// Points of a frame that [`decoded_grids`] looks at.
 const SAMPLES: usize = 600;
+/// One in so many of them is looked at first.
+const FEW: usize = 5;
 
 /// Whether `v` is what a grid point decodes to.
 fn is_grid_point<N: Number>(v: N, grid: &Grid) -> bool {
