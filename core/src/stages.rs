@@ -3,6 +3,7 @@
 use crate::chunk::Frames;
 use crate::entropy::bits::zigzag;
 use crate::entropy::bits::{BitReader, BitWriter};
+use crate::entropy::quiet::{Coded, Quiet};
 use crate::entropy::slots::{DecodeTables, EncodeTables};
 use crate::entropy::tables;
 use crate::entropy::{rans, split_large, DIRECT};
@@ -34,6 +35,7 @@ pub struct Stages {
     scale: Scale,
     sent: Vec<Sent>,
     coded: Recorder,
+    arranged: Coded,
     tables: (EncodeTables, DecodeTables),
 }
 
@@ -125,13 +127,18 @@ impl Stages {
             scale,
             sent: vec![],
             coded: Recorder::default(),
+            arranged: Coded::default(),
             tables: Default::default(),
         };
         stages.sent = stages.weights(false);
         stages.coded = stages.predict_recorded();
-        let histograms = tables::histograms(&stages.coded.symbols, &stages.coded.contexts, CONTEXT_COUNT);
+        let coded = &stages.coded;
+        let mut histograms = tables::histograms(&coded.symbols, &coded.contexts, CONTEXT_COUNT);
+        let quiet = Quiet::choose(&histograms);
+        stages.arranged = quiet.arrange(&coded.symbols, &coded.contexts, &coded.rows);
+        histograms.clone_from(&stages.arranged.histograms);
         let mut bits = BitWriter::default();
-        stages.tables.0 = tables::write(&histograms, &mut bits);
+        stages.tables.0 = tables::write(&histograms, &quiet, &mut bits);
         stages.tables.1 = tables::read(&mut BitReader::new(&bits.finish()), CONTEXT_COUNT).ok()?;
         Some(stages)
     }
@@ -192,7 +199,8 @@ impl Stages {
 
     /// Entropy-codes the residuals of the multiscale predictor.
     pub fn entropy_encode(&self) -> Vec<u8> {
-        rans::encode(&self.coded.symbols, &self.coded.contexts, &self.coded.rows, &self.tables.0)
+        let coded = &self.arranged;
+        rans::encode(&coded.symbols, &coded.contexts, &coded.rows, &self.tables.0)
     }
 
     /// Decodes what [`Stages::entropy_encode`] made; says whether it is the same.

@@ -6,6 +6,7 @@
 //! room that the states have, which saves most of the bytes that so many states would cost.
 
 use super::bits::{BitReader, BitWriter};
+use super::quiet::Room;
 use super::slots::{DecodeTables, EncodeTables, ENTRIES, SLOTS, STRIDE, TOTAL_BITS};
 use crate::error::{Error, Result};
 
@@ -162,6 +163,7 @@ fn first_states(symbols: &[u8], contexts: &[u8], rows: &[u32], tables: &EncodeTa
 pub struct Decoder<'a> {
     states: [u32; LANES],
     words: &'a [u8],
+    room: Room,
 }
 
 impl<'a> Decoder<'a> {
@@ -173,14 +175,27 @@ impl<'a> Decoder<'a> {
             let n = head.get(5)?;
             *s = 1 << n | head.get(n)?;
         }
-        Ok(Self { states, words: head.rest() })
+        Ok(Self { states, words: head.rest(), room: Room::default() })
     }
 
     /// Decodes one row: the symbol for each of `contexts`, which index `tables`.
     #[inline]
     pub fn row(&mut self, contexts: &[u8], tables: &DecodeTables, symbols: &mut [u8]) {
-        let (Some(slots), Some(entries)) = (tables.slots(), tables.entries()) else { return };
         let symbols = &mut symbols[..contexts.len()];
+        let mut room = std::mem::take(&mut self.room);
+        match &tables.quiet {
+            Some(quiet) if room.sifted.sift(quiet, contexts) => {
+                room.decode(quiet, |contexts, symbols| self.plain_row(contexts, tables, symbols), symbols);
+            }
+            _ => self.plain_row(contexts, tables, symbols),
+        }
+        self.room = room;
+    }
+
+    /// Decodes one row without quiet contexts.
+    #[inline]
+    fn plain_row(&mut self, contexts: &[u8], tables: &DecodeTables, symbols: &mut [u8]) {
+        let (Some(slots), Some(entries)) = (tables.slots(), tables.entries()) else { return };
         #[cfg(target_arch = "x86_64")]
         if super::wide::available() {
             return super::wide::decode(&mut self.states, &mut self.words, slots, entries, contexts, symbols);

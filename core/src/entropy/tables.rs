@@ -3,6 +3,7 @@
 //! Everything here that a decoder runs is integer arithmetic.
 
 use super::bits::{BitReader, BitWriter};
+use super::quiet::{self, Quiet};
 use super::slots::{DecodeTables, EncodeTables, STRIDE, TOTAL, TOTAL_BITS};
 use super::{CLASSES, DIRECT, DIRECT_SYMBOLS, SYMBOLS};
 use crate::error::{Error, Result};
@@ -46,7 +47,6 @@ impl Histogram {
     }
 
     /// Number of symbols counted.
-    #[cfg(test)]
     pub fn total(&self) -> u64 {
         self.counts.iter().map(|&c| u64::from(c)).sum()
     }
@@ -95,6 +95,18 @@ pub fn histograms(symbols: &[u8], contexts: &[u8], count: usize) -> Vec<Histogra
     let sum =
         |(a, b): (&[u32; STRIDE], &[u32; STRIDE])| Histogram { counts: std::array::from_fn(|s| a[s] + b[s]) };
     even.iter().zip(&*odd).map(sum).take(count).collect()
+}
+
+/// The histograms of several parts together.
+pub fn merged<'a>(parts: impl Iterator<Item = &'a [Histogram]>) -> Vec<Histogram> {
+    let mut all: Vec<Histogram> = vec![];
+    for part in parts {
+        all.resize(all.len().max(part.len()), Histogram::default());
+        for (a, b) in all.iter_mut().zip(part) {
+            a.merge(b);
+        }
+    }
+    all
 }
 
 /// Frequencies of all symbols.
@@ -213,9 +225,10 @@ fn write_one(h: &Histogram, w: &mut BitWriter) -> Option<Freqs> {
     }
 }
 
-/// Chooses and writes the tables of all contexts.
-pub fn write(histograms: &[Histogram], w: &mut BitWriter) -> EncodeTables {
+/// Chooses and writes the tables of all contexts, and of those behind them if some are quiet.
+pub fn write(histograms: &[Histogram], quiet: &Quiet, w: &mut BitWriter) -> EncodeTables {
     let mut tables = EncodeTables::default();
+    quiet.write(w);
     for (h, context) in histograms.iter().zip(0..=u8::MAX) {
         if let Some(freqs) = write_one(h, w) {
             tables.set(context, &freqs);
@@ -246,11 +259,14 @@ fn read_one(r: &mut BitReader) -> Result<Option<Freqs>> {
 /// Reads the tables of the contexts 0 to `count` - 1 that [`write`] wrote.
 pub fn read(r: &mut BitReader, count: usize) -> Result<DecodeTables> {
     let mut tables = DecodeTables::default();
-    for context in (0..=u8::MAX).take(count) {
+    let quiet = Quiet::read(r, count)?;
+    let behind = if quiet.any() { quiet::TABLES } else { 0 };
+    for context in (0..=u8::MAX).take(count + behind) {
         if let Some(freqs) = read_one(r)? {
             tables.set(context, &freqs);
         }
     }
+    tables.quiet = quiet.any().then_some(quiet);
     Ok(tables)
 }
 

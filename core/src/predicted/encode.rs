@@ -8,7 +8,8 @@ use super::{band_count, bands, parallel};
 use crate::bound::Bound;
 use crate::chunk::Frames;
 use crate::entropy::bits::{zigzag, BitWriter};
-use crate::entropy::tables::{histograms, Histogram};
+use crate::entropy::quiet::Quiet;
+use crate::entropy::tables::{histograms, merged, Histogram};
 use crate::entropy::{rans, split_large, DIRECT};
 use crate::grid::{allowed_error, Extent, Grid, PROVISIONAL};
 use crate::number::Number;
@@ -252,14 +253,17 @@ fn code<N: Number>(
         }
         rows.finish()
     });
-    let mut histograms = vec![Histogram::default(); CONTEXT_COUNT];
-    let mut patches: Vec<(u64, u64)> = vec![];
-    for band in &coded {
-        for (a, b) in histograms.iter_mut().zip(&band.histograms) {
-            a.merge(b);
+    let mut histograms = merged(coded.iter().map(|b| &b.histograms[..]));
+    let quiet = Quiet::choose(&histograms);
+    if quiet.any() {
+        let arranged = parallel(&coded, params.threads, |b| quiet.arrange(&b.symbols, &b.contexts, &b.rows));
+        for (band, a) in coded.iter_mut().zip(arranged) {
+            (band.symbols, band.contexts, band.rows) = (a.symbols, a.contexts, a.rows);
+            band.histograms = a.histograms;
         }
-        patches.extend(&band.patches);
+        histograms = merged(coded.iter().map(|b| &b.histograms[..]));
     }
+    let mut patches: Vec<(u64, u64)> = coded.iter().flat_map(|b| b.patches.iter().copied()).collect();
     patches.sort_unstable();
     patches.dedup();
     let mut specials = vec![];
@@ -290,7 +294,7 @@ fn code<N: Number>(
     };
     let mut w = Writer::default();
     side.write(&mut w, frames, N::SIZE);
-    let tables = write_tables(&mut w, &histograms);
+    let tables = write_tables(&mut w, &histograms, &quiet);
     let streams =
         parallel(&coded, params.threads, |b| rans::encode(&b.symbols, &b.contexts, &b.rows, &tables));
     for (band, residuals) in coded.iter().zip(streams) {

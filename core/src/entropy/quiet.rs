@@ -1,0 +1,295 @@
+//! Runs of zeros: contexts in which nearly all symbols are 0 are *quiet*. The symbols of a row that stand in quiet
+//! contexts are put together, by class of quietness, and cut into blocks of [`BLOCK`]; one symbol says how many zeros a
+//! block begins with. What follows in the block, and all other symbols, are coded as ever. Because symbols of one class
+//! are alike, this loses next to nothing where zeros are independent of each other and gains where they are not; and
+//! regions of zeros are decoded by filling memory.
+
+use super::bits::{BitReader, BitWriter};
+use super::sift::{classify, join, split};
+use super::tables::{histograms, Histogram};
+use crate::error::{Error, Result};
+
+/// Symbols of a block.
+pub const BLOCK: usize = 32;
+/// Classes of contexts: 0 is not quiet.
+pub const CLASSES: usize = 4;
+/// Tables behind those of the contexts: of the zeros that a block begins with, for each quiet class, and of the symbols
+/// that end them.
+pub const TABLES: usize = CLASSES;
+/// Share of zeros from which on a context is quiet, most quiet first, in thousandths.
+const SHARES: [u64; CLASSES - 1] = [999, 995, 980];
+/// Symbols from which on it pays to look.
+const FEW: u64 = 256;
+
+/// Which contexts are quiet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Quiet {
+    /// Class of each context.
+    classes: [u8; 256],
+    /// Number of contexts.
+    count: usize,
+}
+
+impl Default for Quiet {
+    fn default() -> Self {
+        Self { classes: [0; 256], count: 0 }
+    }
+}
+
+/// Symbols in the order in which they are coded.
+#[derive(Default)]
+pub struct Coded {
+    /// Symbols.
+    pub symbols: Vec<u8>,
+    /// Contexts, and tables behind them.
+    pub contexts: Vec<u8>,
+    /// Lengths of the rows.
+    pub rows: Vec<u32>,
+    /// Histogram of each context and of the tables behind them.
+    pub histograms: Vec<Histogram>,
+}
+
+impl Quiet {
+    /// Classes for these histograms of contexts; none where too few symbols are in quiet ones to pay.
+    pub fn choose(histograms: &[Histogram]) -> Self {
+        let mut quiet = Self { count: histograms.len(), ..Self::default() };
+        let (mut all, mut zeros) = (0, 0);
+        for (h, class) in histograms.iter().zip(&mut quiet.classes) {
+            let (total, zero) = (h.total(), u64::from(h.counts[0]));
+            let shares = SHARES.iter().position(|share| 1000 * zero >= share * total);
+            if let Some(s) = shares.filter(|_| total >= FEW) {
+                *class = 1 + s as u8;
+                zeros += zero;
+            }
+            all += total;
+        }
+        if 3 * zeros < all {
+            quiet.classes.fill(0);
+        }
+        quiet
+    }
+
+    /// Whether any context is quiet.
+    #[inline]
+    pub fn any(&self) -> bool {
+        self.classes.iter().any(|&c| c > 0)
+    }
+
+    /// Table of the zeros that blocks of a quiet class begin with.
+    #[inline]
+    pub fn zeros_table(&self, class: usize) -> u8 {
+        (self.count + class - 1) as u8
+    }
+
+    /// Table of the symbols that end them.
+    #[inline]
+    pub fn end_table(&self) -> u8 {
+        self.zeros_table(CLASSES)
+    }
+
+    /// Appends the classes: runs of contexts of the same one.
+    pub fn write(&self, w: &mut BitWriter) {
+        w.put(u32::from(self.any()), 1);
+        if self.any() {
+            let mut rest = &self.classes[..self.count];
+            let mut last = 0;
+            while let Some((&class, _)) = rest.split_first() {
+                let n = rest.iter().take_while(|&&c| c == class).count();
+                // One of the other three: the first one may be the same.
+                w.put(u32::from(class ^ last), 2);
+                w.put_golomb(n as u32 - 1, 2);
+                last = class;
+                rest = &rest[n..];
+            }
+        }
+    }
+
+    /// Reads the classes of `count` contexts.
+    pub fn read(r: &mut BitReader, count: usize) -> Result<Self> {
+        let mut quiet = Self { count, ..Self::default() };
+        if r.get(1)? == 1 {
+            let (mut at, mut last) = (0, 0);
+            while at < count {
+                last ^= r.get(2)? as u8;
+                let n = r.get_golomb(2)? as usize + 1;
+                let run = quiet.classes[..count]
+                    .get_mut(at..at.saturating_add(n))
+                    .ok_or_else(|| Error::corruption("more contexts are quiet than there are"))?;
+                run.fill(last);
+                at += n;
+            }
+        }
+        Ok(quiet)
+    }
+
+    /// Brings the symbols of rows in the order in which they are coded.
+    pub fn arrange(&self, symbols: &[u8], contexts: &[u8], rows: &[u32]) -> Coded {
+        let mut out = Coded::default();
+        let mut sifted = (Sifted::default(), Sifted::default());
+        let mut rest = (symbols, contexts);
+        for &n in rows {
+            let (symbols, contexts);
+            ((symbols, rest.0), (contexts, rest.1)) =
+                (rest.0.split_at(n as usize), rest.1.split_at(n as usize));
+            if !sifted.1.sift(self, contexts) {
+                out.add(symbols, contexts);
+                continue;
+            }
+            sifted.0.room(symbols.len());
+            split(&sifted.1.classes, symbols, &mut sifted.0.lists);
+            self.arrange_row(&sifted.0, &sifted.1, &mut out);
+        }
+        out.histograms =
+            histograms(&out.symbols, &out.contexts, self.count + if self.any() { TABLES } else { 0 });
+        out
+    }
+
+    fn arrange_row(&self, symbols: &Sifted, contexts: &Sifted, out: &mut Coded) {
+        let mut zeros = Coded::default();
+        let (mut ends, mut main) = (vec![], contexts.list(0).to_vec());
+        let mut main_symbols = symbols.lists[0][..main.len()].to_vec();
+        for class in 1..CLASSES {
+            let contexts = contexts.list(class);
+            let symbols = &symbols.lists[class][..contexts.len()];
+            let (blocks, tail) = symbols.as_chunks::<BLOCK>();
+            let (block_contexts, tail_contexts) = contexts.as_chunks::<BLOCK>();
+            for (s, c) in blocks.iter().zip(block_contexts) {
+                let first = if *s == [0; BLOCK] { None } else { s.iter().position(|&s| s != 0) };
+                zeros.symbols.push(first.map_or(0, |k| k as u8 + 1));
+                zeros.contexts.push(self.zeros_table(class));
+                if let Some(k) = first {
+                    ends.push(s[k]);
+                    main_symbols.extend_from_slice(&s[k + 1..]);
+                    main.extend_from_slice(&c[k + 1..]);
+                }
+            }
+            main_symbols.extend_from_slice(tail);
+            main.extend_from_slice(tail_contexts);
+        }
+        out.add(&zeros.symbols, &zeros.contexts);
+        out.add(&ends, &vec![self.end_table(); ends.len()]);
+        out.add(&main_symbols, &main);
+    }
+}
+
+impl Coded {
+    fn add(&mut self, symbols: &[u8], contexts: &[u8]) {
+        self.symbols.extend_from_slice(symbols);
+        self.contexts.extend_from_slice(contexts);
+        self.rows.push(symbols.len() as u32);
+    }
+}
+
+/// The bytes of a row by class.
+#[derive(Default)]
+pub struct Sifted {
+    /// Class of each.
+    pub classes: Vec<u8>,
+    /// Those of each class, with room behind.
+    pub lists: [Vec<u8>; CLASSES],
+    /// How many of each class there are.
+    pub counts: [usize; CLASSES],
+}
+
+impl Sifted {
+    /// Bytes of room behind the lists.
+    const ROOM: usize = 64;
+
+    /// Makes room for a row of `n`.
+    pub fn room(&mut self, n: usize) {
+        for list in &mut self.lists {
+            if list.len() < n + Self::ROOM {
+                list.resize(n + Self::ROOM, 0);
+            }
+        }
+    }
+
+    /// Sifts the contexts of a row; whether there is a block of quiet ones.
+    pub fn sift(&mut self, quiet: &Quiet, contexts: &[u8]) -> bool {
+        if contexts.len() < BLOCK {
+            return false;
+        }
+        self.room(contexts.len());
+        self.classes.resize(contexts.len(), 0);
+        classify(&quiet.classes, contexts, &mut self.classes);
+        self.counts = split(&self.classes, contexts, &mut self.lists);
+        self.counts[1..].iter().any(|&n| n >= BLOCK)
+    }
+
+    /// Those of one class.
+    pub fn list(&self, class: usize) -> &[u8] {
+        &self.lists[class][..self.counts[class]]
+    }
+}
+
+/// What decoding a row with quiet contexts needs.
+#[derive(Default)]
+pub struct Room {
+    /// The row's contexts by class.
+    pub sifted: Sifted,
+    contexts: Vec<u8>,
+    zeros: Vec<u8>,
+    ends: Vec<u8>,
+    main: Vec<u8>,
+}
+
+impl Room {
+    /// Decodes the row whose contexts were sifted; `plain` decodes the symbols for contexts that it is given.
+    pub fn decode(&mut self, quiet: &Quiet, mut plain: impl FnMut(&[u8], &mut [u8]), symbols: &mut [u8]) {
+        let sifted = &mut self.sifted;
+        let contexts = &mut self.contexts;
+        contexts.clear();
+        for class in 1..CLASSES {
+            contexts.resize(contexts.len() + sifted.counts[class] / BLOCK, quiet.zeros_table(class));
+        }
+        self.zeros.resize(contexts.len(), 0);
+        plain(contexts, &mut self.zeros);
+
+        contexts.clear();
+        contexts.resize(self.zeros.iter().filter(|&&z| z != 0).count(), quiet.end_table());
+        self.ends.resize(contexts.len(), 0);
+        plain(contexts, &mut self.ends);
+
+        contexts.clear();
+        contexts.extend_from_slice(sifted.list(0));
+        let mut zeros = &self.zeros[..];
+        for class in 1..CLASSES {
+            let (blocks, tail) = sifted.list(class).as_chunks::<BLOCK>();
+            let (of_class, rest) = zeros.split_at(blocks.len());
+            zeros = rest;
+            for (block, z) in blocks.iter().zip(of_class) {
+                if *z != 0 {
+                    // Damaged streams may state more zeros than there are.
+                    contexts.extend_from_slice(&block[usize::from(*z).min(BLOCK)..]);
+                }
+            }
+            contexts.extend_from_slice(tail);
+        }
+        self.main.resize(contexts.len(), 0);
+        plain(contexts, &mut self.main);
+
+        let (first, mut main) = self.main.split_at(sifted.counts[0]);
+        sifted.lists[0][..first.len()].copy_from_slice(first);
+        let (mut zeros, mut ends) = (self.zeros.iter(), self.ends.iter());
+        for class in 1..CLASSES {
+            let list = &mut sifted.lists[class][..sifted.counts[class]];
+            list.fill(0);
+            let (blocks, tail) = list.as_chunks_mut::<BLOCK>();
+            for (block, z) in blocks.iter_mut().zip(&mut zeros) {
+                if *z != 0 {
+                    let (head, place) = block.split_at_mut(usize::from(*z).min(BLOCK));
+                    if let (Some(last), Some(end)) = (head.last_mut(), ends.next()) {
+                        *last = *end;
+                    }
+                    let (here, rest) = main.split_at(place.len());
+                    place.copy_from_slice(here);
+                    main = rest;
+                }
+            }
+            let (here, rest) = main.split_at(tail.len());
+            tail.copy_from_slice(here);
+            main = rest;
+        }
+        join(&sifted.classes, &sifted.lists, symbols);
+    }
+}
