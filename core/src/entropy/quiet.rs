@@ -12,12 +12,12 @@ use crate::error::{Error, Result};
 /// Symbols of a block.
 pub const BLOCK: usize = 32;
 /// Classes of contexts: 0 is not quiet.
-pub const CLASSES: usize = 4;
+pub const CLASSES: usize = 3;
 /// Tables behind those of the contexts: of the zeros that a block begins with, for each quiet class, and of the symbols
 /// that end them.
 pub const TABLES: usize = CLASSES;
 /// Share of zeros from which on a context is quiet, most quiet first, in thousandths.
-const SHARES: [u64; CLASSES - 1] = [999, 995, 980];
+const SHARES: [u64; CLASSES - 1] = [998, 980];
 /// Symbols from which on it pays to look.
 const FEW: u64 = 256;
 
@@ -63,7 +63,7 @@ impl Quiet {
             }
             all += total;
         }
-        if 3 * zeros < all {
+        if 5 * zeros < 3 * all {
             quiet.classes.fill(0);
         }
         quiet
@@ -92,13 +92,10 @@ impl Quiet {
         w.put(u32::from(self.any()), 1);
         if self.any() {
             let mut rest = &self.classes[..self.count];
-            let mut last = 0;
             while let Some((&class, _)) = rest.split_first() {
                 let n = rest.iter().take_while(|&&c| c == class).count();
-                // One of the other three: the first one may be the same.
-                w.put(u32::from(class ^ last), 2);
+                w.put(u32::from(class), 2);
                 w.put_golomb(n as u32 - 1, 2);
-                last = class;
                 rest = &rest[n..];
             }
         }
@@ -108,14 +105,17 @@ impl Quiet {
     pub fn read(r: &mut BitReader, count: usize) -> Result<Self> {
         let mut quiet = Self { count, ..Self::default() };
         if r.get(1)? == 1 {
-            let (mut at, mut last) = (0, 0);
+            let mut at = 0;
             while at < count {
-                last ^= r.get(2)? as u8;
+                let class = r.get(2)? as u8;
+                if usize::from(class) >= CLASSES {
+                    return Err(Error::corruption("a context is quieter than any can be"));
+                }
                 let n = r.get_golomb(2)? as usize + 1;
                 let run = quiet.classes[..count]
                     .get_mut(at..at.saturating_add(n))
                     .ok_or_else(|| Error::corruption("more contexts are quiet than there are"))?;
-                run.fill(last);
+                run.fill(class);
                 at += n;
             }
         }
@@ -125,51 +125,67 @@ impl Quiet {
     /// Brings the symbols of rows in the order in which they are coded.
     pub fn arrange(&self, symbols: &[u8], contexts: &[u8], rows: &[u32]) -> Coded {
         let mut out = Coded::default();
-        let mut sifted = (Sifted::default(), Sifted::default());
+        let mut room = Arranging::default();
         let mut rest = (symbols, contexts);
         for &n in rows {
             let (symbols, contexts);
             ((symbols, rest.0), (contexts, rest.1)) =
                 (rest.0.split_at(n as usize), rest.1.split_at(n as usize));
-            if !sifted.1.sift(self, contexts) {
+            if room.contexts.sift(self, contexts) {
+                room.symbols.room(symbols.len());
+                split(&room.contexts.classes, symbols, &mut room.symbols.lists);
+                self.arrange_row(&mut room, &mut out);
+            } else {
                 out.add(symbols, contexts);
-                continue;
             }
-            sifted.0.room(symbols.len());
-            split(&sifted.1.classes, symbols, &mut sifted.0.lists);
-            self.arrange_row(&sifted.0, &sifted.1, &mut out);
         }
         out.histograms =
             histograms(&out.symbols, &out.contexts, self.count + if self.any() { TABLES } else { 0 });
         out
     }
 
-    fn arrange_row(&self, symbols: &Sifted, contexts: &Sifted, out: &mut Coded) {
-        let mut zeros = Coded::default();
-        let (mut ends, mut main) = (vec![], contexts.list(0).to_vec());
-        let mut main_symbols = symbols.lists[0][..main.len()].to_vec();
+    fn arrange_row(&self, room: &mut Arranging, out: &mut Coded) {
+        let Arranging { symbols, contexts, ends, main_symbols, main_contexts } = room;
+        ends.clear();
+        main_contexts.clear();
+        main_contexts.extend_from_slice(contexts.list(0));
+        main_symbols.clear();
+        main_symbols.extend_from_slice(&symbols.lists[0][..main_contexts.len()]);
+        let before = out.symbols.len();
         for class in 1..CLASSES {
             let contexts = contexts.list(class);
-            let symbols = &symbols.lists[class][..contexts.len()];
-            let (blocks, tail) = symbols.as_chunks::<BLOCK>();
+            let (blocks, tail) = symbols.lists[class][..contexts.len()].as_chunks::<BLOCK>();
             let (block_contexts, tail_contexts) = contexts.as_chunks::<BLOCK>();
+            out.contexts.resize(out.contexts.len() + blocks.len(), self.zeros_table(class));
             for (s, c) in blocks.iter().zip(block_contexts) {
-                let first = if *s == [0; BLOCK] { None } else { s.iter().position(|&s| s != 0) };
-                zeros.symbols.push(first.map_or(0, |k| k as u8 + 1));
-                zeros.contexts.push(self.zeros_table(class));
-                if let Some(k) = first {
+                if *s == [0; BLOCK] {
+                    out.symbols.push(0);
+                } else if let Some(k) = s.iter().position(|&s| s != 0) {
+                    out.symbols.push(k as u8 + 1);
                     ends.push(s[k]);
                     main_symbols.extend_from_slice(&s[k + 1..]);
-                    main.extend_from_slice(&c[k + 1..]);
+                    main_contexts.extend_from_slice(&c[k + 1..]);
                 }
             }
             main_symbols.extend_from_slice(tail);
-            main.extend_from_slice(tail_contexts);
+            main_contexts.extend_from_slice(tail_contexts);
         }
-        out.add(&zeros.symbols, &zeros.contexts);
-        out.add(&ends, &vec![self.end_table(); ends.len()]);
-        out.add(&main_symbols, &main);
+        out.rows.push((out.symbols.len() - before) as u32);
+        out.symbols.extend_from_slice(ends);
+        out.contexts.resize(out.symbols.len(), self.end_table());
+        out.rows.push(ends.len() as u32);
+        out.add(main_symbols, main_contexts);
     }
+}
+
+/// What arranging a row needs.
+#[derive(Default)]
+struct Arranging {
+    symbols: Sifted,
+    contexts: Sifted,
+    ends: Vec<u8>,
+    main_symbols: Vec<u8>,
+    main_contexts: Vec<u8>,
 }
 
 impl Coded {
@@ -211,8 +227,7 @@ impl Sifted {
         }
         self.room(contexts.len());
         self.classes.resize(contexts.len(), 0);
-        classify(&quiet.classes, contexts, &mut self.classes);
-        self.counts = split(&self.classes, contexts, &mut self.lists);
+        self.counts = classify(&quiet.classes, contexts, &mut self.classes, &mut self.lists);
         self.counts[1..].iter().any(|&n| n >= BLOCK)
     }
 
@@ -291,5 +306,82 @@ impl Room {
             main = rest;
         }
         join(&sifted.classes, &sifted.lists, symbols);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entropy::rans::{encode, Decoder};
+    use crate::entropy::tables;
+    use proptest::prelude::*;
+
+    /// Rows with runs of zeros and of contexts.
+    fn rows() -> impl Strategy<Value = Vec<Vec<(u8, u8)>>> {
+        let run = (0u8..6, 1usize..90, any::<bool>(), prop::collection::vec((0u8..4, 0u8..6), 0..5));
+        let runs = prop::collection::vec(run, 0..8).prop_map(|runs| {
+            let mut row = vec![];
+            for (context, n, calm, noise) in runs {
+                row.extend((0..n).map(|i| (if calm { 0 } else { (i % 7 / 5) as u8 }, context)));
+                row.extend(noise);
+            }
+            row
+        });
+        prop::collection::vec(runs, 1..12)
+    }
+
+    proptest! {
+        #[test]
+        fn rows_with_quiet_contexts_come_back(rows in rows(), classes in prop::collection::vec(0u8..CLASSES as u8, 6)) {
+            let mut quiet = Quiet { count: 6, ..Quiet::default() };
+            quiet.classes[..6].copy_from_slice(&classes);
+            let (symbols, contexts): (Vec<u8>, Vec<u8>) = rows.iter().flatten().copied().unzip();
+            let lengths: Vec<u32> = rows.iter().map(|r| r.len() as u32).collect();
+            let coded = quiet.arrange(&symbols, &contexts, &lengths);
+            prop_assert!(coded.symbols.len() <= symbols.len());
+            let mut w = BitWriter::default();
+            let tables = tables::write(&coded.histograms, &quiet, &mut w);
+            let stream = encode(&coded.symbols, &coded.contexts, &coded.rows, &tables);
+            let back = tables::read(&mut BitReader::new(&w.finish()), 6).unwrap();
+            prop_assert_eq!(&back.quiet, &quiet.any().then_some(quiet));
+            let mut decoder = Decoder::new(&stream).unwrap();
+            let mut at = 0;
+            for n in lengths {
+                let n = n as usize;
+                let mut out = vec![77; n];
+                decoder.row(&contexts[at..at + n], &back, &mut out);
+                prop_assert_eq!(&out[..], &symbols[at..at + n]);
+                at += n;
+            }
+            decoder.finish().unwrap();
+        }
+
+        #[test]
+        fn damaged_rows_decode_to_something(
+            bytes in prop::collection::vec(any::<u8>(), 120..400),
+            tables in prop::collection::vec(any::<u8>(), 0..100),
+            contexts in prop::collection::vec(0u8..6, 0..200),
+        ) {
+            let mut w = BitWriter::default();
+            Quiet { count: 6, classes: std::array::from_fn(|i| u8::from(i < 4)) }.write(&mut w);
+            let mut bits = w.finish();
+            bits.extend(tables);
+            if let (Ok(tables), Ok(mut decoder)) = (tables::read(&mut BitReader::new(&bits), 6), Decoder::new(&bytes)) {
+                let mut out = vec![0; contexts.len()];
+                decoder.row(&contexts, &tables, &mut out);
+            }
+        }
+    }
+
+    #[test]
+    fn contexts_of_zeros_are_quiet() {
+        let mut histograms = vec![Histogram::default(); 4];
+        histograms[0].counts[..2].copy_from_slice(&[99_900, 100]);
+        histograms[1].counts[..2].copy_from_slice(&[9_850, 150]);
+        histograms[2].counts[..2].copy_from_slice(&[900, 100]);
+        histograms[3].counts[0] = 10;
+        assert_eq!(Quiet::choose(&histograms).classes[..4], [1, 2, 0, 0]);
+        histograms[2].counts[1] = 200_000;
+        assert!(!Quiet::choose(&histograms).any());
     }
 }

@@ -77,6 +77,9 @@ fn used_symbols(top: u32) -> usize {
 
 /// Histograms of the contexts 0 to `count` - 1.
 pub fn histograms(symbols: &[u8], contexts: &[u8], count: usize) -> Vec<Histogram> {
+    /// Symbols that are looked at together, and those that tell whether to look.
+    const FEW: usize = 8;
+    const MANY: usize = 1024;
     // Neighbours are often alike: counting them in turns keeps one count from waiting for the other.
     let mut counts = vec![[0u32; STRIDE]; 2 * count.max(1)];
     let (even, odd) = counts.split_at_mut(count.max(1));
@@ -84,13 +87,24 @@ pub fn histograms(symbols: &[u8], contexts: &[u8], count: usize) -> Vec<Histogra
     let add = |half: &mut [[u32; STRIDE]], s: u8, c: u8| {
         half[usize::from(c).min(last)][usize::from(s) % STRIDE] += 1;
     };
-    let (s2, c2) = (symbols.chunks_exact(2), contexts.chunks_exact(2));
-    for (s, c) in s2.remainder().iter().zip(c2.remainder()) {
-        add(even, *s, *c);
-    }
-    for (s, c) in s2.zip(c2) {
-        add(even, s[0], c[0]);
-        add(odd, s[1], c[1]);
+    for (symbols, contexts) in symbols.chunks(MANY).zip(contexts.chunks(MANY)) {
+        let zeros = symbols.iter().filter(|&&s| s == 0).count();
+        let (groups, rest) = symbols.as_chunks::<FEW>();
+        let (context_groups, context_rest) = contexts.as_chunks::<FEW>();
+        for (s, c) in groups.iter().zip(context_groups) {
+            // Where nearly all is 0, most groups are alike.
+            if 32 * zeros >= 31 * MANY && *s == [0; FEW] && *c == [c[0]; FEW] {
+                even[usize::from(c[0]).min(last)][0] += FEW as u32;
+                continue;
+            }
+            for k in 0..FEW / 2 {
+                add(even, s[2 * k], c[2 * k]);
+                add(odd, s[2 * k + 1], c[2 * k + 1]);
+            }
+        }
+        for (s, c) in rest.iter().zip(context_rest) {
+            add(even, *s, *c);
+        }
     }
     let sum =
         |(a, b): (&[u32; STRIDE], &[u32; STRIDE])| Histogram { counts: std::array::from_fn(|s| a[s] + b[s]) };

@@ -21,17 +21,22 @@ pub fn available() -> bool {
 ///
 /// # Panics
 /// If the machine lacks the instructions, see [`available`].
-pub fn classify(table: &[u8; 256], contexts: &[u8], classes: &mut [u8]) {
+pub fn classify(
+    table: &[u8; 256],
+    contexts: &[u8],
+    classes: &mut [u8],
+    lists: &mut [Vec<u8>; CLASSES],
+) -> [usize; CLASSES] {
     assert!(available());
     // SAFETY: the machine has the instructions.
-    unsafe { classify_vbmi(table, contexts, classes) }
+    unsafe { classify_vbmi2(table, contexts, classes, lists) }
 }
 
 /// See [`super::sift::split`].
 ///
 /// # Panics
 /// As [`classify`].
-pub fn split(classes: &[u8], bytes: &[u8], lists: &mut [Vec<u8>; CLASSES]) -> [usize; CLASSES] {
+pub fn split(classes: &[u8], bytes: &[u8], lists: &mut [Vec<u8>; CLASSES]) {
     assert!(available());
     // SAFETY: the machine has the instructions.
     unsafe { split_vbmi2(classes, bytes, lists) }
@@ -72,31 +77,50 @@ fn store(place: &mut [u8], v: __m512i) {
     unsafe { _mm512_mask_storeu_epi8(place.as_mut_ptr().cast(), lanes(place), v) };
 }
 
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-fn classify_vbmi(table: &[u8; 256], contexts: &[u8], classes: &mut [u8]) {
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi,avx512vbmi2,popcnt")]
+fn classify_vbmi2(
+    table: &[u8; 256],
+    contexts: &[u8],
+    classes: &mut [u8],
+    lists: &mut [Vec<u8>; CLASSES],
+) -> [usize; CLASSES] {
     let [a, b, c, d] = [0, 1, 2, 3].map(|i| load(&table[WIDTH * i..][..WIDTH]));
+    let mut counts = [0; CLASSES];
     for (contexts, classes) in contexts.chunks(WIDTH).zip(classes.chunks_mut(WIDTH)) {
         let x = load(contexts);
         let low = _mm512_permutex2var_epi8(a, x, b);
         let high = _mm512_permutex2var_epi8(c, x, d);
-        store(classes, _mm512_mask_mov_epi8(low, _mm512_movepi8_mask(x), high));
+        let class = _mm512_mask_mov_epi8(low, _mm512_movepi8_mask(x), high);
+        store(classes, class);
+        append(class, x, lanes(contexts), lists, &mut counts);
     }
+    counts
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi2,popcnt")]
-fn split_vbmi2(classes: &[u8], bytes: &[u8], lists: &mut [Vec<u8>; CLASSES]) -> [usize; CLASSES] {
+fn split_vbmi2(classes: &[u8], bytes: &[u8], lists: &mut [Vec<u8>; CLASSES]) {
     let mut counts = [0; CLASSES];
     for (classes, bytes) in classes.chunks(WIDTH).zip(bytes.chunks(WIDTH)) {
-        let (c, b) = (load(classes), load(bytes));
-        for (q, (list, n)) in lists.iter_mut().zip(&mut counts).enumerate() {
-            let mask = _mm512_cmpeq_epi8_mask(c, _mm512_set1_epi8(q as i8)) & lanes(classes);
-            if mask != 0 {
-                store(&mut list[*n..][..WIDTH], _mm512_maskz_compress_epi8(mask, b));
-                *n += mask.count_ones() as usize;
-            }
-        }
+        append(load(classes), load(bytes), lanes(classes), lists, &mut counts);
     }
-    counts
+}
+
+/// Puts bytes behind the others of their class.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi2,popcnt")]
+fn append(
+    classes: __m512i,
+    bytes: __m512i,
+    lanes: __mmask64,
+    lists: &mut [Vec<u8>; CLASSES],
+    counts: &mut [usize; CLASSES],
+) {
+    for (q, (list, n)) in lists.iter_mut().zip(counts).enumerate() {
+        let mask = _mm512_cmpeq_epi8_mask(classes, _mm512_set1_epi8(q as i8)) & lanes;
+        // Without a branch where it could not be foreseen.
+        store(&mut list[*n..][..WIDTH], _mm512_maskz_compress_epi8(mask, bytes));
+        *n += mask.count_ones() as usize;
+    }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi2,popcnt")]
@@ -107,10 +131,8 @@ fn join_vbmi2(classes: &[u8], lists: &[Vec<u8>; CLASSES], bytes: &mut [u8]) {
         let mut b = _mm512_setzero_si512();
         for (q, (list, n)) in lists.iter().zip(&mut counts).enumerate() {
             let mask = _mm512_cmpeq_epi8_mask(c, _mm512_set1_epi8(q as i8)) & lanes(classes);
-            if mask != 0 {
-                b = _mm512_mask_expand_epi8(b, mask, load(&list[*n..][..WIDTH]));
-                *n += mask.count_ones() as usize;
-            }
+            b = _mm512_mask_expand_epi8(b, mask, load(&list[*n..][..WIDTH]));
+            *n += mask.count_ones() as usize;
         }
         store(bytes, b);
     }
