@@ -197,10 +197,51 @@ impl Stages {
         recorder.symbols.len()
     }
 
-    /// Entropy-codes the residuals of the multiscale predictor.
+    /// Entropy-codes the residuals of the multiscale predictor, once they were arranged.
     pub fn entropy_encode(&self) -> Vec<u8> {
         let coded = &self.arranged;
         rans::encode(&coded.symbols, &coded.contexts, &coded.rows, &self.tables.0)
+    }
+
+    /// The same without wide instructions.
+    pub fn entropy_encode_scalar(&self) -> Vec<u8> {
+        let coded = &self.arranged;
+        rans::encode_by(rans::encode_row, &coded.symbols, &coded.contexts, &coded.rows, &self.tables.0)
+    }
+
+    /// Counts and arranges the residuals and makes their tables; returns the number of symbols that are left.
+    pub fn entropy_tables(&self) -> usize {
+        let coded = &self.coded;
+        let histograms = tables::histograms(&coded.symbols, &coded.contexts, CONTEXT_COUNT);
+        let quiet = Quiet::choose(&histograms);
+        let mut bits = BitWriter::default();
+        if quiet.any() {
+            let arranged = quiet.arrange(&coded.symbols, &coded.contexts, &coded.rows);
+            tables::write(&arranged.histograms, &quiet, &mut bits);
+            arranged.symbols.len()
+        } else {
+            tables::write(&histograms, &quiet, &mut bits);
+            coded.symbols.len()
+        }
+    }
+
+    /// Decodes the rows of what [`Stages::entropy_encode`] made as they were arranged, perhaps without wide instructions;
+    /// says whether they are the same.
+    pub fn entropy_decode_rows(&self, stream: &[u8], scalar: bool) -> bool {
+        let Ok(mut decoder) = rans::Decoder::new(stream) else { return false };
+        let coded = &self.arranged;
+        let mut symbols = vec![0u8; coded.symbols.len()];
+        let mut at = 0;
+        for &row in &coded.rows {
+            let (contexts, out) = (&coded.contexts[at..][..row as usize], &mut symbols[at..][..row as usize]);
+            if scalar {
+                decoder.scalar_row(contexts, &self.tables.1, out);
+            } else {
+                decoder.plain_row(contexts, &self.tables.1, out);
+            }
+            at += row as usize;
+        }
+        decoder.finish().is_ok() && symbols == coded.symbols
     }
 
     /// Decodes what [`Stages::entropy_encode`] made; says whether it is the same.

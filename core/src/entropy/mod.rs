@@ -3,6 +3,8 @@
 //! per context.
 
 pub mod bits;
+#[cfg(target_arch = "x86_64")]
+mod narrow_sift;
 pub mod quiet;
 pub mod rans;
 mod sift;

@@ -11,8 +11,13 @@ pub fn classify(
     lists: &mut [Vec<u8>; CLASSES],
 ) -> [usize; CLASSES] {
     #[cfg(target_arch = "x86_64")]
-    if super::wide_sift::available() {
-        return super::wide_sift::classify(table, contexts, classes, lists);
+    {
+        if super::wide_sift::available() {
+            return super::wide_sift::classify(table, contexts, classes, lists);
+        }
+        if super::narrow_sift::available() {
+            return super::narrow_sift::classify(table, contexts, classes, lists);
+        }
     }
     classify_scalar(table, contexts, classes, lists)
 }
@@ -20,8 +25,14 @@ pub fn classify(
 /// Puts each byte behind the others of its class, as [`classify`] does with contexts.
 pub fn split(classes: &[u8], bytes: &[u8], lists: &mut [Vec<u8>; CLASSES]) {
     #[cfg(target_arch = "x86_64")]
-    if super::wide_sift::available() {
-        return super::wide_sift::split(classes, bytes, lists);
+    {
+        if super::wide_sift::available() {
+            return super::wide_sift::split(classes, bytes, lists);
+        }
+        if super::narrow_sift::available() {
+            super::narrow_sift::split(classes, bytes, lists);
+            return;
+        }
     }
     split_scalar(classes, bytes, lists);
 }
@@ -29,8 +40,13 @@ pub fn split(classes: &[u8], bytes: &[u8], lists: &mut [Vec<u8>; CLASSES]) {
 /// Inverse of [`split`]; the lists have room as there.
 pub fn join(classes: &[u8], lists: &[Vec<u8>; CLASSES], bytes: &mut [u8]) {
     #[cfg(target_arch = "x86_64")]
-    if super::wide_sift::available() {
-        return super::wide_sift::join(classes, lists, bytes);
+    {
+        if super::wide_sift::available() {
+            return super::wide_sift::join(classes, lists, bytes);
+        }
+        if super::narrow_sift::available() {
+            return super::narrow_sift::join(classes, lists, bytes);
+        }
     }
     join_scalar(classes, lists, bytes);
 }
@@ -44,6 +60,23 @@ fn uniform(bytes: &[u8; FEW]) -> Option<u8> {
         .then_some(bytes[0])
 }
 
+/// Puts a byte behind the others of its class.
+#[inline(always)]
+pub fn append(lists: &mut [&mut [u8]; CLASSES], counts: &mut [usize; CLASSES], class: u8, byte: u8) {
+    let class = usize::from(class) % CLASSES;
+    lists[class][counts[class]] = byte;
+    counts[class] += 1;
+}
+
+/// Takes the next byte of a class.
+#[inline(always)]
+pub fn take(lists: &[&[u8]; CLASSES], counts: &mut [usize; CLASSES], class: u8) -> u8 {
+    let class = usize::from(class) % CLASSES;
+    let byte = lists[class][counts[class]];
+    counts[class] += 1;
+    byte
+}
+
 /// This defines what [`classify`] does.
 pub fn classify_scalar(
     table: &[u8; 256],
@@ -52,6 +85,7 @@ pub fn classify_scalar(
     lists: &mut [Vec<u8>; CLASSES],
 ) -> [usize; CLASSES] {
     let mut counts = [0; CLASSES];
+    let mut lists = lists.each_mut().map(|l| &mut l[..]);
     for (context, class) in contexts.chunks(FEW).zip(classes.chunks_mut(FEW)) {
         if let Some((all, same)) = context.first_chunk().and_then(|c| Some((c, uniform(c)?))) {
             class.fill(table[usize::from(same)]);
@@ -61,9 +95,7 @@ pub fn classify_scalar(
         } else {
             for (context, class) in context.iter().zip(class) {
                 *class = table[usize::from(*context)];
-                let class = usize::from(*class) % CLASSES;
-                lists[class][counts[class]] = *context;
-                counts[class] += 1;
+                append(&mut lists, &mut counts, *class, *context);
             }
         }
     }
@@ -73,6 +105,7 @@ pub fn classify_scalar(
 /// This defines what [`split`] does.
 pub fn split_scalar(classes: &[u8], bytes: &[u8], lists: &mut [Vec<u8>; CLASSES]) {
     let mut counts = [0; CLASSES];
+    let mut lists = lists.each_mut().map(|l| &mut l[..]);
     for (c, b) in classes.chunks(FEW).zip(bytes.chunks(FEW)) {
         if let Some(class) = c.first_chunk().and_then(uniform) {
             let class = usize::from(class) % CLASSES;
@@ -80,9 +113,7 @@ pub fn split_scalar(classes: &[u8], bytes: &[u8], lists: &mut [Vec<u8>; CLASSES]
             counts[class] += FEW;
         } else {
             for (c, b) in c.iter().zip(b) {
-                let class = usize::from(*c) % CLASSES;
-                lists[class][counts[class]] = *b;
-                counts[class] += 1;
+                append(&mut lists, &mut counts, *c, *b);
             }
         }
     }
@@ -91,17 +122,15 @@ pub fn split_scalar(classes: &[u8], bytes: &[u8], lists: &mut [Vec<u8>; CLASSES]
 /// This defines what [`join`] does.
 pub fn join_scalar(classes: &[u8], lists: &[Vec<u8>; CLASSES], bytes: &mut [u8]) {
     let mut counts = [0; CLASSES];
-    let few = classes.chunks(FEW).zip(bytes.chunks_mut(FEW));
-    for (c, b) in few {
+    let lists = lists.each_ref().map(|l| &l[..]);
+    for (c, b) in classes.chunks(FEW).zip(bytes.chunks_mut(FEW)) {
         if let Some(class) = c.first_chunk().and_then(uniform) {
             let class = usize::from(class) % CLASSES;
             b.copy_from_slice(&lists[class][counts[class]..][..FEW]);
             counts[class] += FEW;
         } else {
             for (c, b) in c.iter().zip(b) {
-                let class = usize::from(*c) % CLASSES;
-                *b = lists[class][counts[class]];
-                counts[class] += 1;
+                *b = take(&lists, &mut counts, *c);
             }
         }
     }

@@ -84,27 +84,39 @@ pub fn histograms(symbols: &[u8], contexts: &[u8], count: usize) -> Vec<Histogra
     let mut counts = vec![[0u32; STRIDE]; 2 * count.max(1)];
     let (even, odd) = counts.split_at_mut(count.max(1));
     let last = even.len() - 1;
+    let mut alike = [0u32; 256];
     let add = |half: &mut [[u32; STRIDE]], s: u8, c: u8| {
         half[usize::from(c).min(last)][usize::from(s) % STRIDE] += 1;
     };
     for (symbols, contexts) in symbols.chunks(MANY).zip(contexts.chunks(MANY)) {
-        let zeros = symbols.iter().filter(|&&s| s == 0).count();
         let (groups, rest) = symbols.as_chunks::<FEW>();
         let (context_groups, context_rest) = contexts.as_chunks::<FEW>();
-        for (s, c) in groups.iter().zip(context_groups) {
-            // Where nearly all is 0, most groups are alike.
-            if 32 * zeros >= 31 * MANY && *s == [0; FEW] && *c == [c[0]; FEW] {
-                even[usize::from(c[0]).min(last)][0] += FEW as u32;
-                continue;
-            }
+        let zeros = groups.iter().filter(|&s| *s == [0; FEW]).count();
+        let pairs = groups.iter().zip(context_groups);
+        let mut all = |s: &[u8; FEW], c: &[u8; FEW]| {
             for k in 0..FEW / 2 {
                 add(even, s[2 * k], c[2 * k]);
                 add(odd, s[2 * k + 1], c[2 * k + 1]);
+            }
+        };
+        if 5 * zeros < 4 * groups.len() {
+            pairs.for_each(|(s, c)| all(s, c));
+        } else {
+            // Where nearly all is 0, most groups are alike.
+            for (s, c) in pairs {
+                if *s == [0; FEW] && *c == [c[0]; FEW] {
+                    alike[usize::from(c[0])] += FEW as u32;
+                } else {
+                    all(s, c);
+                }
             }
         }
         for (s, c) in rest.iter().zip(context_rest) {
             add(even, *s, *c);
         }
+    }
+    for (n, c) in alike.into_iter().zip(0..) {
+        even[usize::min(c, last)][0] += n;
     }
     let sum =
         |(a, b): (&[u32; STRIDE], &[u32; STRIDE])| Histogram { counts: std::array::from_fn(|s| a[s] + b[s]) };
