@@ -89,26 +89,25 @@ pub fn histograms(symbols: &[u8], contexts: &[u8], count: usize) -> Vec<Histogra
         half[usize::from(c).min(last)][usize::from(s) % STRIDE] += 1;
     };
     for (symbols, contexts) in symbols.chunks(MANY).zip(contexts.chunks(MANY)) {
-        let (groups, rest) = symbols.as_chunks::<FEW>();
-        let (context_groups, context_rest) = contexts.as_chunks::<FEW>();
+        let (groups, mut rest) = symbols.as_chunks::<FEW>();
+        let (context_groups, mut context_rest) = contexts.as_chunks::<FEW>();
         let zeros = groups.iter().filter(|&s| *s == [0; FEW]).count();
-        let pairs = groups.iter().zip(context_groups);
-        let mut all = |s: &[u8; FEW], c: &[u8; FEW]| {
-            for k in 0..FEW / 2 {
-                add(even, s[2 * k], c[2 * k]);
-                add(odd, s[2 * k + 1], c[2 * k + 1]);
-            }
-        };
-        if 5 * zeros < 4 * groups.len() {
-            pairs.for_each(|(s, c)| all(s, c));
-        } else {
+        if 5 * zeros >= 4 * groups.len() {
             // Where nearly all is 0, most groups are alike.
-            for (s, c) in pairs {
+            for (s, c) in groups.iter().zip(context_groups) {
                 if *s == [0; FEW] && *c == [c[0]; FEW] {
                     alike[usize::from(c[0])] += FEW as u32;
                 } else {
-                    all(s, c);
+                    s.iter().zip(c).for_each(|(s, c)| add(even, *s, *c));
                 }
+            }
+        } else {
+            let (pairs, context_pairs);
+            ((pairs, rest), (context_pairs, context_rest)) =
+                (symbols.as_chunks::<2>(), contexts.as_chunks::<2>());
+            for (s, c) in pairs.iter().zip(context_pairs) {
+                add(even, s[0], c[0]);
+                add(odd, s[1], c[1]);
             }
         }
         for (s, c) in rest.iter().zip(context_rest) {
