@@ -93,8 +93,14 @@ fn stages(c: &mut Criterion) {
     });
     let stream = stages.entropy_encode();
     assert!(stages.entropy_decode(&stream));
+    assert!(stages.entropy_encode_scalar() == stream && stages.entropy_decode_rows(&stream, true));
+    group.bench_function("count, arrange, tables", |b| b.iter(|| stages.entropy_tables()));
     group.bench_function("rANS encode", |b| b.iter(|| stages.entropy_encode()));
+    group.bench_function("rANS encode, scalar", |b| b.iter(|| stages.entropy_encode_scalar()));
     group.bench_function("rANS decode", |b| b.iter(|| stages.entropy_decode(black_box(&stream))));
+    for (name, scalar) in [("rANS decode, rows", false), ("rANS decode, rows, scalar", true)] {
+        group.bench_function(name, |b| b.iter(|| stages.entropy_decode_rows(black_box(&stream), scalar)));
+    }
     let packed = compress(&raw, 4).expect("the field is compressible");
     group.bench_function("shuffle and zstd, compress", |b| b.iter(|| compress(black_box(&raw), 4)));
     group.bench_function("shuffle and zstd, decompress", |b| {

@@ -59,11 +59,6 @@ impl<T: Pooled> Buffer<T> {
         buffer.resize(len, T::default());
         buffer
     }
-
-    /// The vector itself; its memory does not come back.
-    pub fn into_vec(mut self) -> Vec<T> {
-        std::mem::take(&mut self.0)
-    }
 }
 
 impl<T: Pooled> Deref for Buffer<T> {

@@ -3,6 +3,7 @@
 use crate::chunk::Frames;
 use crate::entropy::bits::zigzag;
 use crate::entropy::bits::{BitReader, BitWriter};
+use crate::entropy::quiet::{Coded, Quiet};
 use crate::entropy::slots::{DecodeTables, EncodeTables};
 use crate::entropy::tables;
 use crate::entropy::{rans, split_large, DIRECT};
@@ -34,6 +35,7 @@ pub struct Stages {
     scale: Scale,
     sent: Vec<Sent>,
     coded: Recorder,
+    arranged: Coded,
     tables: (EncodeTables, DecodeTables),
 }
 
@@ -125,13 +127,18 @@ impl Stages {
             scale,
             sent: vec![],
             coded: Recorder::default(),
+            arranged: Coded::default(),
             tables: Default::default(),
         };
         stages.sent = stages.weights(false);
         stages.coded = stages.predict_recorded();
-        let histograms = tables::histograms(&stages.coded.symbols, &stages.coded.contexts, CONTEXT_COUNT);
+        let coded = &stages.coded;
+        let mut histograms = tables::histograms(&coded.symbols, &coded.contexts, CONTEXT_COUNT);
+        let quiet = Quiet::choose(&histograms);
+        stages.arranged = quiet.arrange(&coded.symbols, &coded.contexts, &coded.rows);
+        histograms.clone_from(&stages.arranged.histograms);
         let mut bits = BitWriter::default();
-        stages.tables.0 = tables::write(&histograms, &mut bits);
+        stages.tables.0 = tables::write(&histograms, &quiet, &mut bits);
         stages.tables.1 = tables::read(&mut BitReader::new(&bits.finish()), CONTEXT_COUNT).ok()?;
         Some(stages)
     }
@@ -190,9 +197,51 @@ impl Stages {
         recorder.symbols.len()
     }
 
-    /// Entropy-codes the residuals of the multiscale predictor.
+    /// Entropy-codes the residuals of the multiscale predictor, once they were arranged.
     pub fn entropy_encode(&self) -> Vec<u8> {
-        rans::encode(&self.coded.symbols, &self.coded.contexts, &self.coded.rows, &self.tables.0)
+        let coded = &self.arranged;
+        rans::encode(&coded.symbols, &coded.contexts, &coded.rows, &self.tables.0)
+    }
+
+    /// The same without wide instructions.
+    pub fn entropy_encode_scalar(&self) -> Vec<u8> {
+        let coded = &self.arranged;
+        rans::encode_by(rans::encode_row, &coded.symbols, &coded.contexts, &coded.rows, &self.tables.0)
+    }
+
+    /// Counts and arranges the residuals and makes their tables; returns the number of symbols that are left.
+    pub fn entropy_tables(&self) -> usize {
+        let coded = &self.coded;
+        let histograms = tables::histograms(&coded.symbols, &coded.contexts, CONTEXT_COUNT);
+        let quiet = Quiet::choose(&histograms);
+        let mut bits = BitWriter::default();
+        if quiet.any() {
+            let arranged = quiet.arrange(&coded.symbols, &coded.contexts, &coded.rows);
+            tables::write(&arranged.histograms, &quiet, &mut bits);
+            arranged.symbols.len()
+        } else {
+            tables::write(&histograms, &quiet, &mut bits);
+            coded.symbols.len()
+        }
+    }
+
+    /// Decodes the rows of what [`Stages::entropy_encode`] made as they were arranged, perhaps without wide instructions;
+    /// says whether they are the same.
+    pub fn entropy_decode_rows(&self, stream: &[u8], scalar: bool) -> bool {
+        let Ok(mut decoder) = rans::Decoder::new(stream) else { return false };
+        let coded = &self.arranged;
+        let mut symbols = vec![0u8; coded.symbols.len()];
+        let mut at = 0;
+        for &row in &coded.rows {
+            let (contexts, out) = (&coded.contexts[at..][..row as usize], &mut symbols[at..][..row as usize]);
+            if scalar {
+                decoder.scalar_row(contexts, &self.tables.1, out);
+            } else {
+                decoder.plain_row(contexts, &self.tables.1, out);
+            }
+            at += row as usize;
+        }
+        decoder.finish().is_ok() && symbols == coded.symbols
     }
 
     /// Decodes what [`Stages::entropy_encode`] made; says whether it is the same.

@@ -263,11 +263,12 @@ class Payload:
         count = r.number()
         need(1 <= count <= f.height, "number of bands")
         tables = Bits(r.bytes())
-        self.tables = [read_table(tables) for _ in range(220)]
+        self.classes = read_classes(tables)
+        self.tables = [read_table(tables) for _ in range(223 if any(self.classes) else 220)]
         self.bands = []
         for b in range(count):
             top, end = b * f.height // count, (b + 1) * f.height // count
-            symbols = Symbols(r.bytes(), self.tables)
+            symbols = Symbols(r.bytes(), self.tables, self.classes)
             self.bands.append(Band(top, end - top, f.width, symbols, Bits(r.bytes())))
         need(r.at == len(data), "bytes after the last part")
         # 6. Contexts: thresholds of the spread.
@@ -695,6 +696,19 @@ def mul(x: int, y: int) -> int:
     return x * y >> 32
 
 
+def read_classes(bits: Bits) -> list[int]:
+    """How quiet each context is."""
+    out = []
+    if not bits.get(1):
+        return [0] * 220
+    while len(out) < 220:
+        klass = bits.get(2)
+        need(klass <= 2, "class of a quiet context")
+        out += [klass] * (bits.golomb(2) + 1)
+    need(len(out) == 220, "number of quiet contexts")
+    return out
+
+
 def read_table(bits: Bits):
     """Frequencies of the symbols in use; None for a context that does not occur."""
     if not bits.get(1):
@@ -724,24 +738,18 @@ def geometric(zero: int, mean: int, used: int) -> list[int]:
         m = mul(m, 5107605667)
     ratio = (m << 32) // (m + ONE)
 
-    def power(b, e):
-        p = ONE
-        while e:
-            if e & 1:
-                p = mul(p, b)
-            b = mul(b, b)
-            e >>= 1
-        return p
-
     weights, tail = [(ONE - nonzero) << 8], ONE
     for k in range(1, 21):
         following = mul(tail, ratio)
         weights += 2 * [mul(tail - following, nonzero) << 7]
         tail = following
-    for n in range(31):
-        following = min(power(ratio, 20 + (1 << n + 1) - 1), tail)
+    direct, power, product = tail, ratio, ratio
+    for _ in range(31):
+        following = min(mul(direct, product), tail)
         weights += 2 * [mul(tail - following, nonzero) << 7]
         tail = following
+        power = mul(power, power)
+        product = mul(product, power)
     weights = weights[:used]
     total = max(sum(weights), 1)
     out = [max(1, w * 4096 // total) for w in weights]
@@ -758,11 +766,16 @@ def geometric(zero: int, mean: int, used: int) -> list[int]:
 class Symbols:
     """The entropy-coded symbols of a band."""
 
-    def __init__(self, data: bytes, tables):
-        need(len(data) >= 32 and len(data) % 2 == 0, "size of an entropy-coded part")
-        self.states = list(struct.unpack_from("<8I", data))
-        self.words = struct.unpack_from(f"<{(len(data) - 32) // 2}H", data, 32)
-        self.at, self.tables, self.slots = 0, tables, {}
+    def __init__(self, data: bytes, tables, classes):
+        head = Bits(data)
+        self.states = []
+        for _ in range(32):
+            n = head.get(5)
+            self.states.append((1 << n) + head.get(n))
+        data = data[(head.at + 7) // 8 :]
+        need(len(data) % 2 == 0, "size of an entropy-coded part")
+        self.words = struct.unpack(f"<{len(data) // 2}H", data)
+        self.at, self.tables, self.classes, self.slots = 0, tables, classes, {}
 
     def slot_table(self, context: int):
         if context not in self.slots:
@@ -776,22 +789,43 @@ class Symbols:
         return self.slots[context]
 
     def row(self, contexts) -> list[int]:
+        places = [[i for i, c in enumerate(contexts) if self.classes[c] == klass] for klass in range(3)]
+        blocks = [[p[i : i + 32] for i in range(0, len(p) - 31, 32)] for p in places]
+        if not any(blocks[1:]):
+            return self.run(contexts)
+        out = [0] * len(contexts)
+        counts = self.run([220] * len(blocks[1]) + [221] * len(blocks[2]))
+        need(max(counts) <= 32, "zeros of a block")
+        ends = iter(self.run([222] * sum(z > 0 for z in counts)))
+        others, counts = list(places[0]), iter(counts)
+        for klass in (1, 2):
+            for block in blocks[klass]:
+                z = next(counts)
+                if z > 0:
+                    out[block[z - 1]] = next(ends)
+                    others += block[z:]
+            others += places[klass][32 * len(blocks[klass]) :]
+        for i, symbol in zip(others, self.run([contexts[i] for i in others])):
+            out[i] = symbol
+        return out
+
+    def run(self, tables) -> list[int]:
         out = []
-        for j, context in enumerate(contexts):
-            x = self.states[j % 8]
+        for j, context in enumerate(tables):
+            x = self.states[j % 32]
             slot = x % 4096
             symbol, f, start = self.slot_table(context)[slot]
             x = f * (x // 4096) + slot - start
-            if x < 1 << 16:
-                need(self.at < len(self.words), "entropy-coded words run out")
+            if x < 1 << 16 and self.at < len(self.words):
                 x = (x << 16) + self.words[self.at]
                 self.at += 1
-            self.states[j % 8] = x
+            self.states[j % 32] = x
             out.append(symbol)
         return out
 
     def finish(self) -> None:
-        need(self.at == len(self.words) and self.states == [1 << 16] * 8, "the end of an entropy-coded part")
+        need(self.at == len(self.words), "words after the last symbol")
+        need(all(x in (1 << n for n in range(17)) for x in self.states), "the end of an entropy-coded part")
 
 
 if __name__ == "__main__":

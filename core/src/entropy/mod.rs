@@ -3,11 +3,17 @@
 //! per context.
 
 pub mod bits;
+#[cfg(target_arch = "x86_64")]
+mod narrow_sift;
+pub mod quiet;
 pub mod rans;
+mod sift;
 pub mod slots;
 pub mod tables;
 #[cfg(target_arch = "x86_64")]
 mod wide;
+#[cfg(target_arch = "x86_64")]
+mod wide_sift;
 
 /// Largest magnitude with a symbol of its own.
 pub const DIRECT: u32 = 20;

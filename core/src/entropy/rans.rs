@@ -6,6 +6,7 @@
 //! room that the states have, which saves most of the bytes that so many states would cost.
 
 use super::bits::{BitReader, BitWriter};
+use super::quiet::Room;
 use super::slots::{DecodeTables, EncodeTables, ENTRIES, SLOTS, STRIDE, TOTAL_BITS};
 use crate::error::{Error, Result};
 
@@ -60,23 +61,35 @@ fn index(symbol: u8, context: u8) -> usize {
     usize::from(context) * STRIDE + usize::from(symbol) % STRIDE
 }
 
+/// Codes one row into the states and puts its words before all others.
+pub type EncodeRow = fn(&mut [u32; LANES], &mut Words, &EncodeTables, &[u8], &[u8]);
+
 /// Codes the rows of (symbol, context) pairs; `rows` gives the length of each row. The table of each context must know
 /// each of its symbols.
 pub fn encode(symbols: &[u8], contexts: &[u8], rows: &[u32], tables: &EncodeTables) -> Vec<u8> {
+    #[cfg(target_arch = "x86_64")]
+    if super::wide::available() {
+        return encode_by(super::wide::encode_row, symbols, contexts, rows, tables);
+    }
+    encode_by(encode_row, symbols, contexts, rows, tables)
+}
+
+/// [`encode`] with this kernel.
+pub fn encode_by(
+    encode_row: EncodeRow,
+    symbols: &[u8],
+    contexts: &[u8],
+    rows: &[u32],
+    tables: &EncodeTables,
+) -> Vec<u8> {
     let mut words = Words::with_room(symbols.len());
     let mut states = first_states(symbols, contexts, rows, tables);
     // Decoding runs forwards, so encoding runs backwards.
     let mut end = symbols.len();
     for &row in rows.iter().rev() {
         let start = end - row as usize;
-        let (symbols, contexts) = (&symbols[start..end], &contexts[start..end]);
+        encode_row(&mut states, &mut words, tables, &contexts[start..end], &symbols[start..end]);
         end = start;
-        #[cfg(target_arch = "x86_64")]
-        if super::wide::available() {
-            super::wide::encode_row(&mut states, &mut words, tables, contexts, symbols);
-            continue;
-        }
-        encode_row(&mut states, &mut words, tables, contexts, symbols);
     }
     let mut head = BitWriter::default();
     for s in states {
@@ -162,6 +175,7 @@ fn first_states(symbols: &[u8], contexts: &[u8], rows: &[u32], tables: &EncodeTa
 pub struct Decoder<'a> {
     states: [u32; LANES],
     words: &'a [u8],
+    room: Room,
 }
 
 impl<'a> Decoder<'a> {
@@ -173,14 +187,34 @@ impl<'a> Decoder<'a> {
             let n = head.get(5)?;
             *s = 1 << n | head.get(n)?;
         }
-        Ok(Self { states, words: head.rest() })
+        Ok(Self { states, words: head.rest(), room: Room::default() })
     }
 
     /// Decodes one row: the symbol for each of `contexts`, which index `tables`.
     #[inline]
     pub fn row(&mut self, contexts: &[u8], tables: &DecodeTables, symbols: &mut [u8]) {
-        let (Some(slots), Some(entries)) = (tables.slots(), tables.entries()) else { return };
         let symbols = &mut symbols[..contexts.len()];
+        let mut room = std::mem::take(&mut self.room);
+        match &tables.quiet {
+            Some(quiet) if room.sifted.sift(quiet, contexts) => {
+                room.decode(quiet, |contexts, symbols| self.plain_row(contexts, tables, symbols), symbols);
+            }
+            _ => self.plain_row(contexts, tables, symbols),
+        }
+        self.room = room;
+    }
+
+    /// [`Decoder::plain_row`] without wide instructions.
+    #[cfg(feature = "bench")]
+    pub fn scalar_row(&mut self, contexts: &[u8], tables: &DecodeTables, symbols: &mut [u8]) {
+        let (Some(slots), Some(entries)) = (tables.slots(), tables.entries()) else { return };
+        decode(&mut self.states, &mut self.words, slots, entries, contexts, symbols);
+    }
+
+    /// Decodes one row without quiet contexts.
+    #[inline]
+    pub fn plain_row(&mut self, contexts: &[u8], tables: &DecodeTables, symbols: &mut [u8]) {
+        let (Some(slots), Some(entries)) = (tables.slots(), tables.entries()) else { return };
         #[cfg(target_arch = "x86_64")]
         if super::wide::available() {
             return super::wide::decode(&mut self.states, &mut self.words, slots, entries, contexts, symbols);
@@ -318,7 +352,7 @@ mod tests {
                 let before = x >> 20 >= f;
                 let y = if before { x >> 16 } else { x };
                 push(&mut state, entry, u64::MAX / u64::from(f));
-                prop_assert_eq!(state, (y / f << 12).wrapping_add(y % f).wrapping_add(7));
+                prop_assert_eq!(state, ((y / f) << 12).wrapping_add(y % f).wrapping_add(7));
             }
         }
 

@@ -1,6 +1,7 @@
 //! Frequency tables in the forms in which range ANS needs them, all tables of a stream in flat memory of a fixed
 //! size, so that an index made of a context (8 bits) and a slot or symbol is always within it.
 
+use super::quiet::Quiet;
 use super::SYMBOLS;
 
 /// Frequencies of a table sum to 2^TOTAL_BITS.
@@ -23,13 +24,13 @@ const FILL: usize = 16;
 pub struct DecodeTables {
     slots: Vec<u8>,
     entries: Vec<u32>,
-    /// Number of tables set so far.
-    present: usize,
+    /// Contexts whose zeros are coded apart, if any.
+    pub quiet: Option<Quiet>,
 }
 
 impl Default for DecodeTables {
     fn default() -> Self {
-        Self { slots: vec![0; SLOTS], entries: vec![0; ENTRIES], present: 0 }
+        Self { slots: vec![0; SLOTS], entries: vec![0; ENTRIES], quiet: None }
     }
 }
 
@@ -54,7 +55,6 @@ impl DecodeTables {
             }
             start = end;
         }
-        self.present += 1;
     }
 
     /// Symbol of each slot of each context, at context * 2^TOTAL_BITS + slot.

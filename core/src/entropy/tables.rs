@@ -3,6 +3,7 @@
 //! Everything here that a decoder runs is integer arithmetic.
 
 use super::bits::{BitReader, BitWriter};
+use super::quiet::{self, Quiet};
 use super::slots::{DecodeTables, EncodeTables, STRIDE, TOTAL, TOTAL_BITS};
 use super::{CLASSES, DIRECT, DIRECT_SYMBOLS, SYMBOLS};
 use crate::error::{Error, Result};
@@ -46,7 +47,6 @@ impl Histogram {
     }
 
     /// Number of symbols counted.
-    #[cfg(test)]
     pub fn total(&self) -> u64 {
         self.counts.iter().map(|&c| u64::from(c)).sum()
     }
@@ -77,24 +77,61 @@ fn used_symbols(top: u32) -> usize {
 
 /// Histograms of the contexts 0 to `count` - 1.
 pub fn histograms(symbols: &[u8], contexts: &[u8], count: usize) -> Vec<Histogram> {
+    /// Symbols that are looked at together, and those that tell whether to look.
+    const FEW: usize = 8;
+    const MANY: usize = 1024;
     // Neighbours are often alike: counting them in turns keeps one count from waiting for the other.
     let mut counts = vec![[0u32; STRIDE]; 2 * count.max(1)];
     let (even, odd) = counts.split_at_mut(count.max(1));
     let last = even.len() - 1;
+    let mut alike = [0u32; 256];
     let add = |half: &mut [[u32; STRIDE]], s: u8, c: u8| {
         half[usize::from(c).min(last)][usize::from(s) % STRIDE] += 1;
     };
-    let (s2, c2) = (symbols.chunks_exact(2), contexts.chunks_exact(2));
-    for (s, c) in s2.remainder().iter().zip(c2.remainder()) {
-        add(even, *s, *c);
+    for (symbols, contexts) in symbols.chunks(MANY).zip(contexts.chunks(MANY)) {
+        let (groups, mut rest) = symbols.as_chunks::<FEW>();
+        let (context_groups, mut context_rest) = contexts.as_chunks::<FEW>();
+        let zeros = groups.iter().filter(|&s| *s == [0; FEW]).count();
+        if 5 * zeros >= 4 * groups.len() {
+            // Where nearly all is 0, most groups are alike.
+            for (s, c) in groups.iter().zip(context_groups) {
+                if *s == [0; FEW] && *c == [c[0]; FEW] {
+                    alike[usize::from(c[0])] += FEW as u32;
+                } else {
+                    s.iter().zip(c).for_each(|(s, c)| add(even, *s, *c));
+                }
+            }
+        } else {
+            let (pairs, context_pairs);
+            ((pairs, rest), (context_pairs, context_rest)) =
+                (symbols.as_chunks::<2>(), contexts.as_chunks::<2>());
+            for (s, c) in pairs.iter().zip(context_pairs) {
+                add(even, s[0], c[0]);
+                add(odd, s[1], c[1]);
+            }
+        }
+        for (s, c) in rest.iter().zip(context_rest) {
+            add(even, *s, *c);
+        }
     }
-    for (s, c) in s2.zip(c2) {
-        add(even, s[0], c[0]);
-        add(odd, s[1], c[1]);
+    for (n, c) in alike.into_iter().zip(0..) {
+        even[usize::min(c, last)][0] += n;
     }
     let sum =
         |(a, b): (&[u32; STRIDE], &[u32; STRIDE])| Histogram { counts: std::array::from_fn(|s| a[s] + b[s]) };
     even.iter().zip(&*odd).map(sum).take(count).collect()
+}
+
+/// The histograms of several parts together.
+pub fn merged<'a>(parts: impl Iterator<Item = &'a [Histogram]>) -> Vec<Histogram> {
+    let mut all: Vec<Histogram> = vec![];
+    for part in parts {
+        all.resize(all.len().max(part.len()), Histogram::default());
+        for (a, b) in all.iter_mut().zip(part) {
+            a.merge(b);
+        }
+    }
+    all
 }
 
 /// Frequencies of all symbols.
@@ -213,9 +250,10 @@ fn write_one(h: &Histogram, w: &mut BitWriter) -> Option<Freqs> {
     }
 }
 
-/// Chooses and writes the tables of all contexts.
-pub fn write(histograms: &[Histogram], w: &mut BitWriter) -> EncodeTables {
+/// Chooses and writes the tables of all contexts, and of those behind them if some are quiet.
+pub fn write(histograms: &[Histogram], quiet: &Quiet, w: &mut BitWriter) -> EncodeTables {
     let mut tables = EncodeTables::default();
+    quiet.write(w);
     for (h, context) in histograms.iter().zip(0..=u8::MAX) {
         if let Some(freqs) = write_one(h, w) {
             tables.set(context, &freqs);
@@ -246,11 +284,14 @@ fn read_one(r: &mut BitReader) -> Result<Option<Freqs>> {
 /// Reads the tables of the contexts 0 to `count` - 1 that [`write`] wrote.
 pub fn read(r: &mut BitReader, count: usize) -> Result<DecodeTables> {
     let mut tables = DecodeTables::default();
-    for context in (0..=u8::MAX).take(count) {
+    let quiet = Quiet::read(r, count)?;
+    let behind = if quiet.any() { quiet::TABLES } else { 0 };
+    for context in (0..=u8::MAX).take(count + behind) {
         if let Some(freqs) = read_one(r)? {
             tables.set(context, &freqs);
         }
     }
+    tables.quiet = quiet.any().then_some(quiet);
     Ok(tables)
 }
 

@@ -8,7 +8,8 @@ use super::{band_count, band_rows, bands};
 use crate::bound::Bound;
 use crate::chunk::Frames;
 use crate::entropy::bits::{zigzag, BitWriter};
-use crate::entropy::tables::{histograms, Histogram};
+use crate::entropy::quiet::Quiet;
+use crate::entropy::tables::{histograms, merged, Histogram};
 use crate::entropy::{rans, split_large, DIRECT_SYMBOLS};
 use crate::grid::{allowed_error, Allowed, Extent, Grid, PROVISIONAL};
 use crate::number::Number;
@@ -256,14 +257,15 @@ fn code<N: Number>(
         }
         rows.finish()
     });
-    let mut histograms = vec![Histogram::default(); CONTEXT_COUNT];
-    let mut patches: Vec<(u64, u64)> = vec![];
-    for band in &coded {
-        for (a, b) in histograms.iter_mut().zip(&band.histograms) {
-            a.merge(b);
-        }
-        patches.extend(&band.patches);
+    let mut histograms = merged(coded.iter().map(|b| &b.histograms[..]));
+    let quiet = Quiet::choose(&histograms);
+    let arrange = |b: &CodedBand| quiet.arrange(&b.symbols, &b.contexts, &b.runs);
+    let mut arranged = vec![];
+    if quiet.any() {
+        arranged = parallel(coded.iter().collect(), params.threads, arrange);
+        histograms = merged(arranged.iter().map(|a| &a.histograms[..]));
     }
+    let mut patches: Vec<(u64, u64)> = coded.iter().flat_map(|b| b.patches.iter().copied()).collect();
     patches.sort_unstable();
     patches.dedup();
     let mut specials = vec![];
@@ -290,9 +292,11 @@ fn code<N: Number>(
     };
     let mut w = Writer::default();
     side.write(&mut w, frames, N::SIZE);
-    let tables = write_tables(&mut w, &histograms);
-    let streams =
-        parallel(coded.iter().collect(), params.threads, |b: &CodedBand| rans::encode(&b.symbols, &b.contexts, &b.runs, &tables));
+    let tables = write_tables(&mut w, &histograms, &quiet);
+    let streams = parallel((0..coded.len()).collect(), params.threads, |i| match arranged.get(i) {
+        Some(a) => rans::encode(&a.symbols, &a.contexts, &a.rows, &tables),
+        None => rans::encode(&coded[i].symbols, &coded[i].contexts, &coded[i].runs, &tables),
+    });
     for (band, residuals) in coded.iter().zip(streams) {
         w.bytes(&residuals);
         w.bytes(&band.plain);

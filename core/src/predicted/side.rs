@@ -2,6 +2,7 @@
 
 use crate::chunk::Frames;
 use crate::entropy::bits::{BitReader, BitWriter};
+use crate::entropy::quiet::{self, Quiet};
 use crate::entropy::slots::{DecodeTables, EncodeTables};
 use crate::entropy::tables;
 use crate::error::{Error, Result};
@@ -16,7 +17,7 @@ use crate::stream::parts::{Reader, Writer};
 
 /// Number of contexts, all groups together.
 pub const CONTEXT_COUNT: usize = GROUPS * crate::predict::kernel::CONTEXTS as usize;
-const _: () = assert!(CONTEXT_COUNT <= 256);
+const _: () = assert!(CONTEXT_COUNT + quiet::TABLES <= 256);
 
 /// Most bands of a chunk.
 pub const MAX_BANDS: usize = 256;
@@ -258,9 +259,9 @@ fn read_patches(r: &mut Reader, points: usize, value_size: usize) -> Result<Vec<
 }
 
 /// Writes the frequency tables and returns them.
-pub fn write_tables(w: &mut Writer, histograms: &[tables::Histogram]) -> EncodeTables {
+pub fn write_tables(w: &mut Writer, histograms: &[tables::Histogram], quiet: &Quiet) -> EncodeTables {
     let mut bits = BitWriter::default();
-    let tables = tables::write(histograms, &mut bits);
+    let tables = tables::write(histograms, quiet, &mut bits);
     w.bytes(&bits.finish());
     tables
 }

@@ -1,0 +1,139 @@
+//! Sorting bytes by class and back with AVX-512 VBMI2: compressions and expansions of 64 bytes. The scalar functions of
+//! [`super::sift`] define what these do.
+
+use super::quiet::CLASSES;
+use crate::predict::kernel::{instruction_set, InstructionSet};
+use std::arch::x86_64::*;
+
+/// Bytes of a vector.
+const WIDTH: usize = 64;
+
+/// Whether this machine has the instructions.
+#[inline]
+pub fn available() -> bool {
+    instruction_set() == InstructionSet::Avx512
+        && is_x86_feature_detected!("avx512vbmi")
+        && is_x86_feature_detected!("avx512vbmi2")
+        && is_x86_feature_detected!("popcnt")
+}
+
+/// See [`super::sift::classify`].
+///
+/// # Panics
+/// If the machine lacks the instructions, see [`available`].
+pub fn classify(
+    table: &[u8; 256],
+    contexts: &[u8],
+    classes: &mut [u8],
+    lists: &mut [Vec<u8>; CLASSES],
+) -> [usize; CLASSES] {
+    assert!(available());
+    // SAFETY: the machine has the instructions.
+    unsafe { classify_vbmi2(table, contexts, classes, lists) }
+}
+
+/// See [`super::sift::split`].
+///
+/// # Panics
+/// As [`classify`].
+pub fn split(classes: &[u8], bytes: &[u8], lists: &mut [Vec<u8>; CLASSES]) {
+    assert!(available());
+    // SAFETY: the machine has the instructions.
+    unsafe { split_vbmi2(classes, bytes, lists) }
+}
+
+/// See [`super::sift::join`].
+///
+/// # Panics
+/// As [`classify`].
+pub fn join(classes: &[u8], lists: &[Vec<u8>; CLASSES], bytes: &mut [u8]) {
+    assert!(available());
+    // SAFETY: the machine has the instructions.
+    unsafe { join_vbmi2(classes, lists, bytes) }
+}
+
+/// A lane for each of at most 64 bytes.
+fn lanes(bytes: &[u8]) -> __mmask64 {
+    if bytes.len() >= WIDTH {
+        !0
+    } else {
+        (1 << bytes.len()) - 1
+    }
+}
+
+/// The first bytes, at most 64.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn load(bytes: &[u8]) -> __m512i {
+    // SAFETY: the mask has as many lanes as there are bytes.
+    unsafe { _mm512_maskz_loadu_epi8(lanes(bytes), bytes.as_ptr().cast()) }
+}
+
+/// Stores as many bytes as there is place, at most 64.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn store(place: &mut [u8], v: __m512i) {
+    // SAFETY: the mask has as many lanes as there is place.
+    unsafe { _mm512_mask_storeu_epi8(place.as_mut_ptr().cast(), lanes(place), v) };
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi,avx512vbmi2,popcnt")]
+fn classify_vbmi2(
+    table: &[u8; 256],
+    contexts: &[u8],
+    classes: &mut [u8],
+    lists: &mut [Vec<u8>; CLASSES],
+) -> [usize; CLASSES] {
+    let [a, b, c, d] = [0, 1, 2, 3].map(|i| load(&table[WIDTH * i..][..WIDTH]));
+    let mut counts = [0; CLASSES];
+    for (contexts, classes) in contexts.chunks(WIDTH).zip(classes.chunks_mut(WIDTH)) {
+        let x = load(contexts);
+        let low = _mm512_permutex2var_epi8(a, x, b);
+        let high = _mm512_permutex2var_epi8(c, x, d);
+        let class = _mm512_mask_mov_epi8(low, _mm512_movepi8_mask(x), high);
+        store(classes, class);
+        append(class, x, lanes(contexts), lists, &mut counts);
+    }
+    counts
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi2,popcnt")]
+fn split_vbmi2(classes: &[u8], bytes: &[u8], lists: &mut [Vec<u8>; CLASSES]) {
+    let mut counts = [0; CLASSES];
+    for (classes, bytes) in classes.chunks(WIDTH).zip(bytes.chunks(WIDTH)) {
+        append(load(classes), load(bytes), lanes(classes), lists, &mut counts);
+    }
+}
+
+/// Puts bytes behind the others of their class.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi2,popcnt")]
+fn append(
+    classes: __m512i,
+    bytes: __m512i,
+    lanes: __mmask64,
+    lists: &mut [Vec<u8>; CLASSES],
+    counts: &mut [usize; CLASSES],
+) {
+    for (q, (list, n)) in lists.iter_mut().zip(counts).enumerate() {
+        let mask = _mm512_cmpeq_epi8_mask(classes, _mm512_set1_epi8(q as i8)) & lanes;
+        // Without a branch where it could not be foreseen.
+        store(&mut list[*n..][..WIDTH], _mm512_maskz_compress_epi8(mask, bytes));
+        *n += mask.count_ones() as usize;
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi2,popcnt")]
+fn join_vbmi2(classes: &[u8], lists: &[Vec<u8>; CLASSES], bytes: &mut [u8]) {
+    let mut counts = [0; CLASSES];
+    for (classes, bytes) in classes.chunks(WIDTH).zip(bytes.chunks_mut(WIDTH)) {
+        let c = load(classes);
+        let mut b = _mm512_setzero_si512();
+        for (q, (list, n)) in lists.iter().zip(&mut counts).enumerate() {
+            let mask = _mm512_cmpeq_epi8_mask(c, _mm512_set1_epi8(q as i8)) & lanes(classes);
+            b = _mm512_mask_expand_epi8(b, mask, load(&list[*n..][..WIDTH]));
+            *n += mask.count_ones() as usize;
+        }
+        store(bytes, b);
+    }
+}
