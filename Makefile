@@ -4,8 +4,11 @@
 
 PREFIX ?= /usr/local
 PYTHON ?= python3
-# The demo's and the benchmark's data: FILE or FILE:/dataset (HDF5, netCDF-3, netCDF-4); empty: Debian's ferret-datasets.
+# The demo's and the benchmark's data: FILE or FILE:/dataset (HDF5, netCDF-3, netCDF-4; the benchmark takes several,
+# separated by blanks); empty: Debian's ferret-datasets.
 DATA ?=
+# `make bench QUICK=1`: fewer bounds, fewer runs, at most 16 MiB of each field.
+QUICK ?=
 
 # cargo names it relative to the current directory, too.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -24,7 +27,7 @@ help: ## list the targets
 	@echo
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | awk -F'\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 	@echo
-	@echo "Variables: DATA=FILE[:/dataset] (demo, bench), PREFIX=$(PREFIX) (install), PYTHON=$(PYTHON), CARGO_TARGET_DIR"
+	@echo "Variables: DATA=FILE[:/dataset] (demo, bench), QUICK=1 (bench), PREFIX=$(PREFIX) (install), PYTHON=$(PYTHON), CARGO_TARGET_DIR"
 
 check-rust:
 	@command -v cargo >/dev/null || { echo "error: cargo was not found: install Rust 1.89 or newer from https://rustup.rs" >&2; exit 1; }
@@ -56,7 +59,9 @@ ifeq ($(DATA),)
 	@examples/demo/fetch.sh build/data >/dev/null
 endif
 
-DATA_FILE = $(or $(DATA),build/data/ferret-datasets/usr/share/ferret-vis/data/monthly_navy_winds.cdf)
+FERRET := build/data/ferret-datasets/usr/share/ferret-vis/data
+DATA_FILE = $(or $(firstword $(DATA)),$(FERRET)/monthly_navy_winds.cdf)
+BENCH_DATA = $(or $(DATA),$(addprefix $(FERRET)/,monthly_navy_winds.cdf:UWND monthly_navy_winds.cdf:VWND coads_climatology.cdf:SST ocean_atlas_subset.nc:TEMP))
 
 demo: package data ## compress real data beside SZ3 and ZFP, read it back, print a table, draw a picture
 	@$(PY) examples/demo/demo.py "$(DATA_FILE)" --picture build/demo.png
@@ -73,10 +78,10 @@ test-hosts: build package
 	PATH="$(abspath dist/bin):$$PATH" $(PY) -m pytest -q tests tools/cli/tests
 
 # Once with the widest instructions of this machine, then the kernels' scalar twins.
-bench: package data ## criterion benchmarks per stage, and curves of Augur beside SZ3 and ZFP (build/bench/*.png)
-	cargo bench --locked -p augur-core --features bench
-	AUGUR_CPU=portable cargo bench --locked -p augur-core --features bench -- "kernels|predict and quantise"
-	$(PY) bench/compare.py "$(DATA_FILE)" --out build/bench
+bench: package data ## criterion benchmarks per stage; curves and trade-off beside SZ, ZFP, SPERR (build/bench/*.png; QUICK=1)
+	cargo bench --locked -p augur-core --features bench $(if $(QUICK),-- --quick)
+	AUGUR_CPU=portable cargo bench --locked -p augur-core --features bench -- $(if $(QUICK),--quick) "kernels|predict and quantise"
+	$(PY) bench/compare.py $(BENCH_DATA) $(if $(QUICK),--quick) --out build/bench
 
 install: build ## copy plugin, command and header below PREFIX
 	install -d "$(DESTDIR)$(PREFIX)/lib/hdf5/plugin" "$(DESTDIR)$(PREFIX)/include" "$(DESTDIR)$(PREFIX)/bin"

@@ -1,7 +1,7 @@
 """One compressor writing or reading one field, in a process of its own: `contenders.py JOB.json`.
 
-The job says which (`augur`, `sz3`, `zfp` through h5py, or `sz34`, SZ3 3.4 in memory through pysz), what
-(`write` or `read`), and where the field, the compressed file and the answer lie. Writing and reading
+The job says which (`augur`, or one of hdf5plugin's filters `sz3`, `sz2`, `zfp`, `sperr`, `zstd`, `blosc2`, through h5py,
+or `sz34`, SZ3 3.4 in memory through pysz), what (`write` or `read`), and where the field, the compressed file and the answer lie. Writing and reading
 are timed over whole runs, files opened and closed in between, chunk cache off; the best of `repeat` counts.
 """
 
@@ -25,7 +25,16 @@ def h5_filter(name: str, bound: float, preset: str) -> dict:
         return dict(h5augur.Augur(absolute=bound, preset=preset))
     import hdf5plugin
 
-    return dict(hdf5plugin.SZ3(absolute=bound) if name == "sz3" else hdf5plugin.Zfp(accuracy=bound))
+    filters = {
+        "sz3": lambda: hdf5plugin.SZ3(absolute=bound),
+        "sz2": lambda: hdf5plugin.SZ(absolute=bound),
+        "zfp": lambda: hdf5plugin.Zfp(accuracy=bound),
+        "sperr": lambda: hdf5plugin.Sperr(absolute=bound),
+        # Lossless: HDF5's shuffle before zstd, Blosc2's own inside.
+        "zstd": lambda: {"shuffle": True, **hdf5plugin.Zstd(clevel=9)},
+        "blosc2": lambda: hdf5plugin.Blosc2(cname="zstd", clevel=5, filters=hdf5plugin.Blosc2.SHUFFLE),
+    }
+    return dict(filters[name]())
 
 
 def write_h5(job: dict, values: np.ndarray) -> int:
@@ -86,7 +95,12 @@ def main() -> None:
             with open(job["file"], "rb") as f:
                 job["streams"] = pickle.load(f)
         action = (lambda: read_sz34(job)) if in_memory else (lambda: read_h5(job))
-    h5_filter(job["name"] if not in_memory else "sz3", 1.0, job["preset"])  # imports are not timed
+    if in_memory:  # imports are not timed
+        import pysz  # noqa: F401
+    else:
+        import h5py  # noqa: F401
+
+        h5_filter(job["name"], 1.0, job["preset"])
     best = math.inf
     for _ in range(job["repeat"]):
         if job["action"] == "write" and os.path.exists(job["file"]):
