@@ -336,7 +336,7 @@ mod tests {
     #[test]
     fn half_octaves_are_whole_numbers() {
         assert_eq!([0, 1, 2, 3, 4, 5, 6, 7, 8, 12].map(half_octaves), [0, 1, 3, 4, 5, 5, 6, 6, 7, 8]);
-        for x in 1..1 << 12 {
+        for x in 1i32..1 << 12 {
             let expected = 2 * x.ilog2() as i32 + 1 + ((x << 1 >> x.ilog2()) & 1);
             assert_eq!(half_octaves(x), expected, "{x}");
         }
