@@ -46,38 +46,37 @@ impl BitWriter {
 /// Reads what [`BitWriter`] wrote; the end of the input is an error.
 pub struct BitReader<'a> {
     bytes: &'a [u8],
+    /// Bits read.
     at: usize,
-    word: u64,
-    have: u32,
 }
 
 impl<'a> BitReader<'a> {
     /// Starts at the first bit of `bytes`.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, word: 0, have: 0 }
+        Self { bytes, at: 0 }
     }
 
     /// The next `n` bits, n <= 32.
     #[inline]
     pub fn get(&mut self, n: u32) -> Result<u32> {
-        while self.have < n {
-            let byte = *self
-                .bytes
-                .get(self.at)
-                .ok_or_else(|| Error::corruption("a bit stream ends before all its numbers were read"))?;
-            self.word |= u64::from(byte) << self.have;
-            self.at += 1;
-            self.have += 8;
-        }
-        let value = self.word & ((1u64 << n) - 1);
-        self.word >>= n;
-        self.have -= n;
+        let rest = &self.bytes[self.at / 8..];
+        let word = match rest.first_chunk::<8>() {
+            Some(word) => u64::from_le_bytes(*word),
+            None => {
+                if self.at + n as usize > 8 * self.bytes.len() {
+                    return Err(Error::corruption("a bit stream ends before all its numbers were read"));
+                }
+                rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
+            }
+        };
+        let value = (word >> (self.at % 8)) & ((1u64 << n) - 1);
+        self.at += n as usize;
         Ok(value as u32)
     }
 
     /// The bytes behind the one that holds the last bit read.
     pub fn rest(self) -> &'a [u8] {
-        self.bytes.get(self.at..).unwrap_or(&[])
+        self.bytes.get(self.at.div_ceil(8)..).unwrap_or(&[])
     }
 
     /// A number that [`BitWriter::put_golomb`] wrote.

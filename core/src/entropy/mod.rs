@@ -16,13 +16,15 @@ mod wide;
 mod wide_sift;
 
 /// Largest magnitude with a symbol of its own.
-pub const DIRECT: u32 = 20;
+pub const DIRECT: u32 = 32;
 /// Symbols for 0, -1, 1, ..., -DIRECT, DIRECT.
 pub const DIRECT_SYMBOLS: usize = 2 * DIRECT as usize + 1;
 /// Magnitude classes beyond: class n holds the 2^n magnitudes from DIRECT + 2^n on.
 pub const CLASSES: usize = 31;
 /// Size of the alphabet: each class has a symbol for either sign.
 pub const SYMBOLS: usize = DIRECT_SYMBOLS + 2 * CLASSES;
+
+const _: () = assert!(SYMBOLS <= 127, "symbols are at most predict::kernel::LARGE");
 
 /// Symbol of a large residual (|q| > DIRECT), its plain bits and their number.
 #[inline]

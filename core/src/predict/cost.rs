@@ -75,7 +75,8 @@ mod tests {
     fn entropy_is_that_of_the_distribution() {
         let ratio: f64 = 0.6;
         let p = |k: i32| (1.0 - ratio) / (1.0 + ratio) * ratio.powi(k.abs());
-        let (h, m) = (-200..=200).fold((0.0, 0.0), |(h, m), k| (h - p(k) * p(k).log2(), m + p(k) * f64::from(k.abs())));
+        let (h, m) = (-200..=200)
+            .fold((0.0, 0.0), |(h, m), k| (h - p(k) * p(k).log2(), m + p(k) * f64::from(k.abs())));
         assert!((entropy(m) - h).abs() < 1e-6);
     }
 }

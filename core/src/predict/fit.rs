@@ -6,8 +6,8 @@
 //! for the weights.
 
 use super::cost::Cost;
-use super::kernel::weighted_sum;
 use super::gram::{Gram, Sample, RUN};
+use super::kernel::weighted_sum;
 use super::plane::{levels, phase_size, Pyramid};
 use super::taps::{base_taps, tap_rows, taps, Kind, Source, Tap, PASSES};
 use super::weights::{Sent, Tying, MAX_PRECISION};
@@ -114,18 +114,19 @@ const MIN_SAMPLES: usize = 1000;
 impl Effort {
     /// What tells which of two coding orders is better.
     pub fn quick(&self) -> Self {
-        Self {
-            share: 4,
-            frames: self.frames.div_ceil(2),
-            tyings: &[Tying::Axial],
-            ..*self
-        }
+        Self { share: 4, frames: self.frames.div_ceil(2), tyings: &[Tying::Axial], ..*self }
     }
 }
 
 /// Everything `balanced` tries.
-pub const BALANCED: Effort =
-    Effort { samples: 5000, every: 2, frames: 6, tyings: &[Tying::Radial, Tying::Axial, Tying::Free], reach: 100, share: 1 };
+pub const BALANCED: Effort = Effort {
+    samples: 5000,
+    every: 2,
+    frames: 6,
+    tyings: &[Tying::Radial, Tying::Axial, Tying::Free],
+    reach: 100,
+    share: 1,
+};
 
 /// Few taps: less to fit and less to add up.
 pub const FAST: Effort =
@@ -420,8 +421,11 @@ fn choose(
             let limit = f64::from(1 << 20);
             let round = |v: &f64| (v * unit).round().clamp(-limit, limit);
             let rounded: Vec<f64> = w.iter().map(|v| round(v) / unit).collect();
-            let sent =
-                Sent { tying: **tying, precision, values: all_weights.iter().map(|v| round(v) as i32).collect() };
+            let sent = Sent {
+                tying: **tying,
+                precision,
+                values: all_weights.iter().map(|v| round(v) as i32).collect(),
+            };
             let b = bits(penalty(*k) * equations.error(&rounded)) + f64::from(sent.bits());
             if b < least {
                 least = b;
@@ -434,7 +438,9 @@ fn choose(
             precision -= 2;
         }
     }
-    if let (Some(last), Some((_, _, _, equations, used, _))) = (last, tried.iter().find(|t| Some(*t.2) == last.map(|l| l.tying))) {
+    if let (Some(last), Some((_, _, _, equations, used, _))) =
+        (last, tried.iter().find(|t| Some(*t.2) == last.map(|l| l.tying)))
+    {
         let unit = f64::from(1u32 << last.precision);
         let w: Vec<f64> =
             used.iter().map(|g| f64::from(last.values.get(*g).copied().unwrap_or(0)) / unit).collect();
@@ -462,7 +468,8 @@ mod tests {
         let scale = Scale { step: 64, shift: 12, low: -4000, high: 4000 };
         let samples = Samples { grid: &grid, mask: None, frames };
         let (_, with) = fit(&samples, &coding_order(TimeOrder::Previous, &frames), &scale, &BALANCED, 1);
-        let (_, without) = fit(&samples, &coding_order(TimeOrder::Independent, &frames), &scale, &BALANCED, 1);
+        let (_, without) =
+            fit(&samples, &coding_order(TimeOrder::Independent, &frames), &scale, &BALANCED, 1);
         assert!(with < without, "{with} bits with references, {without} without");
     }
 }

@@ -189,8 +189,8 @@ impl Products {
             v[g] += noise * b * (size[g] - in_base[g]);
             for h in 0..count {
                 let same = if g == h { size[g] } else { 0.0 };
-                a[g * count + h] +=
-                    noise * (same - b * (in_base[g] * size[h] + size[g] * in_base[h]) + b * size[g] * size[h]);
+                a[g * count + h] += noise
+                    * (same - b * (in_base[g] * size[h] + size[g] * in_base[h]) + b * size[g] * size[h]);
             }
         }
         Equations { count, a, v, square: self.sums[n * m + n] + noise * b }
@@ -307,11 +307,13 @@ mod tests {
     #[test]
     fn sums_tell_the_weights_of_a_field() {
         // The target is a weighted sum of four base taps and another one.
-        let rows: Vec<Vec<i32>> =
-            (0..5).map(|t| (0..RUN as i32).map(|j| (j * 7919 + t * 104_729) % 1013 - 500).collect()).collect();
+        let rows: Vec<Vec<i32>> = (0..5)
+            .map(|t| (0..RUN as i32).map(|j| (j * 7919 + t * 104_729) % 1013 - 500).collect())
+            .collect();
         let target: Vec<i32> = (0..RUN).map(|j| (rows[0][j] + rows[1][j] + 2 * rows[4][j]) / 4).collect();
         let mut gram = Gram::new(5, 4, 16);
-        let sample = Sample { rows: rows.iter().map(|r| (&r[..], ())).collect(), target: &target, skip: None };
+        let sample =
+            Sample { rows: rows.iter().map(|r| (&r[..], ())).collect(), target: &target, skip: None };
         gram.add(&sample);
         gram.flush();
         let w = gram.products().equations(&[0, 1, 2, 3, 4], 5, 0.0).factor().weights(5);

@@ -180,9 +180,34 @@ for_this_machine! {
     }
 }
 
+/// Stands for every residual that is too large for a symbol of its own until its class is known; no symbol is larger.
+pub const LARGE: u8 = 127;
+
+/// Calls `visit` for the places of the symbols of a row, all at most [`LARGE`], that are at least `least`.
+#[inline]
+pub fn find_large(row: &[u8], least: u8, mut visit: impl FnMut(usize)) {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let blocks = row.chunks_exact(8);
+    let rest = row.len() - blocks.remainder().len();
+    for (i, block) in blocks.enumerate() {
+        let word = block.iter().rev().fold(0, |w, b| w << 8 | u64::from(*b));
+        // The sum has the top bit of each byte that is large enough.
+        let mut found = (word + ONES * u64::from(LARGE + 1 - least)) & (ONES << 7);
+        while found != 0 {
+            visit(8 * i + found.trailing_zeros() as usize / 8);
+            found &= found - 1;
+        }
+    }
+    for (j, s) in row.iter().enumerate().skip(rest) {
+        if *s >= least {
+            visit(j);
+        }
+    }
+}
+
 for_this_machine! {
     /// The encoder's half: q[j] = (target[j] - predicted[j]) / step, rounded to nearest; then value[j] = predicted[j] +
-    /// step * q[j], activity[j] = min(|q[j]|, 255) and symbols[j] = min(zigzag number of q[j], 255). `step` is 1, even a
+    /// step * q[j], activity[j] = min(|q[j]|, 255) and symbols[j] = min(zigzag number of q[j], LARGE). `step` is 1, even a
     /// power of two, or odd.
     pub fn quantise(
         target: &[i32],
@@ -198,7 +223,7 @@ for_this_machine! {
         let mut put = |j: usize, q: i32| {
             value[j] = predicted[j].wrapping_add(q.wrapping_mul(step));
             activity[j] = q.unsigned_abs().min(255) as u8;
-            symbols[j] = (((q << 1) ^ (q >> 31)) as u32).min(255) as u8;
+            symbols[j] = (((q << 1) ^ (q >> 31)) as u32).min(u32::from(LARGE)) as u8;
         };
         if step == 1 {
             for j in 0..n {
@@ -221,11 +246,14 @@ for_this_machine! {
 }
 
 for_this_machine! {
-    /// Where `mask` is not 0 there is no residual: value[j] = predicted[j], activity[j] = 0.
-    pub fn leave_out(mask: &[u8], predicted: &[i32], value: &mut [i32], activity: &mut [u8]) {
-        for (((v, a), p), m) in value.iter_mut().zip(activity.iter_mut()).zip(predicted).zip(mask) {
+    /// Where `mask` is not 0 there is no residual: value[j] = predicted[j], activity[j] = 0, symbol[j] = 0.
+    pub fn leave_out(mask: &[u8], predicted: &[i32], value: &mut [i32], activity: &mut [u8], symbols: &mut [u8]) {
+        for ((v, p), m) in value.iter_mut().zip(predicted).zip(mask) {
             *v = if *m == 0 { *v } else { *p };
+        }
+        for ((a, s), m) in activity.iter_mut().zip(symbols.iter_mut()).zip(mask) {
             *a = if *m == 0 { *a } else { 0 };
+            *s = if *m == 0 { *s } else { 0 };
         }
     }
 }
@@ -379,11 +407,18 @@ mod tests {
                 prop_assert!((v[j] - r[j]).abs() <= step / 2);
                 let q = (r[j] - p[j]) / step;
                 prop_assert_eq!(u32::from(a[j]), q.unsigned_abs().min(255));
-                prop_assert_eq!(u32::from(s[j]), crate::entropy::bits::zigzag(q).min(255));
-                if s[j] < 255 {
+                prop_assert_eq!(u32::from(s[j]), crate::entropy::bits::zigzag(q).min(u32::from(LARGE)));
+                if s[j] < LARGE {
                     prop_assert_eq!((again[j], activity[j]), (r[j], a[j]));
                 }
             }
+        }
+
+        #[test]
+        fn large_symbols_are_found(row in prop::collection::vec(0..=LARGE, 0..100), least in 1..=LARGE) {
+            let mut found = vec![];
+            find_large(&row, least, |j| found.push(j));
+            prop_assert_eq!(found, (0..row.len()).filter(|&j| row[j] >= least).collect::<Vec<_>>());
         }
 
         #[test]

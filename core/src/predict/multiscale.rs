@@ -50,7 +50,8 @@ impl Model {
                 Tying::Repeat => last.iter().rev().find(|l| l.0 == key).map_or(s, |l| l.1),
                 _ => s,
             };
-            weights[class_index(class.class, class.slot)] = effective.expand(kind, class.references, scale.shift);
+            weights[class_index(class.class, class.slot)] =
+                effective.expand(kind, class.references, scale.shift);
             if !matches!(s.tying, Tying::Default | Tying::Repeat) {
                 last.push((key, effective));
             }
@@ -192,10 +193,12 @@ impl<C: Coder> Walk<'_, C> {
         let scale = &self.model.scale;
         for first in (0..values.height).step_by(rows) {
             let rows = rows.min(values.height - first);
-            let at = RunAt { frame: self.step.frame, level, phase: p, row: first, column: 0, rows, width, stride };
+            let at =
+                RunAt { frame: self.step.frame, level, phase: p, row: first, column: 0, rows, width, stride };
             let (n, start) = (at.span(), first * stride);
             let (predicted, context) = (&mut predicted[..n], &mut context[..n]);
-            let run: ArrayVec<WeightedRow, MAX_TAPS> = taps.iter().map(|(t, w)| (&t[start..start + n], *w)).collect();
+            let run: ArrayVec<WeightedRow, MAX_TAPS> =
+                taps.iter().map(|(t, w)| (&t[start..start + n], *w)).collect();
             weighted_sum(&run, scale.shift, scale.low, scale.high, predicted);
             let reference = match active[..] {
                 [] => [&zeros[..n]; 2],

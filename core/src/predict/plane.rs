@@ -92,7 +92,8 @@ impl<T: Copy + Default> Plane<T> {
         }
         let (height, width) = (self.height, self.width);
         let (rows, columns) = phase_size(lattice, 0);
-        let outside = |len: usize, full: usize| (-(HALO as isize)..0).chain(len as isize..(full + HALO) as isize);
+        let outside =
+            |len: usize, full: usize| (-(HALO as isize)..0).chain(len as isize..(full + HALO) as isize);
         // The same columns in every row: first where to, then where from.
         let copies: ArrayVec<(usize, usize), { 2 * HALO + 1 }> = outside(width, columns)
             .map(|j| ((j + HALO as isize) as usize, HALO + reflect(j, lattice.1, p & 1, width)))
@@ -247,7 +248,11 @@ mod tests {
             let mirror = |v: isize, n: usize| {
                 let n = n as isize;
                 let v = v.abs();
-                if v > n - 1 { 2 * (n - 1) - v } else { v }
+                if v > n - 1 {
+                    2 * (n - 1) - v
+                } else {
+                    v
+                }
             };
             for (p, plane) in pyramid.levels[0].iter().enumerate().filter(|(_, plane)| !plane.is_empty()) {
                 let (rows, columns) = (plane.height as isize, plane.width as isize);
@@ -258,8 +263,12 @@ mod tests {
                         // Lattices shorter than the halo are clamped instead.
                         let short = h < 6 && h > 1 || w < 6;
                         if !short {
-                            assert_eq!(plane.from(i.min(0), j.min(0))
-                                [i.max(0) as usize * plane.pitch + j.max(0) as usize] as isize, 100 * y + x);
+                            assert_eq!(
+                                plane.from(i.min(0), j.min(0))
+                                    [i.max(0) as usize * plane.pitch + j.max(0) as usize]
+                                    as isize,
+                                100 * y + x
+                            );
                         }
                     }
                 }

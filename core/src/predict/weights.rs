@@ -30,15 +30,15 @@ impl Tying {
     /// numbered by the distance of their taps, those of a second reference as if it were farther away.
     pub fn groups(self, kind: Kind, references: usize) -> (&'static [usize], usize) {
         type Table = [[[OnceLock<(Vec<usize>, usize)>; 3]; MAX_REFERENCES + 1]; 4];
-        static GROUPS: Table =
-            [const { [const { [const { OnceLock::new() }; 3] }; MAX_REFERENCES + 1] }; 4];
+        static GROUPS: Table = [const { [const { [const { OnceLock::new() }; 3] }; MAX_REFERENCES + 1] }; 4];
         let number = match self {
             Tying::Default | Tying::Repeat => return (&[], 0),
             Tying::Radial => 0,
             Tying::Axial => 1,
             Tying::Free => 2,
         };
-        let (groups, count) = GROUPS[kind.phase()][references][number].get_or_init(|| self.number(taps(kind, references)));
+        let (groups, count) =
+            GROUPS[kind.phase()][references][number].get_or_init(|| self.number(taps(kind, references)));
         (groups, *count)
     }
 
@@ -126,9 +126,9 @@ impl Sent {
     /// Reads weights for a kind with so many references.
     pub fn read(r: &mut BitReader, kind: Kind, references: usize) -> Result<Self> {
         let code = r.get(3)? as usize;
-        let tying = *TYINGS
-            .get(code)
-            .ok_or_else(|| Error::compatibility(format!("tying {code} of weights is unknown to this build")))?;
+        let tying = *TYINGS.get(code).ok_or_else(|| {
+            Error::compatibility(format!("tying {code} of weights is unknown to this build"))
+        })?;
         let (_, groups) = tying.groups(kind, references);
         if groups == 0 {
             return Ok(Self::none(tying));

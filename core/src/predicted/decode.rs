@@ -11,7 +11,7 @@ use crate::entropy::{join_large, plain_bits, DIRECT_SYMBOLS};
 use crate::error::{Error, Result};
 use crate::grid::Mapping;
 use crate::number::Number;
-use crate::predict::kernel::{keep, put_back, reconstruct};
+use crate::predict::kernel::{find_large, keep, put_back, reconstruct};
 use crate::predict::multiscale::{self, Model};
 use crate::predict::plane::Pyramid;
 use crate::predict::{lorenzo, Band, Coder, RunAt};
@@ -175,7 +175,14 @@ impl<N: Number> Coder for DecodeRuns<'_, N> {
         }
     }
 
-    fn run(&mut self, at: RunAt, predicted: &[i32], contexts: &[u8], values: &mut [i32], activity: &mut [u8]) {
+    fn run(
+        &mut self,
+        at: RunAt,
+        predicted: &[i32],
+        contexts: &[u8],
+        values: &mut [i32],
+        activity: &mut [u8],
+    ) {
         let n = at.span();
         let step = self.step(at.frame);
         let rows = || (0..n).step_by(at.stride).map(|r| r..r + at.width);
@@ -212,12 +219,13 @@ impl<N: Number> Coder for DecodeRuns<'_, N> {
         self.mask = mask;
         reconstruct(predicted, &self.spread[..n], step, values, activity);
         if large {
-            for j in rows().flatten() {
-                if self.spread[j] >= DIRECT_SYMBOLS as u8 {
+            for row in rows() {
+                find_large(&self.spread[row.clone()], DIRECT_SYMBOLS as u8, |j| {
+                    let j = row.start + j;
                     let q = residual(self.spread[j], &mut self.plain, &mut self.failure);
                     values[j] = predicted[j].wrapping_add(q.wrapping_mul(step));
                     activity[j] = q.unsigned_abs().min(255) as u8;
-                }
+                });
             }
         }
     }

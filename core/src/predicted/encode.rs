@@ -15,7 +15,7 @@ use crate::grid::{allowed_error, Allowed, Extent, Grid, PROVISIONAL};
 use crate::number::Number;
 use crate::params::{Params, Preset};
 use crate::predict::fit::{self, fit, Effort, Samples};
-use crate::predict::kernel::{keep, leave_out, quantise};
+use crate::predict::kernel::{find_large, keep, leave_out, quantise, LARGE};
 use crate::predict::lorenzo;
 use crate::predict::multiscale::{self, Model};
 use crate::predict::plane::Pyramid;
@@ -23,8 +23,9 @@ use crate::predict::{Band, Coder, RunAt, Scale};
 use crate::reference::{coding_order, TimeOrder};
 use crate::scratch::Buffer;
 use crate::special::Special;
-use crate::threads::parallel;
 use crate::stream::parts::Writer;
+use crate::threads::parallel;
+use arrayvec::ArrayVec;
 
 /// A predicted payload and the numbers that its header states.
 pub struct Encoded {
@@ -363,21 +364,16 @@ impl<'a, N: Number> Encoder<'a, N> {
     }
 }
 
-impl CodedBand {
-    /// Replaces the symbols of residuals that are too large for one of their own, from the `first` recorded on; `residual`
-    /// gives those of the points, numbered in the order in which they were recorded; it is asked in that order.
-    fn split_large(&mut self, first: usize, bits: &mut BitWriter, mut residual: impl FnMut(usize) -> i32) {
-        let recorded = &mut self.symbols[first..];
-        if recorded.iter().fold(0, |m, s| (*s).max(m)) < DIRECT_SYMBOLS as u8 {
-            // The usual run.
-            return;
-        }
-        for (k, s) in recorded.iter_mut().enumerate() {
-            if *s >= DIRECT_SYMBOLS as u8 {
-                let (symbol, plain, n) = split_large(residual(k));
-                bits.put(plain, n);
-                *s = symbol;
-            }
+/// Replaces the symbols of residuals that are too large for one of their own; `residual` gives those.
+fn split_row(symbols: &mut [u8], bits: &mut BitWriter, residual: impl Fn(usize) -> i32) {
+    let mut places = ArrayVec::<usize, 64>::new();
+    for (block, row) in symbols.chunks_mut(64).enumerate() {
+        places.clear();
+        find_large(row, DIRECT_SYMBOLS as u8, |j| places.push(j));
+        for &j in &places {
+            let (symbol, plain, n) = split_large(residual(64 * block + j));
+            bits.put(plain, n);
+            row[j] = symbol;
         }
     }
 }
@@ -391,7 +387,14 @@ impl<N: Number> Coder for Encoder<'_, N> {
         }
     }
 
-    fn run(&mut self, at: RunAt, predicted: &[i32], contexts: &[u8], values: &mut [i32], activity: &mut [u8]) {
+    fn run(
+        &mut self,
+        at: RunAt,
+        predicted: &[i32],
+        contexts: &[u8],
+        values: &mut [i32],
+        activity: &mut [u8],
+    ) {
         let n = at.span();
         let step = self.step(at.frame);
         let plane = &self.source.levels[at.level][at.phase];
@@ -400,39 +403,31 @@ impl<N: Number> Coder for Encoder<'_, N> {
         self.symbols.resize(n.max(self.symbols.len()), 0);
         let symbols = &mut self.symbols[..n];
         quantise(target, predicted, step, values, activity, symbols);
-        let first = self.out.symbols.len();
         let rows = || (0..n).step_by(at.stride).map(|r| r..r + at.width);
-        if self.shared.mapped.mask.is_none() {
-            for row in rows() {
-                self.out.symbols.extend_from_slice(&symbols[row.clone()]);
-                self.out.contexts.extend_from_slice(&contexts[row]);
-            }
-            self.out.runs.push((at.rows * at.width) as u32);
-            let residual = |k: usize| {
-                let j = k / at.width * at.stride + k % at.width;
-                values[j].wrapping_sub(predicted[j]) / step
-            };
-            self.out.split_large(first, &mut self.bits, residual);
-            return;
-        }
         // Special points have no residual.
-        let mask = &self.mask.levels[at.level][at.phase].from(0, 0)[start..start + n];
-        leave_out(mask, predicted, values, activity);
+        let special = self.shared.mapped.mask.is_some().then(|| {
+            let mask = &self.mask.levels[at.level][at.phase].from(0, 0)[start..start + n];
+            leave_out(mask, predicted, values, activity, symbols);
+            mask
+        });
         let mut count = 0;
         for row in rows() {
-            let mask = &mask[row.clone()];
-            keep(mask, &symbols[row.clone()], &mut self.out.symbols);
-            count += keep(mask, &contexts[row], &mut self.out.contexts);
+            let residual = |j: usize| values[row.start + j].wrapping_sub(predicted[row.start + j]) / step;
+            split_row(&mut symbols[row.clone()], &mut self.bits, residual);
+            match special {
+                None => {
+                    self.out.symbols.extend_from_slice(&symbols[row.clone()]);
+                    self.out.contexts.extend_from_slice(&contexts[row]);
+                    count += at.width;
+                }
+                Some(mask) => {
+                    let mask = &mask[row.clone()];
+                    keep(mask, &symbols[row.clone()], &mut self.out.symbols);
+                    count += keep(mask, &contexts[row], &mut self.out.contexts);
+                }
+            }
         }
         self.out.runs.push(count as u32);
-        let kept = || rows().flatten().filter(|&j| mask[j] == 0);
-        let mut residuals = kept().map(|j| values[j].wrapping_sub(predicted[j]) / step);
-        let mut next = 0;
-        self.out.split_large(first, &mut self.bits, |k| {
-            let q = residuals.nth(k - next).unwrap_or(0);
-            next = k + 1;
-            q
-        });
     }
 
     fn row(
@@ -463,13 +458,13 @@ impl<N: Number> Coder for Encoder<'_, N> {
                 above_base = above_base.wrapping_add(q);
             }
             if !special {
-                self.out.symbols.push(zigzag(q).min(255) as u8);
+                self.out.symbols.push(zigzag(q).min(u32::from(LARGE)) as u8);
                 self.out.contexts.push(contexts[j]);
                 residuals.push(q);
             }
         }
         self.out.runs.push(residuals.len() as u32);
-        self.out.split_large(first, &mut self.bits, |k| residuals[k]);
+        split_row(&mut self.out.symbols[first..], &mut self.bits, |k| residuals[k]);
         residuals.resize(n, 0);
         self.line = residuals;
     }
@@ -488,8 +483,7 @@ impl<N: Number> Coder for Encoder<'_, N> {
             row(y, &mut self.line);
             let at = (frame * shared.frames.height + self.band.top + y) * width;
             let raw = &shared.raw[at * N::SIZE..][..width * N::SIZE];
-            let out =
-                &mut self.values[frame][y * width * N::SIZE..][..width * N::SIZE];
+            let out = &mut self.values[frame][y * width * N::SIZE..][..width * N::SIZE];
             let negative = mapped.negative.as_deref().map(|n| &n[at..at + width]);
             let place = (mapped.offset, half);
             let mapping = &shared.grid.mapping;

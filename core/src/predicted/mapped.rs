@@ -209,9 +209,8 @@ pub fn decoded_grids<N: Number>(
         }
         for (found, grid) in found.iter_mut().zip(grids) {
             if let (false, Some(grid)) = (*found, grid) {
-                let on_grid = |every: usize| {
-                    samples.iter().step_by(every).filter(|v| is_grid_point(**v, grid)).count()
-                };
+                let on_grid =
+                    |every: usize| samples.iter().step_by(every).filter(|v| is_grid_point(**v, grid)).count();
                 // Most frames were never decoded: a few points tell that there is nothing to look for.
                 let few = samples.len().div_ceil(FEW) as f64;
                 *found = on_grid(FEW) as f64 > 1.5 * few * grid.chance

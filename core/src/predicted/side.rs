@@ -207,26 +207,25 @@ impl Side {
         };
         let patches = if flags & HAS_PATCHES != 0 { read_patches(r, points, value_size)? } else { vec![] };
         let weights = r.bytes()?;
-        let predictor = match method & 15 {
-            3 => {
-                let mut bits = BitReader::new(weights);
-                let sent = sent_classes(&coding_order(order, frames))
-                    .into_iter()
-                    .map(|class| Sent::read(&mut bits, slot_kind(class.slot), class.references))
-                    .collect::<Result<_>>()?;
-                Predictor::Multiscale(sent)
-            }
-            m if step != 1 => {
-                return Err(Error::corruption(format!(
-                    "predictor {m} comes with steps of {step} units, only 1 is possible"
-                )))
-            }
-            m => Predictor::Lorenzo(
-                *NEIGHBOURS
-                    .get(m as usize)
-                    .ok_or_else(|| Error::compatibility(format!("predictor {m} is unknown to this build")))?,
-            ),
-        };
+        let predictor =
+            match method & 15 {
+                3 => {
+                    let mut bits = BitReader::new(weights);
+                    let sent = sent_classes(&coding_order(order, frames))
+                        .into_iter()
+                        .map(|class| Sent::read(&mut bits, slot_kind(class.slot), class.references))
+                        .collect::<Result<_>>()?;
+                    Predictor::Multiscale(sent)
+                }
+                m if step != 1 => {
+                    return Err(Error::corruption(format!(
+                        "predictor {m} comes with steps of {step} units, only 1 is possible"
+                    )))
+                }
+                m => Predictor::Lorenzo(*NEIGHBOURS.get(m as usize).ok_or_else(|| {
+                    Error::compatibility(format!("predictor {m} is unknown to this build"))
+                })?),
+            };
         let bands = r.at_most(frames.height.min(MAX_BANDS) as u64, "bands")? as usize;
         if bands == 0 {
             return Err(Error::corruption("the stream states no bands"));
