@@ -54,7 +54,7 @@ pub enum InstructionSet {
 #[inline]
 pub fn instruction_set() -> InstructionSet {
     static FOUND: std::sync::OnceLock<InstructionSet> = std::sync::OnceLock::new();
-    *FOUND.get_or_init(|| {
+    let found = *FOUND.get_or_init(|| {
         let limit = std::env::var("AUGUR_CPU").unwrap_or_default();
         #[cfg(target_arch = "x86_64")]
         if limit != "portable" {
@@ -71,7 +71,24 @@ pub fn instruction_set() -> InstructionSet {
         }
         let _ = limit;
         InstructionSet::Portable
-    })
+    });
+    #[cfg(feature = "bench")]
+    if PORTABLE.load(std::sync::atomic::Ordering::Relaxed) {
+        return InstructionSet::Portable;
+    }
+    found
+}
+
+#[cfg(feature = "bench")]
+static PORTABLE: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+
+/// Runs `twin` with every kernel's portable twin, on this and all other threads, for benchmarks.
+#[cfg(feature = "bench")]
+pub fn portably<T>(twin: impl FnOnce() -> T) -> T {
+    PORTABLE.store(true, std::sync::atomic::Ordering::Relaxed);
+    let out = twin();
+    PORTABLE.store(false, std::sync::atomic::Ordering::Relaxed);
+    out
 }
 
 /// A row of neighbour values and its weight.
