@@ -7,9 +7,9 @@
 
 use super::cost::Cost;
 use super::gram::{Gram, Sample, RUN};
-use super::kernel::weighted_sum;
 use super::plane::{levels, phase_size, Pyramid};
 use super::taps::{base_taps, tap_rows, taps, Kind, Source, Tap, PASSES};
+use super::weighted::weighted_sum;
 use super::weights::{Sent, Tying, MAX_PRECISION};
 use super::Scale;
 use crate::chunk::Frames;
@@ -100,6 +100,8 @@ pub struct Effort {
     pub tyings: &'static [Tying],
     /// Squared distance of the farthest taps to try; of further references one less.
     pub reach: i32,
+    /// Bits per point that a tap must save to be worth the time that it takes.
+    pub tap_cost: f64,
     /// Only so large a share of the samples is taken: one in so many.
     pub share: usize,
 }
@@ -125,12 +127,20 @@ pub const BALANCED: Effort = Effort {
     frames: 6,
     tyings: &[Tying::Radial, Tying::Axial, Tying::Free],
     reach: 100,
+    tap_cost: 0.001,
     share: 1,
 };
 
 /// Few taps: less to fit and less to add up.
-pub const FAST: Effort =
-    Effort { samples: 1200, every: 4, frames: 3, tyings: &[Tying::Radial, Tying::Axial], reach: 2, share: 1 };
+pub const FAST: Effort = Effort {
+    samples: 1200,
+    every: 4,
+    frames: 3,
+    tyings: &[Tying::Radial, Tying::Axial],
+    reach: 2,
+    tap_cost: 0.001,
+    share: 1,
+};
 
 /// The chunk on the grid, as the fit sees it.
 pub struct Samples<'a> {
@@ -195,7 +205,7 @@ pub fn fit(
         let kind = slot_kind(class.slot);
         let key = (kind.phase(), class.references);
         let points = members[class.class] * slot_points(frames, class.slot);
-        let best = choose(&gram, &candidates, points, scale, noise, last.get(&key));
+        let best = choose(&gram, &candidates, points, scale, fitting.noise, effort.tap_cost, last.get(&key));
         let effective = if best.tying == Tying::Repeat { last.get(&key).unwrap_or(&best) } else { &best };
         weights.push((*class, points, effective.expand(kind, class.references, scale.shift)));
         if !matches!(best.tying, Tying::Default | Tying::Repeat) {
@@ -308,7 +318,7 @@ fn sample_cost(sample: &Sample<i32>, scale: &Scale, noise: f64, cost: &mut Cost)
     let reach = (12.0 * noise * square).sqrt();
     let mut predicted = [0; RUN];
     let predicted = &mut predicted[..sample.target.len()];
-    weighted_sum(&sample.rows, scale.shift, scale.low, scale.high, predicted);
+    weighted_sum(&sample.rows, scale.rounding(), predicted);
     let step = f64::from(scale.step);
     for (j, (t, p)) in sample.target.iter().zip(predicted).enumerate() {
         if sample.skip.is_some_and(|s| s[j] != 0) {
@@ -378,6 +388,7 @@ fn choose(
     points: f64,
     scale: &Scale,
     noise: f64,
+    tap_cost: f64,
     last: Option<&Sent>,
 ) -> Sent {
     let bits = |error: f64| points * bits_per_point(error);
@@ -398,7 +409,8 @@ fn choose(
         let factor = equations.factor();
         let estimate = |k: usize| {
             let side = 20.0 + BITS_PER_WEIGHT * (used[k] + 1) as f64;
-            bits(penalty(k + 1) * factor.errors[k]) + side
+            let taps = groups.iter().filter(|g| **g <= k).count() as f64;
+            bits(penalty(k + 1) * factor.errors[k]) + side + tap_cost * taps * points
         };
         let most = factor.errors.len().min((gram.samples / 2.0) as usize);
         let Some(k) = (0..most).min_by(|&a, &b| estimate(a).total_cmp(&estimate(b))) else { continue };

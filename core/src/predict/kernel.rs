@@ -2,9 +2,6 @@
 //! integer arithmetic), and compiled for several instruction sets; the widest one that the machine has is
 //! taken at run time. The results are the same bits.
 
-/// Columns that are computed at a time, so that sums stay in registers.
-const BLOCK: usize = 64;
-
 /// Defines a function that runs its body compiled for the machine's instruction set.
 macro_rules! for_this_machine {
     ($(#[$doc:meta])* pub fn $name:ident($($arg:ident: $t:ty),* $(,)?) $body:block) => {
@@ -89,47 +86,6 @@ pub fn portably<T>(twin: impl FnOnce() -> T) -> T {
     let out = twin();
     PORTABLE.store(false, std::sync::atomic::Ordering::Relaxed);
     out
-}
-
-/// A row of neighbour values and its weight.
-pub type WeightedRow<'a> = (&'a [i32], i32);
-
-for_this_machine! {
-    /// out[j] = clamp((sum of weight * row[j] + 2^(shift-1)) >> shift, low, high), in wrapping arithmetic. Every
-    /// row has at least as many values as `out`.
-    pub fn weighted_sum(rows: &[WeightedRow], shift: u32, low: i32, high: i32, out: &mut [i32]) {
-        let half = (1i32 << shift) >> 1;
-        let n = out.len();
-        let mut at = 0;
-        while at + BLOCK <= n {
-            let mut sum = [half; BLOCK];
-            for (row, weight) in rows {
-                let values = &row[at..at + BLOCK];
-                for j in 0..BLOCK {
-                    sum[j] = sum[j].wrapping_add(values[j].wrapping_mul(*weight));
-                }
-            }
-            for (o, s) in out[at..at + BLOCK].iter_mut().zip(sum) {
-                *o = (s >> shift).max(low).min(high);
-            }
-            at += BLOCK;
-        }
-        let rest = &mut out[at..];
-        if rest.is_empty() {
-            return;
-        }
-        let m = rest.len();
-        let mut sum = [half; BLOCK];
-        for (row, weight) in rows {
-            let values = &row[at..at + m];
-            for (s, v) in sum[..m].iter_mut().zip(values) {
-                *s = s.wrapping_add(v.wrapping_mul(*weight));
-            }
-        }
-        for (o, s) in rest.iter_mut().zip(sum) {
-            *o = (s >> shift).max(low).min(high);
-        }
-    }
 }
 
 /// Thresholds of the spread of the known neighbours, in grid units: a larger one raises the context by one at each.
@@ -388,22 +344,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn weighted_sum_is_what_it_says(
-            values in prop::collection::vec(any::<i32>(), 100..200),
-            weights in prop::collection::vec(any::<i32>(), 1..8),
-            shift in 0u32..13,
-        ) {
-            let n = values.len() - 10;
-            let rows: Vec<WeightedRow> = weights.iter().enumerate().map(|(i, &w)| (&values[i..], w)).collect();
-            let mut out = vec![0; n];
-            weighted_sum(&rows, shift, -1_000_000, 1_000_000, &mut out);
-            for j in 0..n {
-                let sum = rows.iter().fold((1i32 << shift) >> 1, |s, (r, w)| s.wrapping_add(r[j].wrapping_mul(*w)));
-                prop_assert_eq!(out[j], (sum >> shift).clamp(-1_000_000, 1_000_000));
-            }
-        }
-
         #[test]
         fn residuals_reconstruct_within_half_a_step(
             pairs in prop::collection::vec((-(1i32 << 28)..1 << 28, -(1i32 << 28)..1 << 28), 1..100),

@@ -13,6 +13,7 @@ pub mod lorenzo;
 pub mod multiscale;
 pub mod plane;
 pub mod taps;
+pub mod weighted;
 pub mod weights;
 
 /// Where a run of points lies: rows of a plane of the frame's pyramid.
@@ -96,4 +97,11 @@ pub struct Scale {
     pub low: i32,
     /// See `low`.
     pub high: i32,
+}
+
+impl Scale {
+    /// How sums of weighted neighbours become predictions.
+    pub fn rounding(&self) -> weighted::Rounding {
+        weighted::Rounding { shift: self.shift, low: self.low, high: self.high }
+    }
 }

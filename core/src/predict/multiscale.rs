@@ -7,9 +7,10 @@
 //! chunk and references in time as taps of the same filter are Augur's.
 
 use super::fit::{class_index, sent_classes, slot, slot_kind, ROOT_SLOT};
-use super::kernel::{contexts, smooth, weighted_sum, Thresholds, WeightedRow, CONTEXTS};
+use super::kernel::{contexts, smooth, Thresholds, CONTEXTS};
 use super::plane::{interleave_row, refine, Phases, Plane, Pyramid};
 use super::taps::{tap_rows, Kind, Tap, MAX_TAPS, PASSES};
+use super::weighted::{weighted_sum, WeightedRow};
 use super::weights::{Sent, Tying};
 use super::{Band, Coder, RunAt, Scale, RUN_POINTS};
 use crate::reference::{released, Step, CLASSES, MAX_REFERENCES};
@@ -190,7 +191,7 @@ impl<C: Coder> Walk<'_, C> {
         predicted.resize(most, 0);
         context.resize(most, 0);
         zeros.resize(most, 0);
-        let scale = &self.model.scale;
+        let rounding = self.model.scale.rounding();
         for first in (0..values.height).step_by(rows) {
             let rows = rows.min(values.height - first);
             let at =
@@ -199,7 +200,7 @@ impl<C: Coder> Walk<'_, C> {
             let (predicted, context) = (&mut predicted[..n], &mut context[..n]);
             let run: ArrayVec<WeightedRow, MAX_TAPS> =
                 taps.iter().map(|(t, w)| (&t[start..start + n], *w)).collect();
-            weighted_sum(&run, scale.shift, scale.low, scale.high, predicted);
+            weighted_sum(&run, rounding, predicted);
             let reference = match active[..] {
                 [] => [&zeros[..n]; 2],
                 [one] => [&one[start..start + n]; 2],
