@@ -338,11 +338,11 @@ class Payload:
                 out.append(0)
                 continue
             symbol = next(symbols)
-            if symbol <= 40:
+            if symbol <= 64:
                 out.append(unzigzag(symbol))
             else:
-                n, positive = divmod(symbol - 41, 2)
-                magnitude = 20 + (1 << n) + band.plain.get(n)
+                n, positive = divmod(symbol - 65, 2)
+                magnitude = 32 + (1 << n) + band.plain.get(n)
                 out.append(wrap(magnitude if positive else -magnitude))
         return out
 
@@ -738,8 +738,7 @@ def read_table(bits: Bits):
     if not bits.get(1):
         return None
     top = bits.get(6)
-    need(top <= 51, "top of a frequency table")
-    used = 2 * top + 1 if top <= 20 else 41 + 2 * (top - 20)
+    used = 2 * top + 1 if top <= 32 else 65 + 2 * (top - 32)
     if bits.get(1):
         zero = bits.get(6)
         return geometric(zero, bits.get(6), used)
@@ -763,7 +762,7 @@ def geometric(zero: int, mean: int, used: int) -> list[int]:
     ratio = (m << 32) // (m + ONE)
 
     weights, tail = [(ONE - nonzero) << 8], ONE
-    for k in range(1, 21):
+    for k in range(1, 33):
         following = mul(tail, ratio)
         weights += 2 * [mul(tail - following, nonzero) << 7]
         tail = following

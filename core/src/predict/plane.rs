@@ -247,7 +247,8 @@ mod tests {
             pyramid.fill(&frame, w);
             let mirror = |v: isize, n: usize| {
                 let n = n as isize;
-                let v = v.abs();
+                // All rows beyond a single one are reflections of it.
+                let v = if n == 1 { 0 } else { v.abs() };
                 if v > n - 1 {
                     2 * (n - 1) - v
                 } else {
