@@ -6,8 +6,9 @@
 
 use augur_core::stages::kernel::{
     contexts, deinterleave, deinterleave_bytes, instruction_set, interleave, interleave_bytes, leave_out,
-    portably, quantise, reconstruct, smooth, weighted_sum, InstructionSet, Thresholds, WeightedRow,
+    portably, quantise, reconstruct, smooth, InstructionSet, Thresholds,
 };
+use augur_core::stages::weighted::{weighted_sum, Rounding, WeightedRow};
 use augur_core::stages::{compress, decompress, dot, gram, Neighbours, Stages};
 use augur_core::{decode, encode, Bound, Dtype, Params, Preset};
 use criterion::{criterion_group, criterion_main, Criterion, Throughput};
@@ -72,8 +73,9 @@ fn kernels(c: &mut Criterion) {
     let (mut out, mut odd) = (vec![0i32; N], vec![0i32; N]);
     let (mut levels, mut activity, mut symbols) = (vec![0u8; N], vec![0u8; N], vec![0u8; N]);
     let rows: Vec<WeightedRow> = (0..9).map(|i| (&noise[i..i + N], 400 + 10 * i as i32)).collect();
+    let rounding = Rounding { shift: 12, low: -(1 << 20), high: 1 << 20 };
     kernel(c, "weighted_sum of 9 taps", 4 * N, || {
-        weighted_sum(black_box(&rows), 12, -(1 << 20), 1 << 20, &mut out);
+        weighted_sum(black_box(&rows), rounding, &mut out);
     });
     let thresholds: Thresholds = std::array::from_fn(|i| 100 << i);
     let near = [&noise[..N], &noise[1..=N], &noise[2..N + 2], &noise[3..N + 3]];
