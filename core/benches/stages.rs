@@ -1,11 +1,15 @@
 //! Speed of each stage and of whole chunks, in bytes of raw float32 per second, on a field that is made here: travelling
 //! waves with noise, 16 steps of 256 x 256 points, at 1e-3 of the value range, one thread.
 //!
-//! `AUGUR_CPU=portable` (or `avx2`) keeps wider instructions unused, so that the kernels and all that is made of them can
-//! be compared with their scalar twins; the names state the instruction set.
+//! Each kernel of the predictors is benched beside its portable twin. `AUGUR_CPU=portable` (or `avx2`) keeps wider
+//! instructions unused in all of them and all that is made of them; the names state the instruction set.
 
-use augur_core::stages::kernel::{self, instruction_set, InstructionSet, Thresholds, WeightedRow};
-use augur_core::stages::{compress, decompress, Neighbours, Stages};
+use augur_core::stages::kernel::{
+    contexts, deinterleave, deinterleave_bytes, instruction_set, interleave, interleave_bytes, leave_out,
+    portably, quantise, reconstruct, smooth, InstructionSet, Thresholds,
+};
+use augur_core::stages::weighted::{weighted_sum, Rounding, WeightedRow};
+use augur_core::stages::{compress, decompress, dot, gram, Neighbours, Stages};
 use augur_core::{decode, encode, Bound, Dtype, Params, Preset};
 use criterion::{criterion_group, criterion_main, Criterion, Throughput};
 use std::hint::black_box;
@@ -47,36 +51,87 @@ fn cpu() -> &'static str {
     }
 }
 
+/// Points of a kernel's bench: their rows lie in the nearest caches.
+const N: usize = 4096;
+
+/// Benches a kernel, beside its portable twin where this machine has another one.
+fn kernel(c: &mut Criterion, name: &str, bytes: usize, mut run: impl FnMut()) {
+    let mut group = c.benchmark_group(format!("kernels: {name}"));
+    group.throughput(Throughput::Bytes(bytes as u64));
+    group.bench_function(cpu(), |b| b.iter(&mut run));
+    if instruction_set() != InstructionSet::Portable {
+        portably(|| group.bench_function(cpu(), |b| b.iter(&mut run)));
+    }
+    group.finish();
+}
+
+/// What predicts and codes residuals.
 fn kernels(c: &mut Criterion) {
-    const N: usize = 4096;
     let noise: Vec<i32> = (0..N as u32 + 16).map(|i| (i.wrapping_mul(2654435761) >> 12) as i32).collect();
     let bytes: Vec<u8> = noise.iter().map(|v| (*v as u8) >> 4).collect();
+    let mask: Vec<u8> = noise.iter().map(|v| u8::from(v % 3 == 0)).collect();
+    let (mut out, mut odd) = (vec![0i32; N], vec![0i32; N]);
+    let (mut levels, mut activity, mut symbols) = (vec![0u8; N], vec![0u8; N], vec![0u8; N]);
     let rows: Vec<WeightedRow> = (0..9).map(|i| (&noise[i..i + N], 400 + 10 * i as i32)).collect();
-    let (mut out, mut q) = (vec![0i32; N], vec![0i32; N]);
-    let (mut levels, mut activity) = (vec![0u8; N], vec![0u8; N]);
-    let thresholds = Thresholds {
-        activity: std::array::from_fn(|i| 3 * i as i32),
-        spread: std::array::from_fn(|i| 100 << i),
-    };
-    let mut group = c.benchmark_group(format!("kernels ({})", cpu()));
-    group.throughput(Throughput::Bytes(4 * N as u64));
-    group.bench_function("weighted_sum of 9 taps", |b| {
-        b.iter(|| kernel::weighted_sum(black_box(&rows), 12, -(1 << 20), 1 << 20, &mut out))
+    let rounding = Rounding { shift: 12, low: -(1 << 20), high: 1 << 20 };
+    kernel(c, "weighted_sum of 9 taps", 4 * N, || {
+        weighted_sum(black_box(&rows), rounding, &mut out);
     });
-    group.bench_function("contexts", |b| {
-        let near = [&noise[..N], &noise[1..=N], &noise[2..N + 2], &noise[3..N + 3]];
-        let around = [&bytes[..N], &bytes[1..=N], &bytes[2..N + 2], &bytes[3..N + 3]];
-        b.iter(|| {
-            kernel::contexts(near, black_box(&noise[4..]), around, &bytes[4..], &thresholds, 0, &mut levels)
-        })
+    let thresholds: Thresholds = std::array::from_fn(|i| 100 << i);
+    let near = [&noise[..N], &noise[1..=N], &noise[2..N + 2], &noise[3..N + 3]];
+    let around = [&bytes[..N], &bytes[1..=N], &bytes[2..N + 2], &bytes[3..N + 3]];
+    kernel(c, "contexts", 4 * N, || {
+        let references = [&bytes[4..], &bytes[5..]];
+        contexts(near, black_box(&noise[4..]), around, references, &thresholds, 0, &mut levels);
     });
-    group.bench_function("quantise by 64", |b| {
-        b.iter(|| kernel::quantise(black_box(&noise[..N]), &noise[1..=N], 64, &mut q))
+    let [above, left, here, right] = around;
+    kernel(c, "smooth", N, || smooth(above, left, black_box(here), right, &bytes[4..], &mut levels));
+    for step in [1, 64, 81] {
+        kernel(c, &format!("quantise by {step}"), 4 * N, || {
+            quantise(black_box(&noise[..N]), &noise[1..=N], step, &mut out, &mut activity, &mut symbols);
+        });
+    }
+    kernel(c, "reconstruct by 64", 4 * N, || {
+        reconstruct(black_box(&noise[..N]), &bytes[..N], 64, &mut out, &mut activity);
     });
-    group.bench_function("reconstruct by 64", |b| {
-        b.iter(|| kernel::reconstruct(black_box(&noise[..N]), &noise[1..=N], 64, &mut out, &mut activity))
+    kernel(c, "leave_out", 4 * N, || {
+        leave_out(black_box(&mask[..N]), &noise[..N], &mut out, &mut activity, &mut symbols);
     });
-    group.finish();
+    kernel(c, "deinterleave", 4 * N, || {
+        deinterleave(black_box(&noise[..N]), &mut out[..N / 2], &mut odd[..N / 2]);
+    });
+    kernel(c, "deinterleave_bytes", N, || {
+        deinterleave_bytes(black_box(&bytes[..N]), &mut levels[..N / 2], &mut activity[..N / 2]);
+    });
+    kernel(c, "interleave", 4 * N, || {
+        interleave(black_box(&noise[..N / 2]), &noise[N / 2..N], &mut out);
+    });
+    kernel(c, "interleave_bytes", N, || {
+        interleave_bytes(black_box(&bytes[..N / 2]), &bytes[N / 2..N], &mut levels);
+    });
+}
+
+/// What fits weights.
+fn fitting(c: &mut Criterion) {
+    const TAPS: usize = 40;
+    let noise: Vec<i32> = (0..N as u32 + 16).map(|i| (i.wrapping_mul(2654435761) >> 22) as i32).collect();
+    let rows: Vec<&[i32]> = (0..TAPS).map(|i| &noise[31 * i..][..gram::RUN]).collect();
+    let (mut factor, mut all) = ([0f32; gram::RUN], vec![0i16; TAPS * dot::BLOCK]);
+    kernel(c, "deviations of 40 taps", 4 * TAPS * gram::RUN, || {
+        gram::deviations(black_box(&rows), 4, 0.125, &mut factor, &mut all);
+    });
+    let mut sums = vec![0i64; TAPS * TAPS];
+    kernel(c, "products of 40 taps", 2 * TAPS * dot::BLOCK, || {
+        dot::products(black_box(&all), TAPS, &mut sums);
+    });
+    let (mut matrix, mut rank) = (vec![0f64; TAPS * TAPS], 0);
+    kernel(c, "cholesky of 40 weights", 8 * TAPS * TAPS, || {
+        for (i, row) in matrix.chunks_exact_mut(TAPS).enumerate() {
+            row.fill(1.0);
+            row[i] = TAPS as f64;
+        }
+        gram::cholesky(black_box(&mut matrix), TAPS, &mut rank);
+    });
 }
 
 fn stages(c: &mut Criterion) {
@@ -131,6 +186,6 @@ criterion_group! {
     config = Criterion::default()
         .warm_up_time(std::time::Duration::from_millis(500))
         .measurement_time(std::time::Duration::from_secs(2));
-    targets = kernels, stages, chunks
+    targets = kernels, fitting, stages, chunks
 }
 criterion_main!(benches);

@@ -282,7 +282,7 @@ impl Mapping {
         let Mapping::Linear(unit) = *self else { return None };
         // Sums below 2^53 are exact, so that this is `value`.
         let (scale, add, unit) = if half { (2.0, 1.0, 0.5 * unit) } else { (1.0, 0.0, unit) };
-        (offset.unsigned_abs() < 1 << 51).then(|| Line { scale, add: scale * offset as f64 + add, unit })
+        (offset.unsigned_abs() < 1 << 51).then_some(Line { scale, add: scale * offset as f64 + add, unit })
     }
 
     /// The unit as streams hold it.

@@ -25,6 +25,7 @@ macro_rules! pooled {
 pooled!(u8, i32);
 
 /// A vector whose memory goes to the next one when it is dropped.
+#[derive(Default)]
 pub struct Buffer<T: Pooled>(Vec<T>);
 
 impl<T: Pooled> Buffer<T> {

@@ -1,30 +1,29 @@
 //! The codec's stages one by one, for the benchmarks (feature `bench`): no part of the interface.
 
 use crate::chunk::Frames;
-use crate::entropy::bits::zigzag;
 use crate::entropy::bits::{BitReader, BitWriter};
 use crate::entropy::quiet::{Coded, Quiet};
 use crate::entropy::slots::{DecodeTables, EncodeTables};
-use crate::entropy::tables;
-use crate::entropy::{rans, split_large, DIRECT};
+use crate::entropy::{rans, tables};
 use crate::grid::{Extent, Grid};
 use crate::predict::fit::{self, fit, Samples};
-use crate::predict::kernel::{quantise, reconstruct};
 use crate::predict::multiscale::{self, Model};
 use crate::predict::weights::Sent;
-use crate::predict::{lorenzo, Band, RowAt, RowCoder, Scale};
+use crate::predict::{lorenzo, Band, Coder, RunAt, Scale};
+use crate::predicted::encode::{CodedBand, Encoder, Shared};
 use crate::predicted::mapped::{map, Mapped, Writing};
 use crate::predicted::side::CONTEXT_COUNT;
 use crate::reference::{coding_order, Step, TimeOrder};
 use crate::special::Special;
-use crate::{lossless, Bound, Result};
+use crate::{lossless, Bound, Dtype, Params, Result};
 
 pub use crate::lossless::compress;
-pub use crate::predict::kernel;
 pub use crate::predict::lorenzo::Neighbours;
+pub use crate::predict::{dot, gram, kernel, weighted};
 
 /// A chunk of float32 with what the stages before each stage made of it.
 pub struct Stages {
+    params: Params,
     raw: Vec<u8>,
     frames: Frames,
     special: Special,
@@ -34,72 +33,41 @@ pub struct Stages {
     plan: Vec<Step>,
     scale: Scale,
     sent: Vec<Sent>,
-    coded: Recorder,
+    coded: CodedBand,
     arranged: Coded,
     tables: (EncodeTables, DecodeTables),
 }
 
-/// Quantises and records, as the encoder does, without its checks.
-#[derive(Clone, Default)]
-struct Recorder {
-    grid: Vec<i32>,
-    frames: Option<Frames>,
-    step: i32,
-    symbols: Vec<u8>,
-    contexts: Vec<u8>,
-    rows: Vec<u32>,
-    value: Vec<i32>,
-    q: Vec<i32>,
-}
+/// The encoder without the check of every value.
+struct Unchecked<'a>(Encoder<'a, f32>);
 
-impl Recorder {
-    fn record(&mut self, contexts: &[u8]) {
-        for (q, c) in self.q.iter().zip(contexts) {
-            self.symbols.push(if q.unsigned_abs() <= DIRECT { zigzag(*q) as u8 } else { split_large(*q).0 });
-            self.contexts.push(*c);
-        }
-        self.rows.push(contexts.len() as u32);
+impl Coder for Unchecked<'_> {
+    fn begin(&mut self, frame: usize) {
+        self.0.begin(frame);
     }
-}
 
-impl RowCoder for Recorder {
-    fn row(
+    fn run(
         &mut self,
-        at: RowAt,
+        at: RunAt,
         predicted: &[i32],
         contexts: &[u8],
         values: &mut [i32],
         activity: &mut [u8],
     ) {
-        let Some(frames) = self.frames else { return };
-        let start = (at.frame * frames.height + at.y) * frames.width + at.x;
-        self.value.clear();
-        self.value.extend(self.grid[start..].iter().step_by(at.stride).take(contexts.len()));
-        self.q.resize(contexts.len(), 0);
-        quantise(&self.value, predicted, self.step, &mut self.q);
-        self.record(contexts);
-        reconstruct(predicted, &self.q, self.step, values, activity);
+        self.0.run(at, predicted, contexts, values, activity);
     }
 
-    fn running_row(
+    fn row(
         &mut self,
-        at: RowAt,
+        frame: usize,
+        y: usize,
+        running: bool,
         base: &[i32],
         contexts: &[u8],
         values: &mut [i32],
         activity: &mut [u8],
     ) {
-        let Some(frames) = self.frames else { return };
-        let start = (at.frame * frames.height + at.y) * frames.width + at.x;
-        let mut before = 0i32;
-        self.q.resize(contexts.len(), 0);
-        for (j, b) in base.iter().enumerate() {
-            values[j] = self.grid[start + j * at.stride];
-            self.q[j] = values[j].wrapping_sub(*b).wrapping_sub(before);
-            before = before.wrapping_add(self.q[j]);
-            activity[j] = self.q[j].unsigned_abs().min(255) as u8;
-        }
-        self.record(contexts);
+        self.0.row(frame, y, running, base, contexts, values, activity);
     }
 
     fn frame(&mut self, _frame: usize, _row: &mut dyn FnMut(usize, &mut [i32])) {}
@@ -117,6 +85,7 @@ impl Stages {
         let plan = coding_order(TimeOrder::Previous, &frames);
         let scale = Scale { step: grid.step, shift: grid.shift, low: mapped.low, high: mapped.high };
         let mut stages = Self {
+            params: Params::new(Dtype::F32, &shape, Bound::Absolute(error)),
             raw: raw.to_vec(),
             frames,
             special,
@@ -126,16 +95,16 @@ impl Stages {
             plan,
             scale,
             sent: vec![],
-            coded: Recorder::default(),
+            coded: CodedBand::default(),
             arranged: Coded::default(),
             tables: Default::default(),
         };
         stages.sent = stages.weights(false);
-        stages.coded = stages.predict_recorded();
+        stages.coded = stages.predicted();
         let coded = &stages.coded;
         let mut histograms = tables::histograms(&coded.symbols, &coded.contexts, CONTEXT_COUNT);
         let quiet = Quiet::choose(&histograms);
-        stages.arranged = quiet.arrange(&coded.symbols, &coded.contexts, &coded.rows);
+        stages.arranged = quiet.arrange(&coded.symbols, &coded.contexts, &coded.runs);
         histograms.clone_from(&stages.arranged.histograms);
         let mut bits = BitWriter::default();
         stages.tables.0 = tables::write(&histograms, &quiet, &mut bits);
@@ -153,7 +122,7 @@ impl Stages {
 
     fn weights(&self, fast: bool) -> Vec<Sent> {
         let samples = Samples { grid: &self.mapped.grid, mask: None, frames: self.frames };
-        fit(&samples, &self.plan, &self.scale, if fast { &fit::FAST } else { &fit::BALANCED }).0
+        fit(&samples, &self.plan, &self.scale, if fast { &fit::FAST } else { &fit::BALANCED }, 1).0
     }
 
     /// Fits the weights of the multiscale predictor; returns the number of classes.
@@ -161,40 +130,37 @@ impl Stages {
         self.weights(fast).len()
     }
 
-    fn recorder(&self) -> Recorder {
-        let points = self.mapped.grid.len();
-        Recorder {
-            grid: self.mapped.grid.clone(),
-            frames: Some(self.frames),
-            step: self.grid.step,
-            symbols: Vec::with_capacity(points),
-            contexts: Vec::with_capacity(points),
-            ..Recorder::default()
-        }
+    /// What `walk` codes with the encoder.
+    fn coded(&self, walk: impl FnOnce(&Band, &mut Unchecked)) -> CodedBand {
+        let band = Band { top: 0, height: self.frames.height, width: self.frames.width };
+        let shared = Shared {
+            params: &self.params,
+            frames: &self.frames,
+            raw: &self.raw,
+            mapped: &self.mapped,
+            grid: &self.grid,
+            error: 0.0,
+            known: &[],
+        };
+        let mut coder = Unchecked(Encoder::new(&shared, &band, vec![]));
+        walk(&band, &mut coder);
+        coder.0.finish()
     }
 
-    fn band(&self) -> Band {
-        Band { top: 0, height: self.frames.height, width: self.frames.width }
-    }
-
-    fn predict_recorded(&self) -> Recorder {
-        let mut recorder = self.recorder();
+    fn predicted(&self) -> CodedBand {
         let model = Model::new(self.scale, &self.plan, &self.sent);
         let fine = vec![false; self.frames.count()];
-        multiscale::walk(&model, &self.plan, &self.band(), &fine, &mut recorder);
-        recorder
+        self.coded(|band, coder| multiscale::walk(&model, &self.plan, band, &fine, coder))
     }
 
-    /// Multiscale prediction, quantisation and reconstruction of the chunk; returns the number of residuals.
+    /// Multiscale prediction, quantisation and reconstruction of the chunk, symbols counted; returns their number.
     pub fn multiscale(&self) -> usize {
-        self.predict_recorded().symbols.len()
+        self.predicted().symbols.len()
     }
 
     /// The same with the Lorenzo predictor.
     pub fn lorenzo(&self, neighbours: Neighbours) -> usize {
-        let mut recorder = self.recorder();
-        lorenzo::walk(neighbours, &self.plan, &self.band(), &mut recorder);
-        recorder.symbols.len()
+        self.coded(|band, coder| lorenzo::walk(neighbours, &self.plan, band, coder)).symbols.len()
     }
 
     /// Entropy-codes the residuals of the multiscale predictor, once they were arranged.
@@ -216,7 +182,7 @@ impl Stages {
         let quiet = Quiet::choose(&histograms);
         let mut bits = BitWriter::default();
         if quiet.any() {
-            let arranged = quiet.arrange(&coded.symbols, &coded.contexts, &coded.rows);
+            let arranged = quiet.arrange(&coded.symbols, &coded.contexts, &coded.runs);
             tables::write(&arranged.histograms, &quiet, &mut bits);
             arranged.symbols.len()
         } else {
@@ -249,12 +215,12 @@ impl Stages {
         let Ok(mut decoder) = rans::Decoder::new(stream) else { return false };
         let mut symbols = vec![0u8; self.coded.symbols.len()];
         let mut at = 0;
-        for &row in &self.coded.rows {
+        for &row in &self.coded.runs {
             let end = at + row as usize;
             decoder.row(&self.coded.contexts[at..end], &self.tables.1, &mut symbols[at..end]);
             at = end;
         }
-        decoder.finish().is_ok() && symbols == self.coded.symbols
+        decoder.finish().is_ok() && symbols == *self.coded.symbols
     }
 }
 

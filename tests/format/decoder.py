@@ -162,6 +162,7 @@ class Band:
     plain: Bits = None
     values: dict = field(default_factory=dict)
     activity: dict = field(default_factory=dict)
+    smoothed: dict = field(default_factory=dict)
 
 
 # --- 3. Payload -------------------------------------------------------------------------------------------
@@ -238,6 +239,7 @@ class Payload:
         need(self.predictor <= 3 and order <= 2, "predictor and time order")
         self.step, self.shift = r.number(), r.byte()
         need(1 <= self.step <= 1 << 30 and self.shift <= 12, "step and shift")
+        need(self.predictor == MULTISCALE or self.step == 1, "step of Lorenzo")
         self.offset, self.low, self.high = r.signed(), r.signed(), r.signed()
         need(-(1 << 29) <= self.low <= self.high <= 1 << 29 and abs(self.offset) <= 1 << 60, "offset, low, high")
         self.kinds = r.packed(f.count) if flags & 1 else bytes(f.count)
@@ -273,7 +275,7 @@ class Payload:
         need(r.at == len(data), "bytes after the last part")
         # 6. Contexts: thresholds of the spread.
         most = (1 << 31) - 1
-        self.spreads = [min(min(n * self.step, most) + 3, most) // 4 for n in (3, 6, 10, 16, 25, 40, 64, 110, 200, 400)]
+        self.spreads = [min(min(n * self.step, most) + 3, most) // 4 for n in (3, 6, 12, 25, 50, 100, 200, 400)]
 
     def read_mask(self, r: Parts) -> list[int]:
         bits = r.packed((self.points + 7) // 8)
@@ -324,23 +326,23 @@ class Payload:
             x = -x
         return cast(x, self.header.dtype)
 
-    # --- 9. Residuals of one row --------------------------------------------------------------------------
+    # --- 9. Residuals of one batch ------------------------------------------------------------------------
 
-    def row(self, band: Band, frame: int, places, contexts) -> list[int]:
-        """The residuals of the points of a row; `places` are their (y, x)."""
+    def batch(self, band: Band, frame: int, places, contexts) -> list[int]:
+        """The residuals of the points of a batch; `places` are their (y, x)."""
         special = [bool(self.mask and self.mask[self.index(band, frame, y, x)]) for y, x in places]
-        symbols = iter(band.symbols.row([c for c, s in zip(contexts, special) if not s]))
+        symbols = iter(band.symbols.batch([c for c, s in zip(contexts, special) if not s]))
         out = []
         for s in special:
             if s:
                 out.append(0)
                 continue
             symbol = next(symbols)
-            if symbol <= 40:
+            if symbol <= 64:
                 out.append(unzigzag(symbol))
             else:
-                n, positive = divmod(symbol - 41, 2)
-                magnitude = 20 + (1 << n) + band.plain.get(n)
+                n, positive = divmod(symbol - 65, 2)
+                magnitude = 32 + (1 << n) + band.plain.get(n)
                 out.append(wrap(magnitude if positive else -magnitude))
         return out
 
@@ -353,70 +355,66 @@ class Payload:
         fine = self.kinds[frame] != NORMAL
         values = [[None] * w for _ in range(h)]
         activity = [[None] * w for _ in range(h)]
-        references = [(band.values[r], band.activity[r]) for r in step.references]
-        smoothed = [smooth(a, mirror) for _, a in references[:2]]
-
-        def reference_activity(y, x):
-            if not smoothed:
-                return 0
-            return smoothed[0][y][x] if len(smoothed) == 1 else (smoothed[0][y][x] + smoothed[1][y][x]) // 2
+        smoothed = [[None] * w for _ in range(h)]
+        references = [band.values[r] for r in step.references]
+        calm = [band.smoothed[r] for r in step.references[:2]]
 
         def code(places, predicted, contexts):
-            for (y, x), p, q in zip(places, predicted, self.row(band, frame, places, contexts)):
+            for (y, x), p, q in zip(places, predicted, self.batch(band, frame, places, contexts)):
                 values[y][x] = wrap(p + q * scale)
                 activity[y][x] = min(abs(q), 255)
 
-        # Roots.
-        spacing = 1 << levels
-        roots = [[(y, x) for x in range(0, w, spacing)] for y in range(0, h, spacing)]
-        if references:
-            weights = self.weights[step.klass, ROOT]
-            for line in roots:
-                predicted = [self.predict(weights, lambda tap: reference_tap(references, tap, y, x)) for y, x in line]
-                contexts = [22 * 9 + min(self.activity_level(5 * reference_activity(y, x)), 21) for y, x in line]
-                # Roots differ from nothing: a spread of 0 passes no threshold, as all are at least 1.
-                code(line, predicted, contexts)
-        else:
-            for i, line in enumerate(roots):
-                for j, (y, x) in enumerate(line):
-                    west = values[y][x - spacing] if j else None
-                    north = values[y - spacing][x] if i else None
-                    if i and j:
-                        p = wrap(west + north - values[y - spacing][x - spacing])
-                    else:
-                        p = west if j else north if i else 0
-                    context = 176 + (activity[y][x - spacing].bit_length() if j else 8)
-                    code([(y, x)], [limit(p, self.low, self.high)], [context])
-        # Passes.
         for level in range(levels - 1, -1, -1):
-            size = (-(-h >> level), -(-w >> level))
-            for phase in (3, 2, 1):
-                a, b = phase >> 1, phase & 1
-                rows, columns = (size[0] + 1 - a) // 2, (size[1] + 1 - b) // 2
-                weights = self.weights[step.klass, 3 * min(level, 2) + {3: 0, 2: 1, 1: 2}[phase]]
-                group = (level > 0) + 2 * bool(references) + 4 * fine
-                for i in range(rows if columns else 0):
-                    places, predicted, contexts = [], [], []
-                    for j in range(columns):
-                        y, x = (2 * i + a) << level, (2 * j + b) << level
+            lattice = Lattice(h, w, level)
+            for phase in (0, 3, 2, 1) if level == levels - 1 else (3, 2, 1):
+                rows, columns = lattice.size(phase)
+                if phase == 0 and not references:
+                    self.plain_roots(lattice, values, activity, code)
+                    continue
+                slot = {0: ROOT, 3: 0, 2: 1, 1: 2}[phase] + (3 * min(level, 2) if phase else 0)
+                weights = self.weights[step.klass, slot]
+                group = 9 if phase == 0 else (level > 0) + 2 * bool(references) + 4 * fine
+                near = SPACE[phase][:4]
 
-                        def at(tap, field=values):
-                            if tap[0] != "space":
-                                return reference_tap(references, tap, y, x)
-                            _, plane, di, dj = tap
-                            place = read_plane(size, plane, i + di, j + dj) or read_plane(size, 0, i, j)
-                            return field[place[0] << level][place[1] << level]
+                def point(i, j):
+                    def at(tap, field=values):
+                        if tap[0] == "reference":
+                            return lattice.reference_tap(references[tap[1]], tap, phase, i, j)
+                        return lattice.space_tap(field, tap, i, j)
 
-                        p = self.predict(weights, at)
-                        near = [tap for tap in SPACE[phase][:4]]
+                    p = self.predict(weights, at)
+                    y, x = lattice.place(phase, i, j)
+                    before = [c[y][x] for c in calm]
+                    mean = (before[0] + before[-1]) // 2 if before else 0
+                    if phase == 0:
+                        around, spread = 4 * before[0], 0
+                    else:
+                        around = sum(at(t, activity) for t in near)
                         spread = sum(abs(limit(wrap(at(t) - p), -(1 << 28), 1 << 28)) for t in near)
-                        around = sum(at(t, activity) for t in near) + reference_activity(y, x)
-                        passed = self.activity_level(around) + sum(spread >= t for t in self.spreads)
-                        places.append((y, x))
-                        predicted.append(p)
-                        contexts.append(22 * group + min(passed, 21))
-                    code(places, predicted, contexts)
-        band.values[frame], band.activity[frame] = values, activity
+                    passed = self.activity_level(around + mean) + sum(spread >= t for t in self.spreads)
+                    return (y, x), p, 22 * group + min(passed, 21)
+
+                # The rows of a batch.
+                together = max(4096 // (lattice.size(0)[1] + 4), 1)
+                for first in range(0, rows if columns else 0, together):
+                    batch = range(first, min(first + together, rows))
+                    code(*zip(*(point(i, j) for i in batch for j in range(columns))))
+            for phase in (0, 1, 2, 3) if level == levels - 1 else (1, 2, 3):
+                lattice.smooth(activity, phase, smoothed)
+        band.values[frame], band.activity[frame], band.smoothed[frame] = values, activity, smoothed
+
+    def plain_roots(self, lattice: Lattice, values, activity, code) -> None:
+        rows, columns = lattice.size(0)
+        for i in range(rows):
+            for j in range(columns):
+                y, x = lattice.place(0, i, j)
+                west, north = lattice.place(0, i, j - 1), lattice.place(0, i - 1, j)
+                if i and j:
+                    p = wrap(values[y][west[1]] + values[north[0]][x] - values[north[0]][west[1]])
+                else:
+                    p = values[y][west[1]] if j else values[north[0]][x] if i else 0
+                context = 176 + (activity[y][west[1]].bit_length() if j else 8)
+                code([(y, x)], [limit(p, self.low, self.high)], [context])
 
     def predict(self, weights, value) -> int:
         total = sum(w * value(tap) for tap, w in weights) + (1 << self.shift) // 2
@@ -424,7 +422,8 @@ class Payload:
 
     @staticmethod
     def activity_level(total: int) -> int:
-        return sum(total >= t for t in (1, 2, 3, 4, 6, 8, 11, 15, 21, 30, 45, 70, 120, 240))
+        bits = total.bit_length()
+        return 2 * bits - 1 + (total >> bits - 2 & 1 if bits > 1 else 0) if total else 0
 
     # --- 7. Lorenzo prediction ----------------------------------------------------------------------------
 
@@ -432,7 +431,7 @@ class Payload:
         frame, h, w = step.frame, band.height, band.width
         before = step.references[0] if step.references and self.predictor != LORENZO_SPACE else None
         known = band.values[before] if before is not None else [[0] * w] * h
-        calm = smooth(band.activity[before], lambda i, n: None) if before is not None else [[0] * w] * h
+        calm = smooth_with_zeros(band.activity[before]) if before is not None else [[0] * w] * h
         in_space = self.predictor != LORENZO_TIME or before is None
         values, activity = [], []
 
@@ -444,7 +443,7 @@ class Payload:
             for x in range(w):
                 total = active(y - 1, x - 1) + active(y - 1, x) + active(y - 1, x + 1) + active(y - 2, x) + calm[y][x]
                 contexts.append((44 if before is not None else 0) + min(self.activity_level(total), 21))
-            q = self.row(band, frame, [(y, x) for x in range(w)], contexts)
+            q = self.batch(band, frame, [(y, x) for x in range(w)], contexts)
             line, running = [], 0
             for x in range(w):
                 if in_space:
@@ -452,7 +451,7 @@ class Payload:
                     base = (values[y - 1][x] - known[y - 1][x] if y else 0) + known[y][x]
                     line.append(wrap(base + running))
                 else:
-                    line.append(wrap(known[y][x] + q[x] * (self.step if self.kinds[frame] == NORMAL else 1)))
+                    line.append(wrap(known[y][x] + q[x]))
             values.append(line)
             activity.append([min(abs(v), 255) for v in q])
         band.values[frame], band.activity[frame] = values, activity
@@ -554,36 +553,63 @@ def beyond(i: int, parity: int, lattice: int, length: int) -> int:
     return i
 
 
-def read_plane(lattice, phase: int, i: int, j: int):
-    """Lattice coordinates of point (i, j) of a phase; None if the phase is empty."""
-    a, b = phase >> 1, phase & 1
-    rows, columns = (lattice[0] + 1 - a) // 2, (lattice[1] + 1 - b) // 2
-    if rows == 0 or columns == 0:
-        return None
-    return 2 * beyond(i, a, lattice[0], rows) + a, 2 * beyond(j, b, lattice[1], columns) + b
+class Lattice:
+    """The lattice of a level over a band of h x w points. Fields (values, activities) are read at places (y, x) of the band."""
+
+    def __init__(self, h: int, w: int, level: int):
+        self.level, self.height, self.width = level, -(-h >> level), -(-w >> level)
+
+    def size(self, phase: int) -> tuple[int, int]:
+        return (self.height + 1 - phase // 2) // 2, (self.width + 1 - phase % 2) // 2
+
+    def place(self, phase: int, i: int, j: int) -> tuple[int, int]:
+        """Of point (i, j) of a phase's plane, which is within it."""
+        return (2 * i + phase // 2) << self.level, (2 * j + phase % 2) << self.level
+
+    def read(self, field, phase: int, i: int, j: int):
+        """A plane's value, also beyond its edges; None if the phase is empty."""
+        rows, columns = self.size(phase)
+        if rows == 0 or columns == 0:
+            return None
+        i, j = beyond(i, phase // 2, self.height, rows), beyond(j, phase % 2, self.width, columns)
+        y, x = self.place(phase, i, j)
+        return field[y][x]
+
+    def space_tap(self, field, tap, i: int, j: int) -> int:
+        _, phase, di, dj = tap
+        found = self.read(field, phase, i + di, j + dj)
+        return self.read(field, 0, i, j) if found is None else found
+
+    def reference_tap(self, field, tap, phase: int, i: int, j: int) -> int:
+        _, _, dy, dx = tap
+        if phase == 0:
+            return self.read(field, 0, i + dy, j + dx)
+        y, x = phase // 2 + dy, phase % 2 + dx
+        found = self.read(field, 2 * (y % 2) + x % 2, i + y // 2, j + x // 2)
+        return self.read(field, phase, i, j) if found is None else found
+
+    def smooth(self, activity, phase: int, out) -> None:
+        """Sets the smoothed activity of the points of a phase."""
+
+        def mirror(v, n):
+            return 0 if n == 1 else -v if v < 0 else 2 * (n - 1) - v if v >= n else v
+
+        rows, columns = self.size(phase)
+        for i in range(rows):
+            for j in range(columns):
+                v, u = 2 * i + phase // 2, 2 * j + phase % 2
+                near = [(v, u), (v, u), (v - 1, u), (v + 1, u), (v, u - 1), (v, u + 1)]
+                near = [(mirror(v, self.height) << self.level, mirror(u, self.width) << self.level) for v, u in near]
+                y, x = near[0]
+                out[y][x] = min(255, sum(activity[y][x] for y, x in near))
 
 
-def reference_tap(references, tap, y: int, x: int) -> int:
-    _, r, dy, dx = tap
-    values = references[r][0]
-    lattice = (len(values), len(values[0]))
-    v, u = y + dy, x + dx
-    place = read_plane(lattice, 2 * (v % 2) + u % 2, v // 2, u // 2) or (y, x)
-    return values[place[0]][place[1]]
-
-
-def mirror(i: int, n: int) -> int:
-    return 0 if n == 1 else -i if i < 0 else 2 * (n - 1) - i if i >= n else i
-
-
-def smooth(activity, outside) -> list[list[int]]:
-    """2 own + the four neighbours; `outside(i, n)` says which row or column counts for i, None: 0."""
+def smooth_with_zeros(activity) -> list[list[int]]:
+    """2 own + the four neighbours, 0 outside."""
     h, w = len(activity), len(activity[0])
 
     def at(y, x):
-        y = y if 0 <= y < h else outside(y, h)
-        x = x if 0 <= x < w else outside(x, w)
-        return 0 if y is None or x is None else activity[y][x]
+        return activity[y][x] if 0 <= y < h and 0 <= x < w else 0
 
     return [
         [min(255, 2 * at(y, x) + at(y - 1, x) + at(y + 1, x) + at(y, x - 1) + at(y, x + 1)) for x in range(w)]
@@ -605,7 +631,7 @@ SPACE = {
     1: offsets(
         "0,0,0 0,0,1 3,-1,0 3,0,0 2,-1,0 2,-1,1 2,0,0 2,0,1 0,0,-1 0,0,2 3,-2,0 3,1,0 3,-1,-1 3,-1,1 3,0,-1 3,0,1"
     ),
-    "root": [],
+    0: [],
 }
 ROOT = 9
 
@@ -627,28 +653,23 @@ def distance(tap, kind) -> tuple[int, int]:
     return 2 * di + phase // 2 - kind // 2, 2 * dj + phase % 2 - kind % 2
 
 
-DEFAULT, RADIAL_NEAR, AXIAL_NEAR, FREE_NEAR, RADIAL, AXIAL, FREE, REPEAT = range(8)
+DEFAULT, RADIAL, AXIAL, FREE, REPEAT = range(5)
 
 
 def groups(tying: int, tap_list, kind) -> tuple[list, int]:
-    keys, out = [], []
-    for tap in tap_list:
+    """The number of each tap's group, and how many there are."""
+    if tying in (DEFAULT, REPEAT):
+        return [None] * len(tap_list), 0
+
+    def key(tap):
         dy, dx = distance(tap, kind)
-        source = 0 if tap[0] == "space" else 1 + tap[1]
-        near = dy * dy + dx * dx <= (2 if source <= 1 else 1)
-        if tying in (DEFAULT, REPEAT) or (tying <= FREE_NEAR and not near):
-            out.append(None)
-            continue
-        if tying in (RADIAL_NEAR, RADIAL):
-            key = (source, dy * dy + dx * dx)
-        elif tying in (AXIAL_NEAR, AXIAL):
-            key = (source, abs(dy), abs(dx))
-        else:
-            key = (source, dy, dx)
-        if key not in keys:
-            keys.append(key)
-        out.append(keys.index(key))
-    return out, len(keys)
+        square = dy * dy + dx * dx
+        source, farther = (0, 0) if tap[0] == "space" else (1 + tap[1], tap[1])
+        rest = {RADIAL: (0, 0), AXIAL: (abs(dy), abs(dx)), FREE: (dy, dx)}[tying]
+        return (square + farther, source, *rest)
+
+    keys = sorted({key(tap) for tap in tap_list})
+    return [keys.index(key(tap)) for tap in tap_list], len(keys)
 
 
 def read_weights(bits: Bits, plan: list[Step], shift: int) -> dict:
@@ -659,13 +680,16 @@ def read_weights(bits: Bits, plan: list[Step], shift: int) -> dict:
         for slot in range(10):
             if slot == ROOT and counts[klass] == 0:
                 continue
-            kind = "root" if slot == ROOT else (3, 2, 1)[slot % 3]
+            kind = 0 if slot == ROOT else (3, 2, 1)[slot % 3]
             tap_list = taps(kind, counts[klass])
             tying, precision, values = bits.get(3), 0, []
             if tying not in (DEFAULT, REPEAT):
+                need(tying < REPEAT, "tying of weights")
+                count = bits.get(6) + 1
+                need(count <= groups(tying, tap_list, kind)[1], "number of weights")
                 precision, k = bits.get(4), bits.get(4)
                 need(precision <= 12, "precision of weights")
-                values = [unzigzag(bits.golomb(k)) for _ in range(groups(tying, tap_list, kind)[1])]
+                values = [unzigzag(bits.golomb(k)) for _ in range(count)]
                 last[kind, counts[klass]] = (tying, precision, values)
             elif tying == REPEAT:
                 tying, precision, values = last.get((kind, counts[klass]), (DEFAULT, 0, []))
@@ -676,10 +700,10 @@ def read_weights(bits: Bits, plan: list[Step], shift: int) -> dict:
 def expand(tying, precision, values, tap_list, kind, shift):
     weights = []
     for g in groups(tying, tap_list, kind)[0]:
-        v = 0 if g is None else values[g]
+        v = values[g] if g is not None and g < len(values) else 0
         weights.append(wrap(v << shift - precision) if shift >= precision else v >> precision - shift)
     missing = wrap((1 << shift) - sum(weights))
-    base = 1 if kind == "root" else 4
+    base = 4 if kind else 1
     part = toward_zero(missing, base)
     for i in range(base):
         weights[i] = wrap(weights[i] + part)
@@ -714,8 +738,7 @@ def read_table(bits: Bits):
     if not bits.get(1):
         return None
     top = bits.get(6)
-    need(top <= 51, "top of a frequency table")
-    used = 2 * top + 1 if top <= 20 else 41 + 2 * (top - 20)
+    used = 2 * top + 1 if top <= 32 else 65 + 2 * (top - 32)
     if bits.get(1):
         zero = bits.get(6)
         return geometric(zero, bits.get(6), used)
@@ -739,7 +762,7 @@ def geometric(zero: int, mean: int, used: int) -> list[int]:
     ratio = (m << 32) // (m + ONE)
 
     weights, tail = [(ONE - nonzero) << 8], ONE
-    for k in range(1, 21):
+    for k in range(1, 33):
         following = mul(tail, ratio)
         weights += 2 * [mul(tail - following, nonzero) << 7]
         tail = following
@@ -788,7 +811,7 @@ class Symbols:
             self.slots[context] = out
         return self.slots[context]
 
-    def row(self, contexts) -> list[int]:
+    def batch(self, contexts) -> list[int]:
         places = [[i for i, c in enumerate(contexts) if self.classes[c] == klass] for klass in range(3)]
         blocks = [[p[i : i + 32] for i in range(0, len(p) - 31, 32)] for p in places]
         if not any(blocks[1:]):

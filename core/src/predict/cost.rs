@@ -65,7 +65,7 @@ mod tests {
             (0..1000).for_each(|i| c.add(f(i)));
             c.bits_per_residual()
         };
-        assert!(cost(&|_| 0) <= CERTAIN);
+        assert!(cost(&|_| 0) < 1.001 * CERTAIN);
         let (sparse, dense, wild) =
             (cost(&|i| i32::from(i % 17 == 0)), cost(&|i| i * 7919 % 9 - 4), cost(&|i| i * 7919 % 999));
         assert!(CERTAIN < sparse && sparse < dense && dense < wild, "{sparse} {dense} {wild}");

@@ -60,7 +60,7 @@ for_this_machine! {
                 let d = (row[j] as f32 - mean[j]) * scale * factor[j];
                 // Rounded to nearest by way of an addition that pushes the fraction out.
                 const ROUND: f32 = 12_582_912.0;
-                let d = (d.max(-LIMIT).min(LIMIT) + ROUND).to_bits() as i32 - ROUND.to_bits() as i32;
+                let d = (d.clamp(-LIMIT, LIMIT) + ROUND).to_bits() as i32 - ROUND.to_bits() as i32;
                 out[j] = d as i16;
             }
         }

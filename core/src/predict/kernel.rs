@@ -51,7 +51,7 @@ pub enum InstructionSet {
 #[inline]
 pub fn instruction_set() -> InstructionSet {
     static FOUND: std::sync::OnceLock<InstructionSet> = std::sync::OnceLock::new();
-    *FOUND.get_or_init(|| {
+    let found = *FOUND.get_or_init(|| {
         let limit = std::env::var("AUGUR_CPU").unwrap_or_default();
         #[cfg(target_arch = "x86_64")]
         if limit != "portable" {
@@ -68,7 +68,24 @@ pub fn instruction_set() -> InstructionSet {
         }
         let _ = limit;
         InstructionSet::Portable
-    })
+    });
+    #[cfg(feature = "bench")]
+    if PORTABLE.load(std::sync::atomic::Ordering::Relaxed) {
+        return InstructionSet::Portable;
+    }
+    found
+}
+
+#[cfg(feature = "bench")]
+static PORTABLE: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+
+/// Runs `twin` with every kernel's portable twin, on this and all other threads, for benchmarks.
+#[cfg(feature = "bench")]
+pub fn portably<T>(twin: impl FnOnce() -> T) -> T {
+    PORTABLE.store(true, std::sync::atomic::Ordering::Relaxed);
+    let out = twin();
+    PORTABLE.store(false, std::sync::atomic::Ordering::Relaxed);
+    out
 }
 
 /// Thresholds of the spread of the known neighbours, in grid units: a larger one raises the context by one at each.
@@ -320,7 +337,7 @@ mod tests {
     #[test]
     fn half_octaves_are_whole_numbers() {
         assert_eq!([0, 1, 2, 3, 4, 5, 6, 7, 8, 12].map(half_octaves), [0, 1, 3, 4, 5, 5, 6, 6, 7, 8]);
-        for x in 1..1 << 12 {
+        for x in 1i32..1 << 12 {
             let expected = 2 * x.ilog2() as i32 + 1 + ((x << 1 >> x.ilog2()) & 1);
             assert_eq!(half_octaves(x), expected, "{x}");
         }

@@ -5,7 +5,7 @@
 //! way because it is the same code.
 
 pub mod cost;
-mod dot;
+pub mod dot;
 pub mod fit;
 pub mod gram;
 pub mod kernel;

@@ -211,7 +211,7 @@ impl<C: Coder> Walk<'_, C> {
                 None => ([&*predicted; 4], [reference[0]; 4]),
             };
             contexts(near, predicted, around, reference, &self.model.thresholds, base, context);
-            let (v, a) = (values.from_row_mut(first), activity.from_row_mut(first));
+            let (v, a) = (values.rows_mut(first), activity.rows_mut(first));
             self.coder.run(at, predicted, context, &mut v[..n], &mut a[..n]);
         }
     }
@@ -261,7 +261,7 @@ fn smooth_phase(activity: &Phases<u8>, p: usize, out: &mut Plane<u8>) {
         own.from(0, 0),
         beside.from(0, right),
         beyond.from(down, 0),
-        &mut out.from_row_mut(0)[..n],
+        &mut out.rows_mut(0)[..n],
     );
 }
 

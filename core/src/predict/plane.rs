@@ -67,7 +67,7 @@ impl<T: Copy + Default> Plane<T> {
 
     /// The values from the first point of row `i` on.
     #[inline]
-    pub fn from_row_mut(&mut self, i: usize) -> &mut [T] {
+    pub fn rows_mut(&mut self, i: usize) -> &mut [T] {
         let start = self.start(0, 0) + i * self.pitch;
         &mut self.data[start..]
     }
@@ -82,7 +82,7 @@ impl<T: Copy + Default> Plane<T> {
     #[inline]
     pub fn row_mut(&mut self, i: usize) -> &mut [T] {
         let width = self.width;
-        &mut self.from_row_mut(i)[..width]
+        &mut self.rows_mut(i)[..width]
     }
 
     /// Fills the halo by reflection at the edges of the lattice, in which this plane is phase `p`.
@@ -247,7 +247,8 @@ mod tests {
             pyramid.fill(&frame, w);
             let mirror = |v: isize, n: usize| {
                 let n = n as isize;
-                let v = v.abs();
+                // All rows beyond a single one are reflections of it.
+                let v = if n == 1 { 0 } else { v.abs() };
                 if v > n - 1 {
                     2 * (n - 1) - v
                 } else {

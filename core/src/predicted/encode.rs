@@ -208,25 +208,38 @@ fn choose(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Params) -> Cho
 }
 
 /// One coded band.
-struct CodedBand {
-    symbols: Buffer<u8>,
-    contexts: Buffer<u8>,
-    runs: Vec<u32>,
-    plain: Vec<u8>,
-    patches: Vec<(u64, u64)>,
-    histograms: Vec<Histogram>,
+#[derive(Default)]
+pub struct CodedBand {
+    /// Symbols, run after run.
+    pub symbols: Buffer<u8>,
+    /// Their contexts.
+    pub contexts: Buffer<u8>,
+    /// Symbols of each run.
+    pub runs: Vec<u32>,
+    /// Plain bits of large residuals.
+    pub plain: Vec<u8>,
+    /// Points that miss the bound, with their bits.
+    pub patches: Vec<(u64, u64)>,
+    /// How often each symbol occurs in each context.
+    pub histograms: Vec<Histogram>,
 }
 
 /// What the coding of every band shares.
-struct Shared<'a> {
-    params: &'a Params,
-    frames: &'a Frames,
-    raw: &'a [u8],
-    mapped: &'a Mapped,
-    grid: &'a Grid,
-    error: f64,
+pub struct Shared<'a> {
+    /// What the chunk is to be encoded with.
+    pub params: &'a Params,
+    /// Extents.
+    pub frames: &'a Frames,
+    /// Little-endian values, time first.
+    pub raw: &'a [u8],
+    /// The values on the grid.
+    pub mapped: &'a Mapped,
+    /// The grid.
+    pub grid: &'a Grid,
+    /// The bound.
+    pub error: f64,
     /// Steps of the time axis that must come back bit for bit.
-    known: &'a [Option<f64>],
+    pub known: &'a [Option<f64>],
 }
 
 #[allow(clippy::too_many_arguments)]
@@ -305,7 +318,8 @@ fn code<N: Number>(
     Encoded { payload: w.out, error, unit: grid.mapping.unit(), decoded, keeps }
 }
 
-struct Encoder<'a, N> {
+/// Codes a band: quantises, records the residuals and checks the values.
+pub struct Encoder<'a, N> {
     shared: &'a Shared<'a>,
     band: &'a Band,
     out: CodedBand,
@@ -321,7 +335,8 @@ struct Encoder<'a, N> {
 }
 
 impl<'a, N: Number> Encoder<'a, N> {
-    fn new(shared: &'a Shared<'a>, band: &'a Band, values: Vec<&'a mut [u8]>) -> Self {
+    /// The encoder of a band; `values` are the band's rows of each frame, to be decoded to.
+    pub fn new(shared: &'a Shared<'a>, band: &'a Band, values: Vec<&'a mut [u8]>) -> Self {
         let points = shared.frames.count() * band.height * band.width;
         Self {
             shared,
@@ -329,10 +344,7 @@ impl<'a, N: Number> Encoder<'a, N> {
             out: CodedBand {
                 symbols: Buffer::with_capacity(points),
                 contexts: Buffer::with_capacity(points),
-                runs: vec![],
-                plain: vec![],
-                patches: vec![],
-                histograms: vec![],
+                ..CodedBand::default()
             },
             values,
             bits: BitWriter::default(),
@@ -344,7 +356,8 @@ impl<'a, N: Number> Encoder<'a, N> {
         }
     }
 
-    fn finish(mut self) -> CodedBand {
+    /// What was coded, with its symbols counted.
+    pub fn finish(mut self) -> CodedBand {
         self.out.plain = self.bits.finish();
         self.out.histograms = histograms(&self.out.symbols, &self.out.contexts, CONTEXT_COUNT);
         self.out

@@ -4,7 +4,7 @@
 //! which they are written, are in [`side`].
 
 mod decode;
-mod encode;
+pub mod encode;
 pub mod mapped;
 pub mod side;
 
