@@ -10,7 +10,7 @@ use crate::chunk::Frames;
 use crate::entropy::bits::{zigzag, BitWriter};
 use crate::entropy::tables::Histogram;
 use crate::entropy::{rans, split_large, DIRECT};
-use crate::grid::{allowed_error, Allowed, Extent, Grid, PROVISIONAL};
+use crate::grid::{allowed_error, lattice, Allowed, Extent, Grid, Mapping, PROVISIONAL};
 use crate::number::Number;
 use crate::params::{Params, Preset};
 use crate::predict::fit::{self, fit, Effort, Samples};
@@ -28,8 +28,8 @@ pub struct Encoded {
     pub payload: Vec<u8>,
     /// The error that it keeps, as [`allowed_error`] gives it.
     pub error: f64,
-    /// The unit of its grid.
-    pub unit: f64,
+    /// How its integers become values.
+    pub mapping: Mapping,
     /// What it decodes to.
     pub decoded: Vec<u8>,
     /// Whether it keeps frames as they were decoded before.
@@ -67,9 +67,23 @@ pub fn encode<N: Number>(
         return None;
     }
     let logarithmic = matches!(params.bound, Bound::PointwiseRelative { .. });
+    let allowed = allowed_error(&params.bound, &extent);
+    if let (false, true) = (logarithmic, known.iter().all(Option::is_none)) {
+        let least = allowed.map_or(0.0, |e| LATTICE * 2.0 * if N::FLOAT { e } else { e.floor() + 0.5 });
+        let slack = if N::FLOAT { least * lattice::SLACK } else { 0.0 };
+        if let Some(grid) = exact_grid::<N>(present, &special, &extent, least, slack) {
+            let nothing = vec![false; frames.count()];
+            let writing = Writing { points, provisional: false, known: &nothing, fresh: true };
+            let mapped = map::<N>(raw, frames, &grid, &special, &extent, writing);
+            let choice = choose(&mapped, frames, &grid, params);
+            // Nothing is to be lost, not even the sign of zero.
+            let all = vec![Some(0.0); if allowed.is_none() { steps } else { 0 }];
+            return Some(code::<N>(params, frames, raw, &mapped, &grid, choice, slack, &all));
+        }
+    }
     let domain = if logarithmic { logarithms::<N>(present, &special)? } else { extent };
     // The grid of steps that were decoded with a smaller error serves the others, too.
-    let error = known.iter().flatten().copied().fold(allowed_error(&params.bound, &extent)?, f64::min);
+    let error = known.iter().flatten().copied().fold(allowed?, f64::min);
     let grid = if N::FLOAT {
         float_grid::<N>(present, frames.area(), &special, error, &domain, logarithmic, provisional)?
     } else if logarithmic {
@@ -83,14 +97,13 @@ pub fn encode<N: Number>(
     let known_frames: Vec<bool> = (0..frames.count())
         .map(|f| known.get(f * steps / frames.count()).is_some_and(Option::is_some))
         .collect();
-    let mapped = map::<N>(
-        raw,
-        frames,
-        &grid,
-        &special,
-        &domain,
-        Writing { points, provisional, known: &known_frames },
-    );
+    let mut writing = Writing { points, provisional, known: &known_frames, fresh: false };
+    let mut mapped = map::<N>(raw, frames, &grid, &special, &domain, writing);
+    let seen = mapped.kinds.iter().zip(&known_frames).any(|(k, known)| *k == FrameKind::Fine && !known);
+    if seen && !logarithmic && lattice::is_unrelated::<N>(present, &special, &[grid.mapping.quantum()]) {
+        writing.fresh = true;
+        mapped = map::<N>(raw, frames, &grid, &special, &domain, writing);
+    }
     let choice = choose(&mapped, frames, &grid, params);
     if matches!(choice.predictor, Predictor::Lorenzo(_)) && grid.step > 1 {
         if mapped.kinds.iter().any(|k| *k != FrameKind::Normal) || !N::FLOAT {
@@ -99,18 +112,32 @@ pub fn encode<N: Number>(
             return Some(code::<N>(params, frames, raw, &mapped, &grid, choice, error, known));
         }
         let grid = Grid::single::<N>(error, &domain, logarithmic)?;
-        let mapped = map::<N>(
-            raw,
-            frames,
-            &grid,
-            &special,
-            &domain,
-            Writing { points, provisional: false, known: &known_frames },
-        );
+        let mapped =
+            map::<N>(raw, frames, &grid, &special, &domain, Writing { provisional: false, ..writing });
         return Some(code::<N>(params, frames, raw, &mapped, &grid, choice, error, known));
     }
     Some(code::<N>(params, frames, raw, &mapped, &grid, choice, error, known))
 }
+
+/// The grid of a lattice with a quantum of at least `least` on which the values lie.
+fn exact_grid<N: Number>(
+    raw: &[u8],
+    special: &Special,
+    extent: &Extent,
+    least: f64,
+    slack: f64,
+) -> Option<Grid> {
+    if let Some(mapping) = lattice::find::<N>(raw, special, least, slack) {
+        // As many steps as a float32 has, or more, are no fewer bits than its own.
+        let pays = extent.range() / mapping.quantum() < f64::from(1 << 24) || !N::FLOAT;
+        return Grid::on_lattice(mapping, extent).filter(|_| pays);
+    }
+    // Integers lie on one in any case.
+    (!N::FLOAT && least <= 1.0).then(|| Grid::whole(0.0, extent, true))?
+}
+
+/// A quantum of this share of the bins, or more, is coded as it is.
+const LATTICE: f64 = 0.9;
 
 /// The grid for floating-point numbers: the one on which frames were decoded before, if any were, so that they stay as
 /// they are; otherwise the best one. `None` where only lossless storage does both.
@@ -124,7 +151,11 @@ fn float_grid<N: Number>(
     provisional: bool,
 ) -> Option<Grid> {
     let grids = Grid::all::<N>(error, domain, logarithmic);
-    let decoded = decoded_grids::<N>(raw, area, &grids, special);
+    let mut decoded = decoded_grids::<N>(raw, area, &grids, special);
+    let units: Vec<f64> = decoded.iter().flat_map(|&i| grids[i]).map(|g| g.mapping.quantum()).collect();
+    if !units.is_empty() && !logarithmic && lattice::is_unrelated::<N>(raw, special, &units) {
+        decoded.clear();
+    }
     let roomy = |g: &Grid| g.step == 1 || g.shift >= WEIGHT_BITS;
     match decoded[..] {
         [] if provisional => grids[PROVISIONAL].filter(|g| g.chance <= 0.25 && roomy(g)),
@@ -297,7 +328,7 @@ fn code<N: Number>(
         w.bytes(&residuals);
         w.bytes(&band.plain);
     }
-    Encoded { payload: w.out, error, unit: grid.mapping.unit(), decoded, keeps }
+    Encoded { payload: w.out, error, mapping: grid.mapping, decoded, keeps }
 }
 
 struct EncodeRows<'a, N> {

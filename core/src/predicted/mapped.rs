@@ -34,6 +34,8 @@ pub struct Writing<'a> {
     pub provisional: bool,
     /// Frames that are known to have been decoded.
     pub known: &'a [bool],
+    /// Whether no others were.
+    pub fresh: bool,
 }
 
 /// Maps the chunk. `extent` is that of the mapped quantity (logarithms for logarithmic grids).
@@ -58,6 +60,7 @@ pub fn map<N: Number>(
         high: i32::MIN,
     };
     let linear = grid.linear(offset);
+    let look = grid.step > 1 && !writing.fresh;
     let mut marks = [0u8; BLOCK];
     for frame in 0..frames.count() {
         let bytes = &raw[frame * area * N::SIZE..][..area * N::SIZE];
@@ -80,7 +83,7 @@ pub fn map<N: Number>(
             let mut found;
             if let Some(linear) = &linear {
                 found = scan::positions::<N>(block, linear, k);
-                if grid.step > 1 {
+                if look {
                     let (a, b) = scan::on_grid::<N>(block, linear, k, marks);
                     valid += a;
                     on_grid += b;
@@ -91,7 +94,7 @@ pub fn map<N: Number>(
                     out.negative.get_or_insert_with(|| vec![0; count])[first..first + n]
                         .copy_from_slice(&negative);
                 }
-                if grid.step > 1 {
+                if look {
                     let (a, b) = logarithmic_on_grid::<N>(block, grid, out.offset, marks, k);
                     valid += a;
                     on_grid += b;
