@@ -325,6 +325,22 @@ number_kernel! {
     }
 }
 
+number_kernel! {
+    /// Sum of the squares of the differences, times `scale`, at points without a mark.
+    pub fn squares[N: Number][N](truth: &[u8], decoded: &[u8], marks: &[u8], scale: f64) -> f64 {
+        let mut lanes = [0f64; LANES];
+        let size = LANES * N::SIZE;
+        for ((a, b), m) in truth.chunks(size).zip(decoded.chunks(size)).zip(marks.chunks(LANES)) {
+            let pairs = a.chunks_exact(N::SIZE).zip(b.chunks_exact(N::SIZE));
+            for (((a, b), m), lane) in pairs.zip(m).zip(&mut lanes) {
+                let d = (N::read(a).to_f64() - N::read(b).to_f64()) * scale;
+                *lane += if *m == 0 { d * d } else { 0.0 };
+            }
+        }
+        lanes.iter().sum()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

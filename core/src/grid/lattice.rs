@@ -45,8 +45,9 @@ pub fn is_unrelated<N: Number>(raw: &[u8], special: &Special, units: &[f64]) -> 
 }
 
 /// Lattice values may be off by this share of the quantum: doubles were computed in ways of which not every last digit
-/// can be found out. Millions of such errors fit into what the grids leave free.
-pub const SLACK: f64 = 1.0 / (1u64 << 32) as f64;
+/// can be found out. Hundreds of thousands of such errors, one for each time that a chunk is written again, fit into what
+/// the grids leave free.
+pub const SLACK: f64 = 1.0 / (1u64 << 28) as f64;
 
 /// The lattice that misses the fewest values, and how many.
 fn nearest<N: Number>(raw: &[u8], special: &Special, least: f64, slack: f64) -> Option<(usize, Mapping)> {
@@ -93,39 +94,34 @@ fn smallest_difference(values: &[f64]) -> Option<f64> {
 
 /// A formula that gives back the sample.
 fn formula<N: Number>(values: &[f64], least: f64, slack: f64) -> Option<Mapping> {
-    let fits = |m: &Mapping| {
+    let fits = |m: &Mapping, slack: f64| {
         let missed = values.iter().filter(|v| !gives_back::<N>(m, **v, slack)).count();
-        missed * EXCEPTIONS <= values.len()
+        m.quantum() >= least * 0.999 && missed * EXCEPTIONS <= values.len()
     };
-    let found = by_quantum::<N>(values, least, slack, fits);
-    found.or_else(|| binary(values)).filter(|m| m.quantum() >= least * 0.999 && fits(m))
+    // Bit for bit, if that is possible.
+    let found = quantum::<N>(values, least).and_then(|quantum| {
+        let mut plain = simple(values, quantum).into_iter();
+        let affine = |slack| affine::<N>(values, quantum, slack).filter(|m| fits(m, slack));
+        plain.find(|m| fits(m, 0.0)).or_else(|| affine(0.0)).or_else(|| affine(slack))
+    });
+    found.or_else(|| binary(values).filter(|m| fits(m, 0.0)))
 }
 
-/// A formula that gives back the sample, from the common divisor of the differences.
-fn by_quantum<N: Number>(
-    values: &[f64],
-    least: f64,
-    slack: f64,
-    fits: impl Fn(&Mapping) -> bool,
-) -> Option<Mapping> {
-    let (quantum, uncertain) = quantum::<N>(values, least)?;
-    let near = |v: f64, whole: f64, most: f64| (v - whole).abs() <= most;
-    // Whole multiples or fractions of one: decimals.
-    let parts = 1.0 / quantum;
-    if near(parts, parts.round(), uncertain * parts * parts) && parts.round() >= 2.0 {
-        let found = Mapping::Quotient(parts.round());
-        if fits(&found) {
-            return Some(found);
-        }
+/// The formulas of few digits that may give back values in steps of `quantum`, which is uncertain by so much.
+fn simple(values: &[f64], (quantum, uncertain): (f64, f64)) -> Vec<Mapping> {
+    let mut found = vec![];
+    // Whole fractions of one: decimals.
+    let parts = (1.0 / quantum).round();
+    if (1.0 / quantum - parts).abs() <= uncertain * parts * parts && parts >= 2.0 {
+        found.push(Mapping::Quotient(parts));
     }
     let round = shortest(quantum, uncertain);
-    for unit in [quantum, round] {
-        let found = Mapping::Affine { unit, origin: 0.0 };
-        if fits(&found) {
-            return Some(found);
-        }
-    }
-    affine::<N>(values, (quantum, uncertain), slack).filter(fits)
+    found.extend([quantum, round].map(|unit| Mapping::Affine { unit, origin: 0.0 }));
+    let some = values[values.len() / 2];
+    let near_zero = some - (some / round).round() * round;
+    let digits = (some.abs() / round + 2.0) * (uncertain + round * 1e-15);
+    found.push(Mapping::Affine { unit: round, origin: shortest(near_zero, digits) });
+    found
 }
 
 /// Multiples of a power of two: the lowest bit that any value needs.
