@@ -282,6 +282,18 @@ number_kernel! {
     }
 }
 
+number_kernel! {
+    /// How many of the values (numbers N) are what a point of the linear grid with this unit decodes to.
+    pub fn grid_points[N: Number][N](values: &[f64], unit: f64) -> usize {
+        let scale = 1.0 / unit;
+        let count = values.iter().fold(0u64, |n, x| {
+            let k = x * scale + ROUND - ROUND;
+            n + u64::from(N::cast(k * unit).to_f64() == *x)
+        });
+        count as usize
+    }
+}
+
 /// Grid points as values: (scale * k + add) * unit + origin. The inner sum is exact for integers below 2^52.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Line {

@@ -206,12 +206,15 @@ pub fn decoded_grids<N: Number>(
         for v in bytes.chunks_exact(N::SIZE).step_by(every).map(N::read) {
             let repeated = before.replace(v.bits()) == Some(v.bits());
             if v.to_f64() != 0.0 && !repeated && !special.is(v) {
-                samples.push(v);
+                samples.push(v.to_f64());
             }
         }
         for (found, grid) in found.iter_mut().zip(grids) {
             if let (false, Some(grid)) = (*found, grid) {
-                let on_grid = samples.iter().filter(|v| is_grid_point(**v, grid)).count();
+                let on_grid = match grid.mapping {
+                    Mapping::Linear(unit) => scan::grid_points::<N>(&samples, unit),
+                    _ => samples.iter().filter(|x| is_grid_point::<N>(**x, grid)).count(),
+                };
                 *found = was_decoded(samples.len(), on_grid, grid.chance);
             }
         }
@@ -222,13 +225,10 @@ pub fn decoded_grids<N: Number>(
 /// Points of a frame that [`decoded_grids`] looks at.
 const SAMPLES: usize = 600;
 
-/// Whether `v` is what a grid point decodes to.
-fn is_grid_point<N: Number>(v: N, grid: &Grid) -> bool {
-    let x = v.to_f64();
-    let logarithmic = matches!(grid.mapping, Mapping::Logarithmic(_));
-    let k = grid.position(if logarithmic { x.abs().log2() } else { x }).round();
-    let back = grid.mapping.value(k as i64, false);
-    N::cast(if logarithmic { back.copysign(x) } else { back }).bits() == v.bits()
+/// Whether the number `x` is what a point of a logarithmic grid decodes to.
+fn is_grid_point<N: Number>(x: f64, grid: &Grid) -> bool {
+    let k = grid.position(x.abs().log2()).round();
+    N::cast(grid.mapping.value(k as i64, false).copysign(x)).to_f64() == x
 }
 
 /// Whether a frame was decoded before: more of its values lie on the grid than chance explains. Chernoff's bound on the
