@@ -50,9 +50,9 @@ pub(crate) fn encode_known(params: &Params, raw: &[u8], memory: Option<&Memory>)
         )));
     }
     let lossless = |params, raw| Ok(encode_lossless(params, raw));
-    if params.preset == Preset::Lossless || params.bound == Bound::Lossless {
-        return lossless(params, raw);
-    }
+    let exact = params.preset == Preset::Lossless || params.bound == Bound::Lossless;
+    let exactly = exact.then(|| Params { bound: Bound::Lossless, ..params.clone() });
+    let params = exactly.as_ref().unwrap_or(params);
     match encode_predicted(params, raw, memory) {
         // Values that were decoded before stay on their grid, and so do the new ones beside them. Stored lossless, the new
         // ones would leave the old ones in the minority, until these are not recognised any more.
@@ -101,6 +101,7 @@ fn encode_predicted(params: &Params, raw: &[u8], memory: Option<&Memory>) -> Opt
     }
     let known = memory.map_or(vec![], |m| m.recall(&bytes, params.shape[params.time_axis]));
     let encoded = with_number!(params.dtype, N => predicted::encode::<N>(&params, &frames, &bytes, &known))?;
+    let (unit, origin) = encoded.mapping.parameters();
     let mut header = Header {
         method: Method::Predicted,
         dtype: params.dtype,
@@ -109,7 +110,9 @@ fn encode_predicted(params: &Params, raw: &[u8], memory: Option<&Memory>) -> Opt
         time_axis: params.time_axis,
         bound: params.bound,
         error: encoded.error,
-        unit: encoded.unit,
+        formula: encoded.mapping.code(),
+        unit,
+        origin,
         payload_len: encoded.payload.len() as u64,
         reconstruction_sum: 0,
         payload_sum: 0,
@@ -127,13 +130,15 @@ fn decode_predicted(
     memory: Option<&Memory>,
 ) -> Result<Vec<u8>> {
     let frames = Frames::new(&header.shape, header.time_axis);
-    let logarithmic = matches!(header.bound, Bound::PointwiseRelative { .. });
-    let mapping = Mapping::from_unit(header.unit, logarithmic).ok_or_else(|| {
-        Error::corruption(format!("the header states an impossible unit of {}", header.unit))
-    })?;
+    let (unit, origin) = (header.unit, header.origin);
+    let mapping =
+        Mapping::from_parameters(header.formula, unit, origin).ok_or_else(|| match header.formula {
+            0..=3 => Error::corruption(format!("the header states an impossible unit of {unit}")),
+            f => Error::compatibility(format!("formula {f} is unknown to this build")),
+        })?;
     let bytes = with_number!(header.dtype, N => predicted::decode::<N>(payload, &frames, mapping, threads))?;
-    // Integers on a grid of single counts lost nothing: they may be rounded later.
-    let exact = !header.dtype.is_float() && header.unit == 1.0;
+    // Lattices and integers on a grid of single counts lost nothing: they may be rounded later.
+    let exact = header.error == 0.0 || mapping.is_lattice() || !header.dtype.is_float() && header.unit == 1.0;
     if let (Some(memory), false) = (memory, exact) {
         let size = header.dtype.size();
         let steps = header.shape[header.time_axis];
@@ -165,7 +170,9 @@ fn encode_lossless(params: &Params, raw: &[u8]) -> Vec<u8> {
         time_axis: params.time_axis,
         bound: Bound::Lossless,
         error: 0.0,
+        formula: 0,
         unit: 0.0,
+        origin: 0.0,
         payload_len: 0,
         reconstruction_sum: checksum(raw),
         payload_sum: 0,

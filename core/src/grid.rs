@@ -13,6 +13,8 @@
 //!   unit, in steps of one unit. When it is complete these values, no grid points, are quantised as if they had
 //!   just been written.
 
+pub mod lattice;
+
 use crate::bound::Bound;
 use crate::number::Number;
 use crate::scan::{self, Line, Linear};
@@ -52,6 +54,15 @@ pub enum Mapping {
     Linear(f64),
     /// |value| = 2^(integer x unit / 2^LOG_BITS), unit even.
     Logarithmic(i64),
+    /// value = integer x unit + origin, for lattices.
+    Affine {
+        /// Distance of neighbouring values.
+        unit: f64,
+        /// Value of integer 0.
+        origin: f64,
+    },
+    /// value = integer / divisor, for lattices of decimals.
+    Quotient(f64),
 }
 
 /// How far a decoded value may be from the truth.
@@ -207,22 +218,52 @@ impl Grid {
     /// The grid around `middle` for the loops over blocks; `None` for logarithmic grids.
     pub fn linear(&self, middle: f64) -> Option<Linear> {
         match self.mapping {
-            Mapping::Linear(unit) => Some(Linear { unit, scale: self.position(1.0), middle }),
             Mapping::Logarithmic(_) => None,
+            Mapping::Affine { unit, origin } => Some(Linear { unit, scale: 1.0 / unit, middle, origin }),
+            m => Some(Linear { unit: m.quantum(), scale: m.steps(1.0), middle, origin: 0.0 }),
         }
     }
 
     /// Position of `v` (its logarithm for a logarithmic mapping) on the grid, in units.
     #[inline(always)]
     pub fn position(&self, v: f64) -> f64 {
-        match self.mapping {
-            Mapping::Linear(unit) => v / unit,
-            Mapping::Logarithmic(unit) => v * (2f64.powi(LOG_BITS as i32) / unit as f64),
-        }
+        self.mapping.steps(v)
+    }
+
+    /// The grid whose points are those of a lattice, in steps of one unit.
+    pub fn on_lattice(mapping: Mapping, extent: &Extent) -> Option<Self> {
+        let range = extent.range() / mapping.quantum();
+        let far = mapping.steps(extent.min).abs().max(mapping.steps(extent.max).abs());
+        (range < LIMIT as f64 && far < 2f64.powi(50)).then(|| Self {
+            mapping,
+            step: 1,
+            shift: weight_bits(range, 1),
+            chance: 1.0,
+        })
     }
 }
 
 impl Mapping {
+    /// Position of `v` (its logarithm for a logarithmic mapping) in units.
+    #[inline(always)]
+    pub fn steps(&self, v: f64) -> f64 {
+        match *self {
+            Mapping::Linear(unit) => v / unit,
+            Mapping::Logarithmic(unit) => v * (2f64.powi(LOG_BITS as i32) / unit as f64),
+            Mapping::Affine { unit, origin } => (v - origin) / unit,
+            Mapping::Quotient(divisor) => v * divisor,
+        }
+    }
+
+    /// Distance of neighbouring values (of their logarithms).
+    pub fn quantum(&self) -> f64 {
+        match *self {
+            Mapping::Linear(unit) | Mapping::Affine { unit, .. } => unit,
+            Mapping::Logarithmic(unit) => unit as f64 / 2f64.powi(LOG_BITS as i32),
+            Mapping::Quotient(divisor) => 1.0 / divisor,
+        }
+    }
+
     /// Value of grid point `k`, or of the point half a unit above it.
     #[inline(always)]
     pub fn value(&self, k: i64, half: bool) -> f64 {
@@ -237,6 +278,9 @@ impl Mapping {
             Mapping::Logarithmic(unit) => {
                 exp2_fixed(k.wrapping_mul(unit).wrapping_add(if half { unit / 2 } else { 0 }))
             }
+            // Values of lattices are exact: there is nothing between them.
+            Mapping::Affine { unit, origin } => k as f64 * unit + origin,
+            Mapping::Quotient(divisor) => k as f64 / divisor,
         }
     }
 
@@ -279,28 +323,52 @@ impl Mapping {
 
     /// The mapping in a form that vectorises; `None` where there is none that gives the same bits.
     fn line(&self, offset: i64, half: bool) -> Option<Line> {
-        let Mapping::Linear(unit) = *self else { return None };
-        // Sums below 2^53 are exact, so that this is `value`.
-        let (scale, add, unit) = if half { (2.0, 1.0, 0.5 * unit) } else { (1.0, 0.0, unit) };
-        (offset.unsigned_abs() < 1 << 51).then_some(Line { scale, add: scale * offset as f64 + add, unit })
+        let (scale, add, unit, origin) = match *self {
+            Mapping::Linear(unit) if half => (2.0, 1.0, 0.5 * unit, 0.0),
+            Mapping::Linear(unit) => (1.0, 0.0, unit, 0.0),
+            Mapping::Affine { unit, origin } => (1.0, 0.0, unit, origin),
+            Mapping::Logarithmic(_) | Mapping::Quotient(_) => return None,
+        };
+        // Sums below 2^53 are exact, so that this is `value`; adding 0 to a product of no -0 changes nothing.
+        let add = scale * offset as f64 + add;
+        (offset.unsigned_abs() < 1 << 51).then_some(Line { scale, add, unit, origin })
     }
 
-    /// The unit as streams hold it.
-    pub fn unit(&self) -> f64 {
+    /// Number of the formula in streams.
+    pub fn code(&self) -> u8 {
+        match self {
+            Mapping::Linear(_) => 0,
+            Mapping::Logarithmic(_) => 1,
+            Mapping::Affine { .. } => 2,
+            Mapping::Quotient(_) => 3,
+        }
+    }
+
+    /// The unit or divisor, and the origin (0 without one), as streams hold them.
+    pub fn parameters(&self) -> (f64, f64) {
         match *self {
-            Mapping::Linear(unit) => unit,
-            Mapping::Logarithmic(unit) => unit as f64,
+            Mapping::Linear(unit) | Mapping::Quotient(unit) => (unit, 0.0),
+            Mapping::Logarithmic(unit) => (unit as f64, 0.0),
+            Mapping::Affine { unit, origin } => (unit, origin),
         }
     }
 
-    /// Inverse of [`Mapping::unit`]; `None` for what no encoder writes.
-    pub fn from_unit(unit: f64, logarithmic: bool) -> Option<Self> {
-        if logarithmic {
-            let whole = unit as i64;
-            return (whole as f64 == unit && (2..1 << 52).contains(&whole))
-                .then_some(Mapping::Logarithmic(whole));
+    /// Inverse of [`Mapping::code`] and [`Mapping::parameters`]; `None` for what no encoder writes.
+    pub fn from_parameters(code: u8, unit: f64, origin: f64) -> Option<Self> {
+        let whole = unit as i64;
+        match code {
+            1 => (whole as f64 == unit && (2..1 << 52).contains(&whole)).then_some(Self::Logarithmic(whole)),
+            _ if !(unit.is_finite() && unit > 0.0 && origin.is_finite()) => None,
+            0 => Some(Self::Linear(unit)),
+            2 => Some(Self::Affine { unit, origin }),
+            3 => Some(Self::Quotient(unit)),
+            _ => None,
         }
-        (unit.is_finite() && unit > 0.0).then_some(Mapping::Linear(unit))
+    }
+
+    /// Whether the values are those of a lattice, as good as exact.
+    pub fn is_lattice(&self) -> bool {
+        matches!(self, Mapping::Affine { .. } | Mapping::Quotient(_))
     }
 }
 

@@ -5,6 +5,7 @@
 //! several instruction sets as the predictors' loops are (`predict::kernel`). All arithmetic is of single operations
 //! that IEEE 754 defines, so that the results are the same bits.
 
+use crate::grid::Mapping;
 use crate::number::Number;
 
 /// As `for_this_machine!`, for functions that are generic and return something.
@@ -173,6 +174,8 @@ pub struct Linear {
     pub scale: f64,
     /// Subtracted from every position, a whole number below 2^52.
     pub middle: f64,
+    /// Value at position 0.
+    pub origin: f64,
 }
 
 /// What the mapping of a block finds.
@@ -191,7 +194,7 @@ number_kernel! {
     /// Positions of the values on the grid.
     pub fn positions[N: Number][N](raw: &[u8], grid: &Linear, k: &mut [i32]) -> Found {
         for (k, b) in k.iter_mut().zip(raw.chunks_exact(N::SIZE)) {
-            let rounded = N::read(b).to_f64() * grid.scale - grid.middle + ROUND;
+            let rounded = (N::read(b).to_f64() - grid.origin) * grid.scale - grid.middle + ROUND;
             *k = rounded.to_bits() as i32;
         }
         let mut found = Found { low: i32::MAX, high: i32::MIN };
@@ -207,7 +210,7 @@ number_kernel! {
     /// The next grid point at or below each value.
     pub fn floors[N: Number][N](raw: &[u8], grid: &Linear, k: &mut [i32]) -> () {
         for (k, b) in k.iter_mut().zip(raw.chunks_exact(N::SIZE)) {
-            let floor = (N::read(b).to_f64() * grid.scale - grid.middle).floor();
+            let floor = ((N::read(b).to_f64() - grid.origin) * grid.scale - grid.middle).floor();
             *k = (floor + ROUND).to_bits() as i32;
         }
     }
@@ -245,7 +248,7 @@ number_kernel! {
                 & (v.to_f64() != 0.0)
                 & (N::read(before).own_bits() != v.own_bits())
                 & !cut_off;
-            let back = N::cast((f64::from(*k) + grid.middle) * grid.unit);
+            let back = N::cast((f64::from(*k) + grid.middle) * grid.unit + grid.origin);
             counted += u32::from(counts);
             same += u32::from(counts & (back.own_bits() == v.own_bits()));
         }
@@ -253,8 +256,45 @@ number_kernel! {
     }
 }
 
-/// Grid points as values: (scale * k + add) * unit. Exact sums for integers below 2^52, so that the one rounding is the
-/// product's.
+number_kernel! {
+    /// Number of unmarked values that a lattice (no logarithmic mapping) does not give back within `slack`.
+    pub fn off_lattice[N: Number][N](raw: &[u8], mapping: &Mapping, slack: f64, marks: &[u8]) -> usize {
+        let quotient = matches!(mapping, Mapping::Quotient(_));
+        let (unit, origin) = mapping.parameters();
+        let mut missed = 0u32;
+        if quotient {
+            for (b, m) in raw.chunks_exact(N::SIZE).zip(marks) {
+                let x = N::read(b).to_f64();
+                let k = x * unit + ROUND - ROUND;
+                let off = (N::cast(k / unit).to_f64() - x).abs();
+                missed += u32::from((*m == 0) & (off > slack));
+            }
+        } else {
+            let scale = 1.0 / unit;
+            for (b, m) in raw.chunks_exact(N::SIZE).zip(marks) {
+                let x = N::read(b).to_f64();
+                let k = (x - origin) * scale + ROUND - ROUND;
+                let off = (N::cast(k * unit + origin).to_f64() - x).abs();
+                missed += u32::from((*m == 0) & (off > slack));
+            }
+        }
+        missed as usize
+    }
+}
+
+number_kernel! {
+    /// How many of the values (numbers N) are what a point of the linear grid with this unit decodes to.
+    pub fn grid_points[N: Number][N](values: &[f64], unit: f64) -> usize {
+        let scale = 1.0 / unit;
+        let count = values.iter().fold(0u64, |n, x| {
+            let k = x * scale + ROUND - ROUND;
+            n + u64::from(N::cast(k * unit).to_f64() == *x)
+        });
+        count as usize
+    }
+}
+
+/// Grid points as values: (scale * k + add) * unit + origin. The inner sum is exact for integers below 2^52.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Line {
     /// 1, or 2 for points half a unit above the grid's.
@@ -263,12 +303,14 @@ pub struct Line {
     pub add: f64,
     /// Unit, or half of it.
     pub unit: f64,
+    /// Value at 0.
+    pub origin: f64,
 }
 
 impl Line {
     #[inline(always)]
     fn value<N: Number>(&self, k: i32) -> N {
-        N::cast((self.scale * f64::from(k) + self.add) * self.unit)
+        N::cast((self.scale * f64::from(k) + self.add) * self.unit + self.origin)
     }
 }
 
@@ -292,6 +334,22 @@ number_kernel! {
             v.write(o);
         }
         all
+    }
+}
+
+number_kernel! {
+    /// Sum of the squares of the differences, times `scale`, at points without a mark.
+    pub fn squares[N: Number][N](truth: &[u8], decoded: &[u8], marks: &[u8], scale: f64) -> f64 {
+        let mut lanes = [0f64; LANES];
+        let size = LANES * N::SIZE;
+        for ((a, b), m) in truth.chunks(size).zip(decoded.chunks(size)).zip(marks.chunks(LANES)) {
+            let pairs = a.chunks_exact(N::SIZE).zip(b.chunks_exact(N::SIZE));
+            for (((a, b), m), lane) in pairs.zip(m).zip(&mut lanes) {
+                let d = (N::read(a).to_f64() - N::read(b).to_f64()) * scale;
+                *lane += if *m == 0 { d * d } else { 0.0 };
+            }
+        }
+        lanes.iter().sum()
     }
 }
 
@@ -327,7 +385,7 @@ mod tests {
         }
         prop_assert_eq!(any, marks.contains(&1));
 
-        let grid = Linear { unit, scale: 1.0 / unit, middle: (least / unit).round() };
+        let grid = Linear { unit, scale: 1.0 / unit, middle: (least / unit).round(), origin: 0.0 };
         let mut k = vec![0; values.len()];
         positions::<N>(&raw, &grid, &mut k);
         let found = clear_marked(&marks, &mut k);
@@ -344,7 +402,7 @@ mod tests {
             prop_assert!(*m != 0 || *k == floor);
         }
 
-        let line = Line { scale: 1.0, add: grid.middle, unit };
+        let line = Line { scale: 1.0, add: grid.middle, unit, origin: 0.0 };
         let mut out = vec![0; raw.len()];
         let within = values_within::<N>(&k, &line, &raw, allowed, &mut out);
         let mut again = vec![0; raw.len()];

@@ -234,6 +234,6 @@ pub fn decompress(payload: &[u8], size: usize, len: usize) -> Result<Vec<u8>> {
 
 fn map_chunk(raw: &[u8], frames: &Frames, grid: &Grid, special: &Special, extent: &Extent) -> Mapped {
     let known = vec![false; frames.count()];
-    let writing = Writing { points: raw.len() / 4, provisional: false, known: &known };
+    let writing = Writing { points: raw.len() / 4, provisional: false, known: &known, fresh: false };
     map::<f32>(raw, frames, grid, special, extent, writing)
 }

@@ -45,12 +45,13 @@ fn golden_streams_cover_the_format() {
             let info = inspect(&fs::read(&path).unwrap()).unwrap();
             let header = &info.header;
             seen += &format!(
-                "{}; {}; {} {:?}; mode {}; rank {}; axis {}\n",
+                "{}; {}; {} {:?}; mode {}; formula {}; rank {}; axis {}\n",
                 header.method.name(),
                 info.description,
                 header.dtype.name(),
                 header.order,
                 header.bound.mode(),
+                header.formula,
                 header.shape.len(),
                 header.time_axis
             );
@@ -60,6 +61,7 @@ fn golden_streams_cover_the_format() {
     let wanted = dtypes.iter().flat_map(|d| [format!("{d} Little"), format!("{d} Big")]);
     let wanted =
         wanted.chain((0..6).map(|m| format!("mode {m}"))).chain((1..=5).map(|r| format!("rank {r}")));
+    let wanted = wanted.chain((0..4).map(|f| format!("formula {f}")));
     let words = [
         "raw",
         "lossless",
@@ -198,7 +200,23 @@ fn streams() -> Vec<(String, Vec<u8>)> {
     special_streams(&mut out);
     stepwise_streams(&mut out);
     storage_streams(&mut out);
+    lattice_streams(&mut out);
     out
+}
+
+/// Values in steps as wide as the bins, and chunks without loss.
+fn lattice_streams(out: &mut Vec<(String, Vec<u8>)>) {
+    let shape = [5, 14, 19];
+    let steps = || wave(&shape, 2).into_iter().map(f64::trunc);
+    let fine = Bound::Absolute(2f64.powi(-8));
+    let mut add = |name: &str, dtype, bound, values: Vec<f64>| {
+        let params = Params::new(dtype, &shape, bound);
+        out.push((name.into(), encode(&params, &bytes(&params, &values)).unwrap()));
+    };
+    add("lattice-decimals", Dtype::F32, fine, steps().map(|v| v / 10.0).collect());
+    add("lattice-offset", Dtype::F64, fine, steps().map(|v| v * 0.03125 + 273.15).collect());
+    add("lattice-counts", Dtype::I16, Bound::Absolute(1.0), steps().map(|v| 5.0 * v + 2.0).collect());
+    add("lossless-counts", Dtype::U16, Bound::Lossless, steps().map(|v| v + 3000.0).collect());
 }
 
 /// Special values, and points that are stored exactly.

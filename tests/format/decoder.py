@@ -71,8 +71,9 @@ class Header:
     big: bool
     shape: tuple
     time_axis: int
-    mode: int
+    formula: int
     unit: float
+    origin: float
     payload_len: int
     reconstruction_sum: int
     payload_sum: int
@@ -88,18 +89,28 @@ def read_header(stream: bytes) -> tuple[Header, int]:
     need(version == 1, f"format version {version}")
     rank, time_axis = axes & 15, axes >> 4
     need(1 <= rank <= 5 and time_axis < rank, "rank and time axis")
-    length = 8 + 4 * rank + (33 if method == 2 else 0) + 20
-    need(len(stream) >= length, "the stream ends in its header")
+    at = 8 + 4 * rank
+    need(len(stream) > at, "the stream ends in its header")
     shape = struct.unpack_from(f"<{rank}I", stream, 8)
-    at, mode, unit = 8 + 4 * rank, 0, 0.0
+    formula, unit, origin = stream[at] >> 4 if method == 2 else 0, 0.0, 0.0
+    length = at + (33 if method == 2 else 0) + (8 if formula == 2 else 0) + 20
+    need(len(stream) >= length, "the stream ends in its header")
     if method == 2:
-        mode, _, _, error, unit = struct.unpack_from("<B4d", stream, at)
+        _, _, _, error, unit = struct.unpack_from("<B4d", stream, at)
         need(math.isfinite(error) and error >= 0 and math.isfinite(unit) and unit > 0, "error and unit")
+        need(formula <= 3, "formula of the values")
         at += 33
+        if formula == 2:
+            (origin,) = struct.unpack_from("<d", stream, at)
+            need(math.isfinite(origin), "origin")
+            at += 8
     payload_len, reconstruction, payload, own = struct.unpack_from("<Q3I", stream, at)
     need(checksum(stream[: length - 4]) == own, "the header's checksum")
     need(method <= 2 and kind & 127 in SIZES and 0 not in shape and math.prod(shape) <= 1 << 40, "the header's fields")
-    return Header(method, kind & 127, kind > 127, shape, time_axis, mode, unit, payload_len, reconstruction, payload), length
+    return (
+        Header(method, kind & 127, kind > 127, shape, time_axis, formula, unit, origin, payload_len, reconstruction, payload),
+        length,
+    )
 
 
 def decode(stream: bytes) -> bytes:
@@ -315,11 +326,15 @@ class Payload:
 
     def value(self, i: int, frame: int, v: int) -> bytes:
         k, half = wrap(v + self.offset, 64), self.kinds[frame] == PROVISIONAL
-        unit = self.header.unit
-        if self.header.mode == 4:
+        formula, unit = self.header.formula, self.header.unit
+        if formula == 1:
             u = int(unit)
             need(u == unit and 2 <= u < 1 << 52, "the unit of logarithms")
             x = exp2(wrap(k * u + (u // 2 if half else 0), 64))
+        elif formula == 2:
+            x = float(k) * unit + self.header.origin
+        elif formula == 3:
+            x = float(k) / unit
         else:
             x = float(2 * k + 1) * (0.5 * unit) if half else float(k) * unit
         if self.negative and self.negative[i]:

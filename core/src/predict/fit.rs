@@ -96,7 +96,7 @@ pub struct Effort {
     pub every: usize,
     /// Frames sampled per class.
     pub frames: usize,
-    /// Tyings to try.
+    /// Tyings to try, the first the one of most weights: weights of the others are shared by several of its.
     pub tyings: &'static [Tying],
     /// Squared distance of the farthest taps to try; of further references one less.
     pub reach: i32,
@@ -125,7 +125,7 @@ pub const BALANCED: Effort = Effort {
     samples: 5000,
     every: 2,
     frames: 6,
-    tyings: &[Tying::Radial, Tying::Axial, Tying::Free],
+    tyings: &[Tying::Directed, Tying::Axial, Tying::Radial],
     reach: 100,
     tap_cost: 0.001,
     share: 1,
@@ -136,7 +136,7 @@ pub const FAST: Effort = Effort {
     samples: 1200,
     every: 4,
     frames: 3,
-    tyings: &[Tying::Radial, Tying::Axial],
+    tyings: &[Tying::Axial, Tying::Radial],
     reach: 2,
     tap_cost: 0.001,
     share: 1,
@@ -223,7 +223,7 @@ impl Fitting<'_> {
     fn gram(&self, class: &Class) -> (Gram, Candidates) {
         let kind = slot_kind(class.slot);
         let candidates = Candidates::new(kind, class.references, &self.effort);
-        let mut gram = Gram::new(candidates.near.len(), base_taps(kind), self.scale.step);
+        let mut gram = Gram::new(&candidates.sizes, &candidates.base, self.scale.step);
         self.sample(class, &candidates.near, self.effort.samples, 0.0, &mut |sample| gram.add(&sample));
         gram.flush();
         (gram, candidates)
@@ -353,8 +353,13 @@ fn slot_points(frames: &Frames, slot: usize) -> f64 {
 
 /// The taps of a kind that are worth a try, and how they may share weights.
 struct Candidates {
+    /// The taps, by the groups of the first tying.
     near: Vec<(Tap, ())>,
-    /// For each tying the number of the weight of each near tap, and which of the tying's weights these are.
+    /// Taps of each of these groups.
+    sizes: Vec<usize>,
+    /// Which of the taps are the base.
+    base: Vec<usize>,
+    /// For each tying the number of the weight of each group, and which of the tying's weights these are.
     tyings: Vec<(Tying, Vec<usize>, Vec<usize>)>,
 }
 
@@ -365,17 +370,29 @@ impl Candidates {
             let far = matches!(t.source, Source::Reference(1..));
             t.dy * t.dy + t.dx * t.dx <= effort.reach - i32::from(far)
         };
+        let (finest, count) = effort.tyings[0].groups(kind, references);
+        let mut near: Vec<usize> = (0..all.len()).filter(|&i| is_near(&all[i])).collect();
+        near.sort_by_key(|&i| finest[i]);
+        let mut sizes = vec![0; count];
+        near.iter().for_each(|&i| sizes[finest[i]] += 1);
+        sizes.retain(|n| *n > 0);
+        // The first tap of each group stands for it.
+        let first: Vec<usize> =
+            near.chunk_by(|&i, &j| finest[i] == finest[j]).map(|group| group[0]).collect();
         let tyings = effort.tyings.iter().map(|&tying| {
             let (groups, _) = tying.groups(kind, references);
-            let near = || all.iter().zip(groups).filter(|(t, _)| is_near(t)).map(|(_, g)| *g);
-            let used: u64 = near().fold(0, |bits, g| bits | 1 << g);
-            let rank = |g: usize| (used & ((1 << g) - 1)).count_ones() as usize;
-            (tying, near().map(rank).collect(), (0..64).filter(|g| used >> g & 1 == 1).collect())
+            let used: u64 = first.iter().fold(0, |bits, &i| bits | 1 << groups[i]);
+            let rank = |&i: &usize| (used & ((1 << groups[i]) - 1)).count_ones() as usize;
+            (tying, first.iter().map(rank).collect(), (0..64).filter(|g| used >> g & 1 == 1).collect())
         });
         let tyings = tyings.collect();
-        Self { near: all.iter().filter(|t| is_near(t)).map(|t| (*t, ())).collect(), tyings }
+        let base = near.iter().enumerate().filter(|(_, &i)| i < base_taps(kind)).map(|(at, _)| at).collect();
+        Self { sizes, base, tyings, near: near.iter().map(|&i| (all[i], ())).collect() }
     }
 }
+
+/// Sampled points that tell as much as one: neighbours are alike.
+const ALIKE: f64 = 3.0;
 
 /// Bits of a weight, roughly.
 const BITS_PER_WEIGHT: f64 = 7.0;
@@ -398,18 +415,18 @@ fn choose(
     }
     // What was fitted to the sample predicts other points less well: Akaike's final prediction error.
     let penalty = |k: usize| {
-        let fitted = (k as f64 / gram.samples).min(0.9);
+        let fitted = (k as f64 / (gram.samples / ALIKE)).min(0.9);
         (1.0 + fitted) / (1.0 - fitted)
     };
     let mut least = f64::INFINITY;
     let mut tried = vec![];
     let products = gram.products();
-    for (tying, groups, used) in &candidates.tyings {
-        let equations = products.equations(groups, used.len(), noise);
+    for (tying, shared, used) in &candidates.tyings {
+        let equations = products.equations(shared, used.len(), noise);
         let factor = equations.factor();
         let estimate = |k: usize| {
             let side = 20.0 + BITS_PER_WEIGHT * (used[k] + 1) as f64;
-            let taps = groups.iter().filter(|g| **g <= k).count() as f64;
+            let taps: f64 = equations.taps[..=k].iter().sum();
             bits(penalty(k + 1) * factor.errors[k]) + side + tap_cost * taps * points
         };
         let most = factor.errors.len().min((gram.samples / 2.0) as usize);
@@ -420,24 +437,21 @@ fn choose(
     if let Some((_, k, tying, equations, used, factor)) = tried.first() {
         least = bits(equations.square) + 3.0;
         let w = factor.weights(*k);
-        let spread = |w: &[f64]| {
-            let mut out = vec![0.0; used[*k - 1] + 1];
-            used.iter().zip(w).for_each(|(g, w)| out[*g] = *w);
-            out
-        };
-        let all_weights = spread(&w);
+        // The weight of each tap, by the tying's numbers.
+        let mut of_taps = vec![0.0; used[*k - 1] + 1];
+        for ((g, w), n) in used.iter().zip(&w).zip(&equations.taps) {
+            of_taps[*g] = w / n;
+        }
         let mut precision = MAX_PRECISION.min(scale.shift);
         let mut before = f64::INFINITY;
         while precision >= 4 {
             let unit = f64::from(1u32 << precision);
             let limit = f64::from(1 << 20);
             let round = |v: &f64| (v * unit).round().clamp(-limit, limit);
-            let rounded: Vec<f64> = w.iter().map(|v| round(v) / unit).collect();
-            let sent = Sent {
-                tying: **tying,
-                precision,
-                values: all_weights.iter().map(|v| round(v) as i32).collect(),
-            };
+            let rounded: Vec<f64> =
+                w.iter().zip(&equations.taps).map(|(w, n)| n * round(&(w / n)) / unit).collect();
+            let sent =
+                Sent { tying: **tying, precision, values: of_taps.iter().map(|v| round(v) as i32).collect() };
             let b = bits(penalty(*k) * equations.error(&rounded)) + f64::from(sent.bits());
             if b < least {
                 least = b;
@@ -454,8 +468,11 @@ fn choose(
         (last, tried.iter().find(|t| Some(*t.2) == last.map(|l| l.tying)))
     {
         let unit = f64::from(1u32 << last.precision);
-        let w: Vec<f64> =
-            used.iter().map(|g| f64::from(last.values.get(*g).copied().unwrap_or(0)) / unit).collect();
+        let w: Vec<f64> = used
+            .iter()
+            .zip(&equations.taps)
+            .map(|(g, n)| n * f64::from(last.values.get(*g).copied().unwrap_or(0)) / unit)
+            .collect();
         if bits(equations.error(&w)) + 3.0 < least {
             best = Sent::none(Tying::Repeat);
         }

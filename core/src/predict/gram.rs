@@ -30,34 +30,54 @@ const LIMIT: f32 = dot::LIMIT as f32;
 const ROUGH: f32 = 2.0;
 
 for_this_machine! {
-    /// How far the values of each row lie from the mean of the first `base` rows, in units of `scale`, less where these
-    /// lie far apart; row r at out[r * BLOCK..]. `factor` is what each point's deviations were multiplied with.
-    pub fn deviations(rows: &[&[i32]], base: usize, scale: f32, factor: &mut [f32; RUN], out: &mut [i16]) {
+    /// How far the mean of each group of rows lies from the mean of the rows `base`, in units of `scale`, less where these
+    /// lie far apart; group g at out[g * BLOCK..]. `sizes` gives the rows of each group, which follow each other in `rows`.
+    /// `factor` is what each point's deviations were multiplied with.
+    pub fn deviations(
+        rows: &[&[i32]],
+        sizes: &[usize],
+        base: &[&[i32]],
+        scale: f32,
+        factor: &mut [f32; RUN],
+        out: &mut [i16],
+    ) {
         let n = rows.first().map_or(0, |r| r.len()).min(RUN);
+        // All values relative to one of them: small numbers, which floating point holds exactly.
+        let origin = &base[0][..n];
         let mut mean = [0f32; RUN];
-        let mut energy = [0f32; RUN];
-        for row in &rows[..base] {
-            for (m, v) in mean[..n].iter_mut().zip(*row) {
-                *m += *v as f32;
+        for row in base {
+            let row = &row[..n];
+            for j in 0..n {
+                mean[j] += row[j].wrapping_sub(origin[j]) as f32;
             }
         }
-        let share = 1.0 / base as f32;
+        let share = 1.0 / base.len() as f32;
         mean.iter_mut().for_each(|m| *m *= share);
-        for row in &rows[..base] {
+        let mut energy = [0f32; RUN];
+        for row in base {
+            let row = &row[..n];
             for j in 0..n {
-                let d = (row[j] as f32 - mean[j]) * scale;
+                let d = (row[j].wrapping_sub(origin[j]) as f32 - mean[j]) * scale;
                 energy[j] += d * d;
             }
         }
-        let rough = 1.0 / (UNIT * UNIT * ROUGH * ROUGH * base as f32);
+        let rough = share / (UNIT * UNIT * ROUGH * ROUGH);
         for j in 0..n {
             // The fourth root.
             factor[j] = 1.0 / (1.0 + energy[j] * rough).sqrt().sqrt();
         }
-        for (row, out) in rows.iter().zip(out.chunks_mut(BLOCK)) {
-            let (row, out) = (&row[..n], &mut out[..n]);
+        let mut rows = rows.iter();
+        for (size, out) in sizes.iter().zip(out.chunks_mut(BLOCK)) {
+            let mut sum = [0f32; RUN];
+            for row in rows.by_ref().take(*size) {
+                let row = &row[..n];
+                for j in 0..n {
+                    sum[j] += row[j].wrapping_sub(origin[j]) as f32;
+                }
+            }
+            let (share, out) = (1.0 / *size as f32, &mut out[..n]);
             for j in 0..n {
-                let d = (row[j] as f32 - mean[j]) * scale * factor[j];
+                let d = (sum[j] * share - mean[j]) * scale * factor[j];
                 // Rounded to nearest by way of an addition that pushes the fraction out.
                 const ROUND: f32 = 12_582_912.0;
                 let d = (d.clamp(-LIMIT, LIMIT) + ROUND).to_bits() as i32 - ROUND.to_bits() as i32;
@@ -67,10 +87,12 @@ for_this_machine! {
     }
 }
 
-/// Sums of products of the taps' deviations from the mean of the base taps, and of the target's.
+/// Sums of products of deviations from the mean of the base taps: those of the means of groups of taps, and the target's.
 pub struct Gram {
-    n: usize,
-    base: usize,
+    /// Taps of each group, and the one target.
+    sizes: Vec<usize>,
+    /// Taps that are the base, by their number.
+    base: Vec<usize>,
     scale: f32,
     sums: Vec<i64>,
     /// Points added.
@@ -79,24 +101,25 @@ pub struct Gram {
     weight: f64,
     /// The part of it where the field is not constant.
     noisy: f64,
-    /// Deviations whose products are not taken yet: a row of BLOCK for each tap and the target.
+    /// Deviations whose products are not taken yet: a row of BLOCK for each group and the target.
     waiting: Vec<i16>,
     count: usize,
 }
 
 impl Gram {
-    /// Sums for `n` taps, `base` of them the base, at quantisation steps of `step` units.
-    pub fn new(n: usize, base: usize, step: i32) -> Self {
-        let rows = (n + 1).next_multiple_of(TILE);
+    /// Sums for groups of so many taps, which follow each other, at quantisation steps of `step` units; `base` are the
+    /// numbers of the taps that are the base.
+    pub fn new(sizes: &[usize], base: &[usize], step: i32) -> Self {
+        let m = sizes.len() + 1;
         Self {
-            n,
-            base,
+            sizes: sizes.iter().copied().chain([1]).collect(),
+            base: base.to_vec(),
             scale: UNIT / step as f32,
-            sums: vec![0; (n + 1) * (n + 1)],
+            sums: vec![0; m * m],
             samples: 0.0,
             weight: 0.0,
             noisy: 0.0,
-            waiting: vec![0; rows * BLOCK],
+            waiting: vec![0; m.next_multiple_of(TILE) * BLOCK],
             count: 0,
         }
     }
@@ -109,17 +132,19 @@ impl Gram {
         }
         let rows = sample.rows.iter().map(|(row, ())| *row).chain([sample.target]);
         let all: ArrayVec<&[i32], { MAX_TAPS + 1 }> = rows.map(|r| &r[..run]).collect();
+        let base: ArrayVec<&[i32], MAX_TAPS> = self.base.iter().map(|i| all[*i]).collect();
         let mut factor = [0f32; RUN];
-        deviations(&all, self.base, self.scale, &mut factor, &mut self.waiting[self.count..]);
-        for j in 0..run {
+        deviations(&all, &self.sizes, &base, self.scale, &mut factor, &mut self.waiting[self.count..]);
+        let target = (self.sizes.len() - 1) * BLOCK + self.count;
+        for (j, factor) in factor[..run].iter().enumerate() {
             if sample.skip.is_some_and(|s| s[j] != 0) {
                 self.waiting.iter_mut().skip(self.count + j).step_by(BLOCK).for_each(|d| *d = 0);
             } else {
                 self.samples += 1.0;
-                let weight = f64::from(factor[j] * factor[j]);
+                let weight = f64::from(factor * factor);
                 self.weight += weight;
                 // Where the field is constant there is nothing to round.
-                if factor[j] < 1.0 || self.waiting[self.n * BLOCK + self.count + j] != 0 {
+                if *factor < 1.0 || self.waiting[target + j] != 0 {
                     self.noisy += weight;
                 }
             }
@@ -133,7 +158,7 @@ impl Gram {
             for row in self.waiting.chunks_exact_mut(BLOCK) {
                 row[self.count..].fill(0);
             }
-            products(&self.waiting, self.n + 1, &mut self.sums);
+            products(&self.waiting, self.sizes.len(), &mut self.sums);
             self.count = 0;
         }
     }
@@ -141,7 +166,7 @@ impl Gram {
     /// Mean products of the deviations.
     pub fn products(&self) -> Products {
         let unit = 1.0 / (f64::from(UNIT * UNIT) * self.weight.max(1e-9));
-        let m = self.n + 1;
+        let m = self.sizes.len();
         let mut sums = vec![0.0; m * m];
         for i in 0..m {
             for j in i..m {
@@ -150,50 +175,67 @@ impl Gram {
                 sums[j * m + i] = mean;
             }
         }
-        Products { n: self.n, base: self.base, sums, noisy: self.noisy / self.weight.max(1e-9) }
+        let mut in_base = vec![0.0; m];
+        let mut end = 0;
+        for (size, n) in self.sizes.iter().zip(&mut in_base) {
+            *n = self.base.iter().filter(|i| (end..end + size).contains(*i)).count() as f64;
+            end += size;
+        }
+        let sizes = self.sizes.iter().map(|n| *n as f64).collect();
+        Products {
+            sizes,
+            in_base,
+            base: self.base.len() as f64,
+            sums,
+            noisy: self.noisy / self.weight.max(1e-9),
+        }
     }
 }
 
 /// Mean products of two deviations, in squares of quantisation steps; the target's are the last ones.
 pub struct Products {
-    n: usize,
-    base: usize,
+    sizes: Vec<f64>,
+    in_base: Vec<f64>,
+    base: f64,
     sums: Vec<f64>,
     noisy: f64,
 }
 
 impl Products {
-    /// The equations for taps that share weights: `groups` gives the number, below `count`, of each tap's weight. Taps
-    /// have noise of this variance, in squares of steps, where the field is not constant.
-    pub fn equations(&self, groups: &[usize], count: usize, noise: f64) -> Equations {
+    /// The equations for groups that share weights: `shared` gives the number, below `count`, of each group's weight,
+    /// which is the sum of its taps' weights. Taps have noise of this variance, in squares of steps, where the field is
+    /// not constant.
+    pub fn equations(&self, shared: &[usize], count: usize, noise: f64) -> Equations {
         let noise = noise * self.noisy;
-        let (n, m) = (self.n, self.n + 1);
-        let b = 1.0 / self.base as f64;
+        let (n, m) = (shared.len(), self.sizes.len());
+        let b = 1.0 / self.base;
+        let mut taps = vec![0.0; count];
+        let mut in_base = vec![0.0; count];
+        for ((&g, size), base) in shared.iter().zip(&self.sizes).zip(&self.in_base) {
+            taps[g] += size;
+            in_base[g] += base;
+        }
+        let part: Vec<f64> = shared.iter().zip(&self.sizes).map(|(&g, size)| size / taps[g]).collect();
         let mut a = vec![0.0; count * count];
         let mut v = vec![0.0; count];
-        let mut in_base = vec![0.0; count];
-        let mut size = vec![0.0; count];
-        for (i, &g) in groups.iter().enumerate() {
+        for (i, &g) in shared.iter().enumerate() {
             let sums = &self.sums[i * m..][..m];
-            v[g] += sums[n];
-            size[g] += 1.0;
-            in_base[g] += if i < self.base { 1.0 } else { 0.0 };
+            v[g] += part[i] * sums[n];
             let row = &mut a[g * count..][..count];
-            for (&h, s) in groups.iter().zip(sums) {
-                row[h] += s;
+            for ((&h, s), p) in shared.iter().zip(sums).zip(&part) {
+                row[h] += part[i] * p * s;
             }
         }
         // With weights w of the deviations the base taps have (1 - sum of w) / base more; the noise of the prediction is
         // that of the taps times the sum of their weights' squares.
         for g in 0..count {
-            v[g] += noise * b * (size[g] - in_base[g]);
+            v[g] += noise * b * (1.0 - in_base[g] / taps[g]);
             for h in 0..count {
-                let same = if g == h { size[g] } else { 0.0 };
-                a[g * count + h] += noise
-                    * (same - b * (in_base[g] * size[h] + size[g] * in_base[h]) + b * size[g] * size[h]);
+                let same = if g == h { 1.0 / taps[g] } else { 0.0 };
+                a[g * count + h] += noise * (same - b * (in_base[g] / taps[g] + in_base[h] / taps[h]) + b);
             }
         }
-        Equations { count, a, v, square: self.sums[n * m + n] + noise * b }
+        Equations { count, a, v, square: self.sums[n * m + n] + noise * b, taps }
     }
 }
 
@@ -204,6 +246,8 @@ pub struct Equations {
     v: Vec<f64>,
     /// Mean squared error without any weights.
     pub square: f64,
+    /// Taps of each weight.
+    pub taps: Vec<f64>,
 }
 
 impl Equations {
@@ -297,7 +341,13 @@ mod tests {
 
     #[test]
     fn equations_are_solved_for_every_number_of_weights() {
-        let e = Equations { count: 2, a: vec![4.0, 1.0, 1.0, 3.0], v: vec![1.0, 2.0], square: 2.0 };
+        let e = Equations {
+            count: 2,
+            a: vec![4.0, 1.0, 1.0, 3.0],
+            v: vec![1.0, 2.0],
+            square: 2.0,
+            taps: vec![1.0; 2],
+        };
         let f = e.factor();
         let w = f.weights(2);
         assert!((w[0] - 1.0 / 11.0).abs() < 1e-6 && (w[1] - 7.0 / 11.0).abs() < 1e-6);
@@ -311,7 +361,7 @@ mod tests {
             .map(|t| (0..RUN as i32).map(|j| (j * 7919 + t * 104_729) % 1013 - 500).collect())
             .collect();
         let target: Vec<i32> = (0..RUN).map(|j| (rows[0][j] + rows[1][j] + 2 * rows[4][j]) / 4).collect();
-        let mut gram = Gram::new(5, 4, 16);
+        let mut gram = Gram::new(&[1; 5], &[0, 1, 2, 3], 16);
         let sample =
             Sample { rows: rows.iter().map(|r| (&r[..], ())).collect(), target: &target, skip: None };
         gram.add(&sample);

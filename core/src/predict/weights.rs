@@ -16,14 +16,17 @@ pub enum Tying {
     Radial,
     /// One weight per |dy|, |dx|.
     Axial,
-    /// A weight for each tap.
-    Free,
+    /// A weight for each tap of a reference around the place itself, so that it may move; one per |dy|, |dx| elsewhere.
+    Directed,
     /// The weights of the class that was sent last for the same kind and number of references.
     Repeat,
 }
 
+/// Largest squared distance of the taps around a place in a reference.
+const AROUND: i32 = 2;
+
 /// Every tying, in the order of its number in the stream (3 bits).
-pub const TYINGS: [Tying; 5] = [Tying::Default, Tying::Radial, Tying::Axial, Tying::Free, Tying::Repeat];
+pub const TYINGS: [Tying; 5] = [Tying::Default, Tying::Radial, Tying::Axial, Tying::Directed, Tying::Repeat];
 
 impl Tying {
     /// For each tap of a kind with so many references the number of its weight, and how many there are. Weights are
@@ -35,7 +38,7 @@ impl Tying {
             Tying::Default | Tying::Repeat => return (&[], 0),
             Tying::Radial => 0,
             Tying::Axial => 1,
-            Tying::Free => 2,
+            Tying::Directed => 2,
         };
         let (groups, count) =
             GROUPS[kind.phase()][references][number].get_or_init(|| self.number(taps(kind, references)));
@@ -51,7 +54,8 @@ impl Tying {
             let distance = t.dy * t.dy + t.dx * t.dx;
             let (dy, dx) = match self {
                 Tying::Axial => (t.dy.abs(), t.dx.abs()),
-                Tying::Free => (t.dy, t.dx),
+                Tying::Directed if source > 0 && distance <= AROUND => (t.dy, t.dx),
+                Tying::Directed => (t.dy.abs(), t.dx.abs()),
                 _ => (0, 0),
             };
             (distance + far, source, distance, dy, dx)

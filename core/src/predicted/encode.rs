@@ -2,8 +2,10 @@
 //! decoder's own arithmetic.
 
 use super::decode::put_exact;
-use super::mapped::{decoded_grids, map, written_steps, Mapped, Writing};
+use super::grids::{exact_grid, float_grid, logarithms, survey, Surveyed, LATTICE, WEIGHT_BITS};
+use super::mapped::{map, Mapped, Writing};
 use super::side::{write_tables, FrameKind, Predictor, Side, CONTEXT_COUNT};
+use super::target;
 use super::{band_count, band_rows, bands};
 use crate::bound::Bound;
 use crate::chunk::Frames;
@@ -11,7 +13,7 @@ use crate::entropy::bits::{zigzag, BitWriter};
 use crate::entropy::quiet::Quiet;
 use crate::entropy::tables::{histograms, merged, Histogram};
 use crate::entropy::{rans, split_large, DIRECT_SYMBOLS};
-use crate::grid::{allowed_error, Allowed, Extent, Grid, PROVISIONAL};
+use crate::grid::{allowed_error, lattice, Allowed, Grid, Mapping};
 use crate::number::Number;
 use crate::params::{Params, Preset};
 use crate::predict::fit::{self, fit, Effort, Samples};
@@ -22,7 +24,6 @@ use crate::predict::plane::Pyramid;
 use crate::predict::{Band, Coder, RunAt, Scale};
 use crate::reference::{coding_order, TimeOrder};
 use crate::scratch::Buffer;
-use crate::special::Special;
 use crate::stream::parts::Writer;
 use crate::threads::parallel;
 use arrayvec::ArrayVec;
@@ -33,8 +34,8 @@ pub struct Encoded {
     pub payload: Vec<u8>,
     /// The error that it keeps, as [`allowed_error`] gives it.
     pub error: f64,
-    /// The unit of its grid.
-    pub unit: f64,
+    /// How its integers become values.
+    pub mapping: Mapping,
     /// What it decodes to.
     pub decoded: Buffer<u8>,
     /// Whether it keeps frames as they were decoded before.
@@ -59,24 +60,49 @@ pub fn encode<N: Number>(
     raw: &[u8],
     known: &[Option<f64>],
 ) -> Option<Encoded> {
-    let bits = |value: [u8; 8]| u64::from_le_bytes(value) & (u64::MAX >> (64 - 8 * N::SIZE as u32));
-    let mut special = Special::new::<N>(&params.bound, params.fill.map(bits));
+    let chunk = survey::<N>(params, raw)?;
+    let encode = |share| encode_chunk::<N>(params, frames, raw, known, &chunk, share);
+    let Bound::Psnr(db) = params.bound else { return encode(1.0) };
+    let written = &raw[..chunk.points * N::SIZE];
+    let whole = allowed_error(&params.bound, &chunk.extent).filter(|_| !N::FLOAT);
+    target::reach::<N>(written, &chunk.special, &chunk.extent, db, whole, |share| {
+        let encoded = encode(share)?;
+        let free = !encoded.keeps && !chunk.provisional && known.iter().all(Option::is_none);
+        Some((encoded, free))
+    })
+}
+
+/// Encodes a chunk with a share of the error that the bound allows.
+fn encode_chunk<N: Number>(
+    params: &Params,
+    frames: &Frames,
+    raw: &[u8],
+    known: &[Option<f64>],
+    &Surveyed { ref special, extent, points, provisional }: &Surveyed,
+    share: f64,
+) -> Option<Encoded> {
     let steps = params.shape[params.time_axis];
-    let written = written_steps::<N>(raw, steps, params.unwritten.map(bits));
-    let provisional = written < steps && written != params.tail;
-    let points = raw.len() / N::SIZE / steps * written;
     let present = &raw[..points * N::SIZE];
-    let extent = special.survey::<N>(present)?;
-    if extent.range() == 0.0 {
-        // A constant, perhaps with special points: small and exact without prediction.
-        return None;
-    }
     let logarithmic = matches!(params.bound, Bound::PointwiseRelative { .. });
-    let domain = if logarithmic { logarithms::<N>(present, &special)? } else { extent };
+    let allowed = allowed_error(&params.bound, &extent).map(|e| share * e);
+    if let (false, true) = (logarithmic, known.iter().all(Option::is_none)) {
+        let least = allowed.map_or(0.0, |e| LATTICE * 2.0 * if N::FLOAT { e } else { e.floor() + 0.5 });
+        let slack = if N::FLOAT { least * lattice::SLACK } else { 0.0 };
+        if let Some(grid) = exact_grid::<N>(present, special, &extent, least, slack) {
+            let nothing = vec![false; frames.count()];
+            let writing = Writing { points, provisional: false, known: &nothing, fresh: true };
+            let mapped = map::<N>(raw, frames, &grid, special, &extent, writing);
+            let choice = choose(&mapped, frames, &grid, params);
+            // Nothing is to be lost, not even the sign of zero.
+            let all = vec![Some(0.0); if allowed.is_none() { steps } else { 0 }];
+            return Some(code::<N>(params, frames, raw, &mapped, &grid, choice, slack, &all));
+        }
+    }
+    let domain = if logarithmic { logarithms::<N>(present, special)? } else { extent };
     // The grid of steps that were decoded with a smaller error serves the others, too.
-    let error = known.iter().flatten().copied().fold(allowed_error(&params.bound, &extent)?, f64::min);
+    let error = known.iter().flatten().copied().fold(allowed?, f64::min);
     let grid = if N::FLOAT {
-        float_grid::<N>(present, frames.area(), &special, error, &domain, logarithmic, provisional)?
+        float_grid::<N>(present, frames.area(), special, error, &domain, logarithmic, provisional)?
     } else if logarithmic {
         // Counts leave no room between them to tell decoded frames by.
         (!provisional).then(|| Grid::choose::<N>(error, &domain, true))??
@@ -88,14 +114,13 @@ pub fn encode<N: Number>(
     let known_frames: Vec<bool> = (0..frames.count())
         .map(|f| known.get(f * steps / frames.count()).is_some_and(Option::is_some))
         .collect();
-    let mapped = map::<N>(
-        raw,
-        frames,
-        &grid,
-        &special,
-        &domain,
-        Writing { points, provisional, known: &known_frames },
-    );
+    let mut writing = Writing { points, provisional, known: &known_frames, fresh: false };
+    let mut mapped = map::<N>(raw, frames, &grid, special, &domain, writing);
+    let seen = mapped.kinds.iter().zip(&known_frames).any(|(k, known)| *k == FrameKind::Fine && !known);
+    if seen && !logarithmic && lattice::is_unrelated::<N>(present, special, &[grid.mapping.quantum()]) {
+        writing.fresh = true;
+        mapped = map::<N>(raw, frames, &grid, special, &domain, writing);
+    }
     let choice = choose(&mapped, frames, &grid, params);
     if matches!(choice.predictor, Predictor::Lorenzo(_)) && grid.step > 1 {
         if mapped.kinds.iter().any(|k| *k != FrameKind::Normal) || !N::FLOAT {
@@ -104,55 +129,11 @@ pub fn encode<N: Number>(
             return Some(code::<N>(params, frames, raw, &mapped, &grid, choice, error, known));
         }
         let grid = Grid::single::<N>(error, &domain, logarithmic)?;
-        let mapped = map::<N>(
-            raw,
-            frames,
-            &grid,
-            &special,
-            &domain,
-            Writing { points, provisional: false, known: &known_frames },
-        );
+        let mapped =
+            map::<N>(raw, frames, &grid, special, &domain, Writing { provisional: false, ..writing });
         return Some(code::<N>(params, frames, raw, &mapped, &grid, choice, error, known));
     }
     Some(code::<N>(params, frames, raw, &mapped, &grid, choice, error, known))
-}
-
-/// The grid for floating-point numbers: the one on which frames were decoded before, if any were, so that they stay as
-/// they are; otherwise the best one. `None` where only lossless storage does both.
-fn float_grid<N: Number>(
-    raw: &[u8],
-    area: usize,
-    special: &Special,
-    error: f64,
-    domain: &Extent,
-    logarithmic: bool,
-    provisional: bool,
-) -> Option<Grid> {
-    let grids = Grid::all::<N>(error, domain, logarithmic);
-    let decoded = decoded_grids::<N>(raw, area, &grids, special);
-    let roomy = |g: &Grid| g.step == 1 || g.shift >= WEIGHT_BITS;
-    match decoded[..] {
-        [] if provisional => grids[PROVISIONAL].filter(|g| g.chance <= 0.25 && roomy(g)),
-        [] => Grid::choose::<N>(error, domain, logarithmic),
-        [PROVISIONAL] => grids[PROVISIONAL].filter(roomy),
-        [one] if !provisional => grids[one].filter(roomy),
-        _ => None,
-    }
-}
-
-/// Fewest fraction bits of weights with which the multiscale predictor is worth a try.
-const WEIGHT_BITS: u32 = 6;
-
-/// Extent of the base-2 logarithms of the magnitudes.
-fn logarithms<N: Number>(raw: &[u8], special: &Special) -> Option<Extent> {
-    let (mut min, mut max) = (f64::INFINITY, 0f64);
-    for v in raw.chunks_exact(N::SIZE).map(N::read) {
-        if !special.is(v) {
-            min = min.min(v.to_f64().abs());
-            max = max.max(v.to_f64().abs());
-        }
-    }
-    (max > 0.0 && min > 0.0).then(|| Extent { min: min.log2(), max: max.log2() })
 }
 
 fn scale(mapped: &Mapped, grid: &Grid) -> Scale {
@@ -315,7 +296,7 @@ fn code<N: Number>(
         w.bytes(&residuals);
         w.bytes(&band.plain);
     }
-    Encoded { payload: w.out, error, unit: grid.mapping.unit(), decoded, keeps }
+    Encoded { payload: w.out, error, mapping: grid.mapping, decoded, keeps }
 }
 
 /// Codes a band: quantises, records the residuals and checks the values.

@@ -35,6 +35,8 @@ pub struct Writing<'a> {
     pub provisional: bool,
     /// Frames that are known to have been decoded.
     pub known: &'a [bool],
+    /// Whether no others were.
+    pub fresh: bool,
 }
 
 /// Maps the chunk. `extent` is that of the mapped quantity (logarithms for logarithmic grids).
@@ -59,6 +61,7 @@ pub fn map<N: Number>(
         high: i32::MIN,
     };
     let linear = grid.linear(offset);
+    let look = grid.step > 1 && !writing.fresh;
     let mut marks = [0u8; BLOCK];
     for frame in 0..frames.count() {
         let bytes = &raw[frame * area * N::SIZE..][..area * N::SIZE];
@@ -81,7 +84,7 @@ pub fn map<N: Number>(
             let mut found;
             if let Some(linear) = &linear {
                 found = scan::positions::<N>(block, linear, k);
-                if grid.step > 1 {
+                if look {
                     let (a, b) = scan::on_grid::<N>(block, linear, k, marks);
                     valid += a;
                     on_grid += b;
@@ -92,7 +95,7 @@ pub fn map<N: Number>(
                     out.negative.get_or_insert_with(|| vec![0; count])[first..first + n]
                         .copy_from_slice(&negative);
                 }
-                if grid.step > 1 {
+                if look {
                     let (a, b) = logarithmic_on_grid::<N>(block, grid, out.offset, marks, k);
                     valid += a;
                     on_grid += b;
@@ -204,17 +207,16 @@ pub fn decoded_grids<N: Number>(
         for v in bytes.chunks_exact(N::SIZE).step_by(every).map(N::read) {
             let repeated = before.replace(v.bits()) == Some(v.bits());
             if v.to_f64() != 0.0 && !repeated && !special.is(v) {
-                samples.push(v);
+                samples.push(v.to_f64());
             }
         }
         for (found, grid) in found.iter_mut().zip(grids) {
             if let (false, Some(grid)) = (*found, grid) {
-                let on_grid =
-                    |every: usize| samples.iter().step_by(every).filter(|v| is_grid_point(**v, grid)).count();
-                // Most frames were never decoded: a few points tell that there is nothing to look for.
-                let few = samples.len().div_ceil(FEW) as f64;
-                *found = on_grid(FEW) as f64 > 1.5 * few * grid.chance
-                    && was_decoded(samples.len(), on_grid(1), grid.chance);
+                let on_grid = match grid.mapping {
+                    Mapping::Linear(unit) => scan::grid_points::<N>(&samples, unit),
+                    _ => samples.iter().filter(|x| is_grid_point::<N>(**x, grid)).count(),
+                };
+                *found = was_decoded(samples.len(), on_grid, grid.chance);
             }
         }
     }
@@ -223,16 +225,11 @@ pub fn decoded_grids<N: Number>(
 
 /// Points of a frame that [`decoded_grids`] looks at.
 const SAMPLES: usize = 600;
-/// One in so many of them is looked at first.
-const FEW: usize = 5;
 
-/// Whether `v` is what a grid point decodes to.
-fn is_grid_point<N: Number>(v: N, grid: &Grid) -> bool {
-    let x = v.to_f64();
-    let logarithmic = matches!(grid.mapping, Mapping::Logarithmic(_));
-    let k = grid.position(if logarithmic { x.abs().log2() } else { x }).round();
-    let back = grid.mapping.value(k as i64, false);
-    N::cast(if logarithmic { back.copysign(x) } else { back }).bits() == v.bits()
+/// Whether the number `x` is what a point of a logarithmic grid decodes to.
+fn is_grid_point<N: Number>(x: f64, grid: &Grid) -> bool {
+    let k = grid.position(x.abs().log2()).round();
+    N::cast(grid.mapping.value(k as i64, false).copysign(x)).to_f64() == x
 }
 
 /// Whether a frame was decoded before: more of its values lie on the grid than chance explains. Chernoff's bound on the

@@ -5,8 +5,10 @@
 
 mod decode;
 pub mod encode;
+mod grids;
 pub mod mapped;
 pub mod side;
+mod target;
 
 pub use decode::decode;
 pub use encode::encode;

@@ -12,8 +12,10 @@ pub const MAGIC: [u8; 4] = [0x89, b'A', b'G', b'R'];
 pub const VERSION: u8 = 1;
 /// Bytes before the extents: magic, version, method, dtype, rank and time axis.
 const FIXED: usize = 8;
-/// Bytes that only predicted streams have: bound mode, two parameters, kept error, unit.
+/// Bytes that only predicted streams have: bound mode and formula, two parameters, kept error, unit.
 const BOUND: usize = 1 + 4 * 8;
+/// Bytes after those where the formula has an origin.
+const ORIGIN: usize = 8;
 /// Bytes after those: payload length and checksums of reconstruction, payload and header.
 const TRAILER: usize = 8 + 4 + 4 + 4;
 /// Longest header of a raw or lossless stream: the most by which a stream exceeds its raw chunk.
@@ -49,8 +51,13 @@ pub struct Header {
     /// Absolute error that the payload keeps (for pointwise relative bounds, of the base-2 logarithm); 0
     /// where nothing was lost.
     pub error: f64,
-    /// Grid unit: decoded value = integer x unit; 0 for lossless methods.
+    /// Formula that makes values of integers: 0 integer x unit, 1 logarithmic, 2 integer x unit + origin, 3 integer /
+    /// unit.
+    pub formula: u8,
+    /// Grid unit; 0 for lossless methods.
     pub unit: f64,
+    /// Value of integer 0; 0 for formulas without it.
+    pub origin: f64,
     /// Bytes of the payload.
     pub payload_len: u64,
     /// xxh3 (low 32 bits) of the decoded bytes.
@@ -83,6 +90,11 @@ impl Method {
     }
 }
 
+/// Whether the header states an origin for this formula.
+fn has_origin(formula: u8) -> bool {
+    formula == 2
+}
+
 impl Header {
     /// Bytes of the decoded chunk.
     pub fn raw_len(&self) -> usize {
@@ -102,9 +114,12 @@ impl Header {
         }
         if self.method == Method::Predicted {
             let (first, second) = self.bound.parameters();
-            out.push(self.bound.mode());
+            out.push(self.bound.mode() | self.formula << 4);
             for v in [first, second, self.error, self.unit] {
                 out.extend_from_slice(&v.to_le_bytes());
+            }
+            if has_origin(self.formula) {
+                out.extend_from_slice(&self.origin.to_le_bytes());
             }
         }
         out.extend_from_slice(&self.payload_len.to_le_bytes());
@@ -148,7 +163,11 @@ impl Header {
             )));
         }
         let predicted = fixed[5] == Method::Predicted.code();
-        let len = FIXED + 4 * rank + if predicted { BOUND } else { 0 } + TRAILER;
+        let mut len = FIXED + 4 * rank + TRAILER;
+        if predicted {
+            let modes = *stream.get(FIXED + 4 * rank).ok_or_else(|| short(len + BOUND))?;
+            len += BOUND + if has_origin(modes >> 4) { ORIGIN } else { 0 };
+        }
         let bytes = stream.get(..len).ok_or_else(|| short(len))?;
         let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let long = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
@@ -172,12 +191,18 @@ impl Header {
         }
         let mut at = FIXED + 4 * rank;
         let (mut bound, mut error, mut unit) = (Bound::Lossless, 0.0, 0.0);
+        let (mut formula, mut origin) = (0, 0.0);
         if predicted {
             let real = |i: usize| f64::from_bits(long(at + 1 + 8 * i));
-            bound = Bound::from_parameters(bytes[at], real(0), real(1)).map_err(damaged)?;
+            bound = Bound::from_parameters(bytes[at] & 15, real(0), real(1)).map_err(damaged)?;
+            formula = bytes[at] >> 4;
             (error, unit) = (real(2), real(3));
             if !(error.is_finite() && error >= 0.0 && unit.is_finite() && unit > 0.0) {
                 return Err(Error::corruption(format!("the header states error {error} and unit {unit}")));
+            }
+            if has_origin(formula) {
+                origin = real(4);
+                at += ORIGIN;
             }
             at += BOUND;
         }
@@ -189,7 +214,9 @@ impl Header {
             time_axis,
             bound,
             error,
+            formula,
             unit,
+            origin,
             payload_len: long(at),
             reconstruction_sum: word(at + 8),
             payload_sum: word(at + 12),
