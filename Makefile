@@ -77,10 +77,10 @@ test-hosts: build package
 	@$(SETUP)/packages.sh h5repack=hdf5-tools ncdump=netcdf-bin gfortran=gfortran h5cc=libhdf5-dev
 	PATH="$(abspath dist/bin):$$PATH" $(PY) -m pytest -q tests tools/cli/tests
 
-# Once with the widest instructions of this machine, then the kernels' scalar twins.
+# Once with the widest instructions of this machine (kernels beside their scalar twins), then without wide ones.
 bench: package data ## criterion benchmarks per stage; curves and trade-off beside SZ, ZFP, SPERR (build/bench/*.png; QUICK=1)
 	cargo bench --locked -p augur-core --features bench $(if $(QUICK),-- --quick)
-	AUGUR_CPU=portable cargo bench --locked -p augur-core --features bench -- $(if $(QUICK),--quick) "kernels|predict and quantise"
+	AUGUR_CPU=portable cargo bench --locked -p augur-core --features bench -- $(if $(QUICK),--quick) "predict and quantise|whole chunk"
 	$(PY) bench/compare.py $(BENCH_DATA) $(if $(QUICK),--quick) --out build/bench
 
 install: build ## copy plugin, command and header below PREFIX

@@ -341,7 +341,7 @@ fn slot_levels(slot: usize, count: usize) -> std::ops::Range<usize> {
 }
 
 /// Points of a frame that belong to a slot.
-fn slot_points(frames: &Frames, slot: usize) -> f64 {
+pub fn slot_points(frames: &Frames, slot: usize) -> f64 {
     slot_levels(slot, levels(frames.height, frames.width))
         .map(|level| {
             let lattice = (frames.height.div_ceil(1 << level), frames.width.div_ceil(1 << level));

@@ -6,13 +6,14 @@
 //! Interpolation from coarse to fine follows SZ3 (Zhao et al., ICDE 2021) and its ancestors; weights fitted per
 //! chunk and references in time as taps of the same filter are Augur's.
 
-use super::fit::{class_index, sent_classes, slot, slot_kind, ROOT_SLOT};
+use super::fit::{class_index, sent_classes, slot, slot_kind, slot_points, ROOT_SLOT, SLOTS};
 use super::kernel::{contexts, smooth, Thresholds, CONTEXTS};
 use super::plane::{interleave_row, refine, Phases, Plane, Pyramid};
 use super::taps::{tap_rows, Kind, Tap, MAX_TAPS, PASSES};
 use super::weighted::{weighted_sum, WeightedRow};
 use super::weights::{Sent, Tying};
 use super::{Band, Coder, RunAt, Scale, RUN_POINTS};
+use crate::chunk::Frames;
 use crate::reference::{released, Step, CLASSES, MAX_REFERENCES};
 use arrayvec::ArrayVec;
 
@@ -42,7 +43,7 @@ fn thresholds(step: i32) -> Thresholds {
 impl Model {
     /// The model of a chunk from the weights that were sent for this coding order.
     pub fn new(scale: Scale, plan: &[Step], sent: &[Sent]) -> Self {
-        let mut weights = vec![vec![]; CLASSES * super::fit::SLOTS];
+        let mut weights = vec![vec![]; CLASSES * SLOTS];
         let mut last: Vec<((Kind, usize), &Sent)> = vec![];
         for (class, s) in sent_classes(plan).into_iter().zip(sent) {
             let kind = slot_kind(class.slot);
@@ -58,6 +59,14 @@ impl Model {
             }
         }
         Self { scale, weights, thresholds: thresholds(scale.step) }
+    }
+
+    /// Multiply-adds per point of the chunk.
+    pub fn mean_taps(&self, plan: &[Step], frames: &Frames) -> f64 {
+        let taps =
+            |class, slot| self.weights[class_index(class, slot)].len() as f64 * slot_points(frames, slot);
+        let sum: f64 = plan.iter().flat_map(|s| (0..SLOTS).map(|slot| taps(s.class, slot))).sum();
+        sum / (plan.len() * frames.area()).max(1) as f64
     }
 }
 

@@ -15,6 +15,7 @@ pub use encode::encode;
 
 use crate::chunk::Frames;
 use crate::error::Result;
+use crate::predict::multiscale::Model;
 use crate::predict::Band;
 use crate::reference::TimeOrder;
 use crate::stream::parts::Reader;
@@ -30,8 +31,12 @@ pub fn describe(payload: &[u8], frames: &Frames, value_size: usize) -> Result<St
     let before_tables = r.rest().len();
     side::read_tables(&mut r)?;
     let after_tables = r.rest().len();
-    let predictor = match side.predictor {
-        Predictor::Multiscale(_) => "multiscale".to_string(),
+    let predictor = match &side.predictor {
+        Predictor::Multiscale(sent) => {
+            let plan = side.plan(frames);
+            let taps = Model::new(side.scale, &plan, sent).mean_taps(&plan, frames);
+            format!("multiscale with {taps:.1} weights a point")
+        }
         Predictor::Lorenzo(n) => format!("lorenzo in {}", n.name()),
     };
     let order = match side.order {
