@@ -117,8 +117,9 @@ fn fitting(c: &mut Criterion) {
     let noise: Vec<i32> = (0..N as u32 + 16).map(|i| (i.wrapping_mul(2654435761) >> 22) as i32).collect();
     let rows: Vec<&[i32]> = (0..TAPS).map(|i| &noise[31 * i..][..gram::RUN]).collect();
     let (mut factor, mut all) = ([0f32; gram::RUN], vec![0i16; TAPS * dot::BLOCK]);
+    let sizes = [2; TAPS / 2];
     kernel(c, "deviations of 40 taps", 4 * TAPS * gram::RUN, || {
-        gram::deviations(black_box(&rows), 4, 0.125, &mut factor, &mut all);
+        gram::deviations(black_box(&rows), &sizes, &rows[..4], 0.125, &mut factor, &mut all);
     });
     let mut sums = vec![0i64; TAPS * TAPS];
     kernel(c, "products of 40 taps", 2 * TAPS * dot::BLOCK, || {

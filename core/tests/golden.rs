@@ -181,17 +181,19 @@ fn streams() -> Vec<(String, Vec<u8>)> {
     drift("trend-levels", &[9, 2, 12, 14]);
     // Bounds far below the range: Lorenzo.
     let fine = |shape: &[usize]| Params::new(Dtype::F64, shape, abs(2f64.powi(-14)));
-    add("lorenzo-space", &fine(&[3, 14, 21]), &plane(&[3, 14, 21], |_, _, _| 0, true));
+    let ridges =
+        |t: usize, y: usize, x: usize| noise(t * 131 + y, 60_000) + noise(7000 + t * 131 + x, 60_000);
+    add("lorenzo-space", &fine(&[3, 14, 21]), &plane(&[3, 14, 21], ridges));
     let stone = |_: usize, y: usize, x: usize| noise(y * 64 + x, 60_000);
     add(
         "lorenzo-time",
         &fine(&[6, 14, 21]),
-        &plane(&[6, 14, 21], |t, y, x| stone(0, y, x) + noise(t * 3000 + y * 64 + x, 4), false),
+        &plane(&[6, 14, 21], |t, y, x| stone(0, y, x) + noise(t * 3000 + y * 64 + x, 4)),
     );
     add(
         "lorenzo-both",
         &fine(&[6, 14, 21]),
-        &plane(&[6, 14, 21], |t, y, x| stone(t, y, x) + (t * t * (3 * y + 5 * x)) as i64, false),
+        &plane(&[6, 14, 21], |t, y, x| stone(t, y, x) + (t * t * (3 * y + 5 * x)) as i64),
     );
     // Values so far from zero that their positions on the grid are rounded: some miss the bound and are stored.
     let spacing = 2f64.powi(-32);
@@ -369,14 +371,13 @@ fn trend(shape: &[usize]) -> Vec<f64> {
         .collect()
 }
 
-/// A sloping plane or what `value(t, y, x)` says, in eighths; with `jumps` every frame lies elsewhere.
-fn plane(shape: &[usize; 3], value: impl Fn(usize, usize, usize) -> i64, jumps: bool) -> Vec<f64> {
+/// What `value(t, y, x)` says, in eighths.
+fn plane(shape: &[usize; 3], value: impl Fn(usize, usize, usize) -> i64) -> Vec<f64> {
     let (h, w) = (shape[1], shape[2]);
     (0..shape[0] * h * w)
         .map(|i| {
             let (t, y, x) = (i / (h * w), i / w % h, i % w);
-            let lie = if jumps { noise(t, 900) * (1 + y as i64) + noise(7 * t, 99) * x as i64 } else { 0 };
-            (value(t, y, x) + lie) as f64 / 8.0 + noise(i + 2_000_000, 1 << 20) as f64 / 2f64.powi(34)
+            value(t, y, x) as f64 / 8.0 + noise(i + 2_000_000, 1 << 20) as f64 / 2f64.powi(34)
         })
         .collect()
 }

@@ -668,7 +668,7 @@ def distance(tap, kind) -> tuple[int, int]:
     return 2 * di + phase // 2 - kind // 2, 2 * dj + phase % 2 - kind % 2
 
 
-DEFAULT, RADIAL, AXIAL, FREE, REPEAT = range(5)
+DEFAULT, RADIAL, AXIAL, DIRECTED, REPEAT = range(5)
 
 
 def groups(tying: int, tap_list, kind) -> tuple[list, int]:
@@ -680,7 +680,8 @@ def groups(tying: int, tap_list, kind) -> tuple[list, int]:
         dy, dx = distance(tap, kind)
         square = dy * dy + dx * dx
         source, farther = (0, 0) if tap[0] == "space" else (1 + tap[1], tap[1])
-        rest = {RADIAL: (0, 0), AXIAL: (abs(dy), abs(dx)), FREE: (dy, dx)}[tying]
+        directed = tying == DIRECTED and source > 0 and square <= 2
+        rest = (0, 0) if tying == RADIAL else (dy, dx) if directed else (abs(dy), abs(dx))
         return (square + farther, source, *rest)
 
     keys = sorted({key(tap) for tap in tap_list})

@@ -113,7 +113,11 @@ pub fn map<N: Number>(
             out.high = out.high.max(found.high);
         }
         if grid.step > 1 {
-            out.kinds[frame] = if writing.known[frame] || was_decoded(valid, on_grid, grid.chance) {
+            // A frame of few values could not be told from one that was never decoded when it comes back. It is as small in
+            // units as in steps, and moves by no more than half a unit, which every grid leaves free.
+            let few = N::FLOAT && valid > 0 && valid as f64 * -grid.chance.log2() < 1.5 * EVIDENCE;
+            let decoded = writing.known[frame] || was_decoded(valid, on_grid, grid.chance);
+            out.kinds[frame] = if decoded || few && !writing.provisional {
                 FrameKind::Fine
             } else if writing.provisional {
                 FrameKind::Provisional
