@@ -3,7 +3,7 @@
 demo's chunks and processes: prints tables and draws rate-distortion curves and the trade-off between ratio and speed.
 
     compare.py FILE[:/dataset] ... [--rel 1e-2 1e-3 ...] [--out build/bench] [--repeat 3] [--quick]
-    compare.py --draw build/bench/results.json [--out build/bench]
+    compare.py --draw build/bench/results.json [--out build/bench] [--docs docs]
 
 In `--out`: `results.json`, `trade_off.png`, `rate_distortion.png` and, of several fields, `rate_distortion_<field>.png`, `table.md`.
 Of each field whole chunks are taken. Speeds are those of one core, chunk cache off.
@@ -16,6 +16,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import sys
 import tempfile
 
@@ -24,6 +25,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "examples", "demo"))
 
 import contestants  # noqa: E402
 import demo  # noqa: E402
+import document  # noqa: E402
 import plots  # noqa: E402
 from fields import Field, load  # noqa: E402
 from progress import Progress  # noqa: E402
@@ -115,8 +117,8 @@ def run(args: argparse.Namespace) -> dict:
     return {"fields": [name for name, _ in fields], "titles": titles, "rels": rels, "rows": rows}
 
 
-def draw(results: dict, out: str) -> None:
-    """Draws all pictures and writes the table behind the trade-off."""
+def draw(results: dict, out: str, docs: str | None) -> None:
+    """Draws all pictures and writes the table behind the trade-off; both of them into the documentation where that is asked."""
     summary = Summary(results)
     many = len(results["fields"]) > 1
     title = f"means over {len(results['fields'])} fields" if many else results["titles"][0]
@@ -133,6 +135,9 @@ def draw(results: dict, out: str) -> None:
     with open(path, "w") as f:
         f.write(table(summary))
     print(f"table:   {path}\n\n{table(summary)}")
+    if docs:
+        shutil.copy(os.path.join(out, "trade_off.png"), os.path.join(docs, "trade_off.png"))
+        document.put(os.path.join(docs, "presets.md"), "table", table(summary))
 
 
 def main() -> int:
@@ -143,6 +148,7 @@ def main() -> int:
     parser.add_argument("--out", default="build/bench", help="folder for results and pictures")
     parser.add_argument("--repeat", type=int, help="the best of so many runs is the speed (3, with --quick 1)")
     parser.add_argument("--quick", action="store_true", help="three bounds, one run each, at most 16 MiB of each field")
+    parser.add_argument("--docs", help="folder with presets.md: puts table and trade-off there, too")
     parser.add_argument("--draw", metavar="RESULTS", help="draw what was measured before, measure nothing")
     args = parser.parse_args()
     if bool(args.data) == bool(args.draw):
@@ -150,14 +156,14 @@ def main() -> int:
     os.makedirs(args.out, exist_ok=True)
     if args.draw:
         with open(args.draw) as f:
-            draw(json.load(f), args.out)
+            draw(json.load(f), args.out, args.docs)
         return 0
     global CONTESTANTS
     CONTESTANTS = contestants.present()
     results = run(args)
     with open(os.path.join(args.out, "results.json"), "w") as f:
         json.dump(results, f, indent=1)
-    draw(results, args.out)
+    draw(results, args.out, args.docs)
     own = [c for c in contestants.ALL if c.name == "augur"]
     rows = [r for r in results["rows"] if r["name"] == "augur"]
     complete = len(rows) == len(results["fields"]) * len(results["rels"]) * len(own)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Where the codec's time goes, beside what the core can do: the tables of docs/performance.md.
 
-    roofline.py FILE[:/dataset] ... [--rel 1e-3] [--seconds 4] [--threads 1 2] [--repository .]
+    roofline.py FILE[:/dataset] ... [--rel 1e-3] [--seconds 4] [--threads 1 2] [--document docs/performance.md]
 
 Builds the example `roofline` of augur-core, measures the core with small loops, and samples the codec with `perf` (Linux; without
 it the stages are left out). Cycles are nanoseconds times the clock as measured. Run it on a machine that does nothing else.
@@ -10,6 +10,8 @@ it the stages are left out). Cycles are nanoseconds times the clock as measured.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import math
 import os
@@ -25,8 +27,9 @@ sys.path.insert(0, os.path.join(HERE, "..", "examples", "demo"))
 
 import contenders  # noqa: E402
 import demo  # noqa: E402
+import document  # noqa: E402
 import numpy as np  # noqa: E402
-from compare import unique_name, whole_chunks  # noqa: E402
+from compare import describe, unique_name, whole_chunks  # noqa: E402
 from fields import Field, load  # noqa: E402
 from progress import Progress  # noqa: E402
 from stages import STAGES, stage_of  # noqa: E402
@@ -95,10 +98,11 @@ def hdf5_time(field: Field, preset: str, bound: float, directory: str) -> dict[s
 
 def print_peaks(peaks: dict) -> None:
     """What the core can do."""
-    print(f"Clock: {peaks['clock_ghz']:.2f} GHz\n\nPer cycle: bytes, multiply-adds\n")
+    print(f"Clock: {peaks['clock_ghz']:.2f} GHz. Bytes and multiply-adds per cycle:\n")
     columns = ["l1_load", "l1_shifted_load", "l1_store", "l2_load", "l2_store", "l3_load", "l3_store", "memory_load", "memory_store",
                "multiply_32", "multiply_16"]
-    print("| | " + " | ".join(c.replace("_", " ") for c in columns) + " |\n|---|" + "---:|" * len(columns))
+    names = {"multiply_32": "32-bit multiply-adds", "multiply_16": "16-bit", "l1_shifted_load": "L1 load, not aligned"}
+    print("| | " + " | ".join(names.get(c, c.replace("_", " ").replace("l", "L", c[0] == "l")) for c in columns) + " |\n|---|" + "---:|" * len(columns))
     for kind in KINDS:
         if f"{kind}_l1_load" in peaks:
             print(f"| {kind} | " + " | ".join(f"{peaks[f'{kind}_{c}']:.1f}" for c in columns) + " |")
@@ -113,40 +117,60 @@ def roof(stage, work: dict, peaks: dict, kind: str) -> float:
     return max(bytes_roof, products / peaks[f"{kind}_multiply_32"])
 
 
-def print_stages(title: str, measured: dict, share: dict, hdf5: float, action: str, peaks: dict, kind: str) -> None:
-    """One table: bytes, multiply-adds and cycles of each stage per point."""
-    cycles = measured["ns_per_point"] * peaks["clock_ghz"]
+def column(measured: dict, share: dict, hdf5: float, action: str, peaks: dict, kind: str) -> dict[str, str]:
+    """Cycles per point of each stage, with the fewest possible in brackets, and the sums."""
+    clock = peaks["clock_ghz"]
+    cycles = measured["ns_per_point"] * clock
     size = measured["bytes_per_value"]
-    speed = 1e3 * size / measured["ns_per_point"]
-    print(f"**{title}**: {cycles:.1f} cycles a point, {speed:.0f} MB/s, {measured['bits_per_point']:.2f} bits a point; "
-          f"{measured['description'].split(';')[0]}\n")
     taps = re.search(r"([\d.]+) weights a point", measured["description"])
     facts = dict(taps=float(taps[1]) if taps else 0.0, size=size, coded=measured["bits_per_point"] / 8)
-    print("| stage | bytes read | written | multiply-adds | cycles at least | cycles reached | share |\n|---|---:|---:|---:|---:|---:|---:|")
+    cells = {}
     for stage in STAGES:
         reached = share.get(stage.name, 0.0)
-        if reached < 0.002:
+        if reached < 0.003:
             continue
         work = stage.work(action, **facts)
-        cells = ["", "", "", ""]
-        if work:
-            cells = [f"{work['read']:.1f}", f"{work['written']:.1f}", f"{work['products']:.1f}" if work["products"] else "",
-                     f"{roof(stage, work, peaks, kind):.2f}"]
-        print(f"| {stage.name} | " + " | ".join(cells) + f" | {reached * cycles:.2f} | {100 * reached:.1f} % |")
-    around = hdf5 * peaks["clock_ghz"] - cycles
-    print(f"| *through h5py: HDF5, file, allocation* | | | | | {around:+.1f} | |\n")
+        cells[stage.name] = f"{reached * cycles:.1f}" + (f" ({roof(stage, work, peaks, kind):.1f})" if work else "")
+    cells["**all**"] = f"**{cycles:.1f}**"
+    cells["through h5py: HDF5, file, allocation"] = f"{hdf5 * clock - cycles:+.1f}"
+    cells["MB/s in memory"] = f"{1e3 * size / measured['ns_per_point']:.0f}"
+    cells["MB/s through h5py"] = f"{1e3 * size / hdf5:.0f}"
+    cells["weights a point"] = f"{facts['taps']:.1f}"
+    cells["bits a point"] = f"{8 * facts['coded']:.2f}"
+    return cells
+
+
+def print_stages(title: str, columns: dict[str, dict[str, str]]) -> None:
+    """One table of a field: stages by presets and actions."""
+    rows = [s.name for s in STAGES if any(s.name in c for c in columns.values())]
+    rows += [r for r in next(iter(columns.values())) if r not in rows]
+    print(f"\n**{title}**: cycles a point, and (at least)\n\n| | " + " | ".join(columns) + " |\n|---|" + "---:|" * len(columns))
+    for row in dict.fromkeys(rows):
+        print(f"| {row} | " + " | ".join(c.get(row, "") for c in columns.values()) + " |")
 
 
 def main() -> None:
-    """Measures and prints everything as Markdown."""
+    """Reads the arguments."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", nargs="+", help="FILE or FILE:/dataset (HDF5, netCDF-3, netCDF-4), of float32 or float64")
     parser.add_argument("--rel", type=float, default=1e-3, help="the bound as a fraction of the value range")
     parser.add_argument("--seconds", type=float, default=4, help="seconds for each measurement")
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2], help="numbers of threads to compare")
+    parser.add_argument("--document", help="puts the tables into this page, too")
     parser.add_argument("--repository", default=os.path.join(HERE, ".."), help="where augur's sources lie")
     args = parser.parse_args()
+    if args.document:
+        with io.StringIO() as text:
+            with contextlib.redirect_stdout(text):
+                report(args)
+            print(text.getvalue())
+            document.put(args.document, "roofline", text.getvalue())
+    else:
+        report(args)
 
+
+def report(args: argparse.Namespace) -> None:
+    """Measures and prints the tables."""
     fields, taken = [], set()
     for spec in args.data:
         field = whole_chunks(load(spec))
@@ -166,6 +190,7 @@ def main() -> None:
     speeds = []
     with tempfile.TemporaryDirectory() as directory:
         for name, field in fields:
+            columns = {}
             raw = os.path.join(directory, "field.raw")
             values = field.values
             values.astype(values.dtype.newbyteorder("<")).tofile(raw)
@@ -186,10 +211,11 @@ def main() -> None:
                         row.append(answer(command(threads, args.seconds / 2), AUGUR_CPU=cpu))
                     own = variants.index((kind, 1, ""))
                     bar.clear()
-                    print_stages(f"{name}, {preset}, {action}", row[own], share, hdf5[action], action, peaks, kind)
+                    columns[f"{preset}, {action}"] = column(row[own], share, hdf5[action], action, peaks, kind)
                     speeds.append((name, preset, action, row))
+            print_stages(describe(name, field), columns)
     bar.clear()
-    print("MB/s of raw values in memory, by instruction set and threads:\n")
+    print("\nMB/s of raw values in memory, by instruction set and threads:\n")
     heads = [f"{label}, {threads} thread{'s' if threads > 1 else ''}" for label, threads, _ in variants]
     print("| field | preset | | " + " | ".join(heads) + " |\n|---|---|---|" + "---:|" * len(heads))
     for name, preset, action, row in speeds:

@@ -27,9 +27,13 @@ class Summary:
         """Fields that the compressor has a result for."""
         return sum((label, field, rel) in self.rows for field in self.fields)
 
+    def worst(self, label: str, rel: float) -> float:
+        """Largest error over the bound in any field."""
+        return max((r["error"] for (l, _, b), r in self.rows.items() if l == label and b == rel), default=0.0)
+
     def broke(self, label: str, rel: float) -> bool:
         """Whether the compressor broke this bound on any field."""
-        return any(r["error"] > 1 for (l, _, b), r in self.rows.items() if l == label and b == rel)
+        return self.worst(label, rel) > 1
 
     def mean(self, label: str, rel: float, key: str) -> float | None:
         """The mean of a column; `None` without results."""
@@ -64,7 +68,7 @@ def table(summary: Summary) -> str:
     """The means in Markdown, one table per bound."""
     out = []
     for rel in summary.rels:
-        out += [f"Bound {rel:.0e} of the value range:\n",
+        out += [f"Bound {rel:g} of the value range:\n",
                 "| compressor | ratio | write MB/s | read MB/s | PSNR dB | ratio / best SZ3 | write / SZ3 3.4 | read / SZ3 3.4 |",
                 "|---|---:|---:|---:|---:|---:|---:|---:|"]
         for c in summary.contestants:
@@ -72,7 +76,7 @@ def table(summary: Summary) -> str:
                 continue
             note = "" if summary.count(c.label, rel) == len(summary.fields) else \
                 f" ({summary.count(c.label, rel)} of {len(summary.fields)} fields)"
-            note += " (bound broken)" if summary.broke(c.label, rel) else ""
+            note += f" (bound exceeded by {summary.worst(c.label, rel) - 1:.0e} of it)" if summary.broke(c.label, rel) else ""
             ratio, write, read, psnr = (summary.mean(c.label, rel, k) for k in ("ratio", "write", "read", "psnr"))
             relative = [summary.against_sz3(c.label, rel, k) for k in ("ratio", "write", "read")]
             cells = [f"{ratio:.2f}", f"{write:.0f}", f"{read:.0f}", "exact" if c.lossless else f"{psnr:.1f}"]
