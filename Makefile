@@ -20,7 +20,7 @@ LIBRARY := $(if $(filter Darwin,$(shell uname -s)),libh5z_augur.dylib,libh5z_aug
 WITH_CMAKE = CMAKE=$$($(SETUP)/cmake.sh build/cmake) && export CMAKE &&
 
 .DEFAULT_GOAL := help
-.PHONY: help build plugin cli venv package data demo test test-rust test-hosts bench install uninstall clean check-rust
+.PHONY: help build plugin cli venv package data demo test test-rust test-hosts bench figures install uninstall clean check-rust
 
 help: ## list the targets
 	@echo "Augur: error-bounded compression of time-evolving fields, as an HDF5 filter"
@@ -82,6 +82,14 @@ bench: package data ## criterion benchmarks per stage; curves and trade-off besi
 	cargo bench --locked -p augur-core --features bench $(if $(QUICK),-- --quick)
 	AUGUR_CPU=portable cargo bench --locked -p augur-core --features bench -- $(if $(QUICK),--quick) "predict and quantise|whole chunk"
 	$(PY) bench/compare.py $(BENCH_DATA) $(if $(QUICK),--quick) --out build/bench
+
+# The fields of docs/performance.md: those of which a large frame and a small one are shown.
+ROOFLINE ?= $(wordlist 1,2,$(BENCH_DATA))
+
+figures: package data ## measure anew what docs/presets.md and docs/performance.md show (ROOFLINE=fields of the latter)
+	$(PY) bench/compare.py $(BENCH_DATA) --rel 1e-2 1e-3 1e-4 --out build/bench --docs docs
+	$(PY) bench/roofline.py $(ROOFLINE) --document docs/performance.md
+	$(PY) bench/memory.py --document docs/performance.md
 
 install: build ## copy plugin, command and header below PREFIX
 	install -d "$(DESTDIR)$(PREFIX)/lib/hdf5/plugin" "$(DESTDIR)$(PREFIX)/include" "$(DESTDIR)$(PREFIX)/bin"
