@@ -116,7 +116,13 @@ const MIN_SAMPLES: usize = 1000;
 impl Effort {
     /// What tells which of two coding orders is better.
     pub fn quick(&self) -> Self {
-        Self { share: 4, frames: self.frames.div_ceil(2), tyings: &[Tying::Axial], ..*self }
+        Self {
+            share: 4,
+            frames: self.frames.div_ceil(2),
+            tyings: &[Tying::Axial],
+            reach: self.reach.min(5),
+            ..*self
+        }
     }
 }
 
