@@ -216,7 +216,7 @@ def report(args: argparse.Namespace) -> None:
             print_stages(describe(name, field), columns)
     bar.clear()
     print("\nMB/s of raw values in memory, by instruction set and threads:\n")
-    heads = [f"{label}, {threads} thread{'s' if threads > 1 else ''}" for label, threads, _ in variants]
+    heads = [f"{label.replace('scalar', 'portable')}, {threads} thread{'s' if threads > 1 else ''}" for label, threads, _ in variants]
     print("| field | preset | | " + " | ".join(heads) + " |\n|---|---|---|" + "---:|" * len(heads))
     for name, preset, action, row in speeds:
         print(f"| {name} | {preset} | {action} | " + " | ".join(f"{1e3 * r['bytes_per_value'] / r['ns_per_point']:.0f}" for r in row) + " |")
