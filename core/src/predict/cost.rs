@@ -3,7 +3,7 @@
 //! reach it.
 
 /// Residuals of a window.
-const WINDOW: u32 = 32;
+const WINDOW: u32 = 16;
 /// Bits of a residual of which it is certain that it is zero, nearly.
 const CERTAIN: f64 = 0.01;
 

@@ -1,16 +1,15 @@
 //! Least-squares weights for a chunk, on a sample of its points.
 //!
 //! Predictions are made from decoded values, so each tap carries quantisation noise; the noise enters the
-//! normal equations as its variance (ridge regression in terms of the effective weights). Among the tyings and
-//! precisions of the weights the one of the shortest description is taken: bits for the residuals plus bits
-//! for the weights.
+//! normal equations as its variance (ridge regression in terms of the effective weights).
 
+use super::choice::{choose, Candidates};
 use super::cost::Cost;
 use super::gram::{Gram, Sample, RUN};
 use super::plane::{levels, phase_size, Pyramid};
-use super::taps::{base_taps, tap_rows, taps, Kind, Source, Tap, PASSES};
+use super::taps::{tap_rows, Kind, Tap, PASSES};
 use super::weighted::weighted_sum;
-use super::weights::{Sent, Tying, MAX_PRECISION};
+use super::weights::{Sent, Tying};
 use super::Scale;
 use crate::chunk::Frames;
 use crate::reference::{Step, CLASSES, MAX_REFERENCES};
@@ -79,12 +78,6 @@ pub fn sent_classes(plan: &[Step]) -> Vec<Class> {
         }
     }
     out
-}
-
-/// Estimated bits per point of residuals with this mean square, in quantisation steps: the entropy of a normal
-/// variable where it is wide, falling to 0 where it is narrow.
-fn bits_per_point(mean_square: f64) -> f64 {
-    0.5 * (1.0 + 17.0 * mean_square).log2()
 }
 
 /// How hard to look for good weights.
@@ -355,135 +348,6 @@ pub fn slot_points(frames: &Frames, slot: usize) -> f64 {
             (h * w) as f64
         })
         .sum()
-}
-
-/// The taps of a kind that are worth a try, and how they may share weights.
-struct Candidates {
-    /// The taps, by the groups of the first tying.
-    near: Vec<(Tap, ())>,
-    /// Taps of each of these groups.
-    sizes: Vec<usize>,
-    /// Which of the taps are the base.
-    base: Vec<usize>,
-    /// For each tying the number of the weight of each group, and which of the tying's weights these are.
-    tyings: Vec<(Tying, Vec<usize>, Vec<usize>)>,
-}
-
-impl Candidates {
-    fn new(kind: Kind, references: usize, effort: &Effort) -> Self {
-        let all = taps(kind, references);
-        let is_near = |t: &Tap| {
-            let far = matches!(t.source, Source::Reference(1..));
-            t.dy * t.dy + t.dx * t.dx <= effort.reach - i32::from(far)
-        };
-        let (finest, count) = effort.tyings[0].groups(kind, references);
-        let mut near: Vec<usize> = (0..all.len()).filter(|&i| is_near(&all[i])).collect();
-        near.sort_by_key(|&i| finest[i]);
-        let mut sizes = vec![0; count];
-        near.iter().for_each(|&i| sizes[finest[i]] += 1);
-        sizes.retain(|n| *n > 0);
-        // The first tap of each group stands for it.
-        let first: Vec<usize> =
-            near.chunk_by(|&i, &j| finest[i] == finest[j]).map(|group| group[0]).collect();
-        let tyings = effort.tyings.iter().map(|&tying| {
-            let (groups, _) = tying.groups(kind, references);
-            let used: u64 = first.iter().fold(0, |bits, &i| bits | 1 << groups[i]);
-            let rank = |&i: &usize| (used & ((1 << groups[i]) - 1)).count_ones() as usize;
-            (tying, first.iter().map(rank).collect(), (0..64).filter(|g| used >> g & 1 == 1).collect())
-        });
-        let tyings = tyings.collect();
-        let base = near.iter().enumerate().filter(|(_, &i)| i < base_taps(kind)).map(|(at, _)| at).collect();
-        Self { sizes, base, tyings, near: near.iter().map(|&i| (all[i], ())).collect() }
-    }
-}
-
-/// Sampled points that tell as much as one: neighbours are alike.
-const ALIKE: f64 = 3.0;
-
-/// Bits of a weight, roughly.
-const BITS_PER_WEIGHT: f64 = 7.0;
-
-/// The weights of shortest description for one class.
-#[allow(clippy::too_many_arguments)]
-fn choose(
-    gram: &Gram,
-    candidates: &Candidates,
-    points: f64,
-    scale: &Scale,
-    noise: f64,
-    tap_cost: f64,
-    last: Option<&Sent>,
-) -> Sent {
-    let bits = |error: f64| points * bits_per_point(error);
-    let mut best = Sent::none(Tying::Default);
-    if gram.samples == 0.0 {
-        return best;
-    }
-    // What was fitted to the sample predicts other points less well: Akaike's final prediction error.
-    let penalty = |k: usize| {
-        let fitted = (k as f64 / (gram.samples / ALIKE)).min(0.9);
-        (1.0 + fitted) / (1.0 - fitted)
-    };
-    let mut least = f64::INFINITY;
-    let mut tried = vec![];
-    let products = gram.products();
-    for (tying, shared, used) in &candidates.tyings {
-        let equations = products.equations(shared, used.len(), noise);
-        let factor = equations.factor();
-        let estimate = |k: usize| {
-            let side = 20.0 + BITS_PER_WEIGHT * (used[k] + 1) as f64;
-            let taps: f64 = equations.taps[..=k].iter().sum();
-            bits(penalty(k + 1) * factor.errors[k]) + side + tap_cost * taps * points
-        };
-        let most = factor.errors.len().min((gram.samples / 2.0) as usize);
-        let Some(k) = (0..most).min_by(|&a, &b| estimate(a).total_cmp(&estimate(b))) else { continue };
-        tried.push((estimate(k), k + 1, tying, equations, used, factor));
-    }
-    tried.sort_by(|a, b| a.0.total_cmp(&b.0));
-    if let Some((_, k, tying, equations, used, factor)) = tried.first() {
-        least = bits(equations.square) + 3.0;
-        let w = factor.weights(*k);
-        // The weight of each tap, by the tying's numbers.
-        let mut of_taps = vec![0.0; used[*k - 1] + 1];
-        for ((g, w), n) in used.iter().zip(&w).zip(&equations.taps) {
-            of_taps[*g] = w / n;
-        }
-        let mut precision = MAX_PRECISION.min(scale.shift);
-        let mut before = f64::INFINITY;
-        while precision >= 4 {
-            let unit = f64::from(1u32 << precision);
-            let limit = f64::from(1 << 20);
-            let round = |v: &f64| (v * unit).round().clamp(-limit, limit);
-            let rounded: Vec<f64> =
-                w.iter().zip(&equations.taps).map(|(w, n)| n * round(&(w / n)) / unit).collect();
-            let sent =
-                Sent { tying: **tying, precision, values: of_taps.iter().map(|v| round(v) as i32).collect() };
-            let b = bits(penalty(*k) * equations.error(&rounded)) + f64::from(sent.bits());
-            if b < least {
-                least = b;
-                best = sent;
-            }
-            if b > before {
-                break;
-            }
-            before = b;
-            precision -= 2;
-        }
-    }
-    if let (Some(last), Some((_, _, _, equations, used, _))) =
-        (last, tried.iter().find(|t| Some(*t.2) == last.map(|l| l.tying)))
-    {
-        let unit = f64::from(1u32 << last.precision);
-        let w: Vec<f64> = used
-            .iter()
-            .zip(&equations.taps)
-            .map(|(g, n)| n * f64::from(last.values.get(*g).copied().unwrap_or(0)) / unit)
-            .collect();
-        if bits(equations.error(&w)) + 3.0 < least {
-            best = Sent::none(Tying::Repeat);
-        }
-    }
-    best
 }
 
 #[cfg(test)]
