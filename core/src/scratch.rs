@@ -24,6 +24,17 @@ macro_rules! pooled {
 }
 pooled!(u8, i32);
 
+/// Gives back the working memory that is kept from one chunk to the next.
+pub fn release_memory() {
+    fn release<T: Pooled>() {
+        if let Ok(mut kept) = T::kept().lock() {
+            *kept = vec![];
+        }
+    }
+    release::<u8>();
+    release::<i32>();
+}
+
 /// A vector whose memory goes to the next one when it is dropped.
 #[derive(Default)]
 pub struct Buffer<T: Pooled>(Vec<T>);

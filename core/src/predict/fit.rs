@@ -15,7 +15,7 @@ use crate::chunk::Frames;
 use crate::reference::{Step, CLASSES, MAX_REFERENCES};
 use crate::threads::parallel;
 use arrayvec::ArrayVec;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// Weight classes per class of references: three kinds at three groups of spacings, and the roots.
 pub const SLOTS: usize = 10;
@@ -178,7 +178,7 @@ pub fn fit(
     let enough = (frames.count() * area / POINTS_PER_SAMPLE).max(MIN_SAMPLES);
     let effort = Effort { samples: effort.samples.min(enough) / effort.share, ..*effort };
     let mut picked: [Vec<&Step>; CLASSES] = Default::default();
-    let mut pyramids: HashMap<usize, Pyramid<i32>> = HashMap::new();
+    let mut wanted = BTreeSet::new();
     let mut members = [0f64; CLASSES];
     for (class, picked) in picked.iter_mut().enumerate() {
         let all: Vec<&Step> = plan.iter().filter(|s| s.class == class).collect();
@@ -186,11 +186,12 @@ pub fn fit(
         // Levels differ more than times.
         let n = all.len().min(if frames.levels > 1 { 2 * effort.frames } else { effort.frames });
         picked.extend((0..n).map(|k| all[(2 * k + 1) * all.len() / (2 * n)]));
-        for &f in picked.iter().flat_map(|step| step.references.iter().chain([&step.frame])) {
-            let grid = &samples.grid[f * area..][..area];
-            pyramids.entry(f).or_insert_with(|| Pyramid::of(grid, frames.width));
-        }
+        wanted.extend(picked.iter().flat_map(|step| step.references.iter().chain([&step.frame]).copied()));
     }
+    let pyramids = parallel(wanted.into_iter().collect(), threads, |f: usize| {
+        (f, Pyramid::of(&samples.grid[f * area..][..area], frames.width))
+    });
+    let pyramids = pyramids.into_iter().collect();
     // Values coded in steps of one unit are decoded as they are.
     let noise = if scale.step > 1 { 0.7 / 12.0 } else { 0.0 };
     let fitting = Fitting { samples, scale, effort, picked, pyramids, noise };
