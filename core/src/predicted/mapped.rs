@@ -115,9 +115,9 @@ pub fn map<N: Number>(
         if grid.step > 1 {
             // A frame of few values could not be told from one that was never decoded when it comes back. It is as small in
             // units as in steps, and moves by no more than half a unit, which every grid leaves free.
-            let few = N::FLOAT && valid > 0 && valid as f64 * -grid.chance.log2() < 1.5 * EVIDENCE;
+            let few = N::FLOAT && !writing.provisional && is_sparse::<N>(bytes, special, grid.chance);
             let decoded = writing.known[frame] || was_decoded(valid, on_grid, grid.chance);
-            out.kinds[frame] = if decoded || few && !writing.provisional {
+            out.kinds[frame] = if decoded || few {
                 FrameKind::Fine
             } else if writing.provisional {
                 FrameKind::Provisional
@@ -246,6 +246,18 @@ fn was_decoded(valid: usize, on_grid: usize, chance: f64) -> bool {
     }
     let misses = if on_grid == valid { 0.0 } else { (n - m) * ((n - m) / (n * (1.0 - chance))).log2() };
     m * (m / (n * chance)).log2() + misses > EVIDENCE
+}
+
+/// Whether a frame has some values that tell decoded frames from others, but too few to be sure.
+fn is_sparse<N: Number>(raw: &[u8], special: &Special, chance: f64) -> bool {
+    let needed = (1.5 * EVIDENCE / -chance.log2()).ceil() as usize;
+    let mut before = 0;
+    let counts = raw.chunks_exact(N::SIZE).map(N::read).filter(|v| {
+        let repeated = std::mem::replace(&mut before, v.bits()) == v.bits();
+        !repeated && v.to_f64() != 0.0 && !special.is(*v)
+    });
+    let found = counts.take(needed).count();
+    found > 0 && found < needed
 }
 
 /// See [`was_decoded`].
