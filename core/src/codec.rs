@@ -119,7 +119,11 @@ fn encode_predicted(params: &Params, raw: &[u8], memory: Option<&Memory>) -> Opt
     };
     let decoded = host_order(&header, Cow::Borrowed(&encoded.decoded));
     header.reconstruction_sum = checksum(&decoded);
-    debug_assert!(decode_predicted(&header, &encoded.payload, 1, None).is_ok_and(|again| *again == *decoded));
+    // Of large chunks the tests of memory would see it.
+    debug_assert!(
+        raw.len() > 1 << 20
+            || decode_predicted(&header, &encoded.payload, 1, None).is_ok_and(|again| *again == *decoded)
+    );
     Some((assemble(header, &encoded.payload, raw.len()), encoded.keeps))
 }
 
