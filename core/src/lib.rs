@@ -34,7 +34,7 @@ pub use dtype::{ByteOrder, Dtype};
 pub use error::{Error, ErrorKind, Result};
 pub use memory::{decode_with, encode_with, Memory};
 pub use params::{Params, Preset};
-pub use scratch::release_memory;
+pub use scratch::{recycle, release_memory};
 pub use stream::header::{Header, Method};
 
 mod codec;

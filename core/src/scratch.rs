@@ -35,6 +35,11 @@ pub fn release_memory() {
     release::<i32>();
 }
 
+/// Keeps the memory of decoded values, or of a stream, that the caller has copied, for the next chunk.
+pub fn recycle(bytes: Vec<u8>) {
+    drop(Buffer(bytes));
+}
+
 /// A vector whose memory goes to the next one when it is dropped.
 #[derive(Default)]
 pub struct Buffer<T: Pooled>(Vec<T>);
@@ -63,6 +68,11 @@ impl<T: Pooled> Buffer<T> {
         let mut buffer = Self::with_capacity(len);
         buffer.resize(len, T::default());
         buffer
+    }
+
+    /// The vector itself, whose memory comes back only through [`recycle`].
+    pub fn into_vec(mut self) -> Vec<T> {
+        std::mem::take(&mut self.0)
     }
 
     /// A buffer of arbitrary values, for those who set them all.

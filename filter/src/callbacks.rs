@@ -147,7 +147,9 @@ pub(crate) unsafe extern "C" fn filter(
             *buffer = data;
             *size = room;
         }
-        Ok(output.len())
+        let filled = output.len();
+        augur_core::recycle(output);
+        Ok(filled)
     })
 }
 

@@ -15,6 +15,7 @@ use crate::predict::kernel::{find_large, keep, put_back, reconstruct};
 use crate::predict::multiscale::{self, Model};
 use crate::predict::plane::Pyramid;
 use crate::predict::{lorenzo, Band, Coder, RunAt};
+use crate::scratch::Buffer;
 use crate::stream::parts::Reader;
 use crate::threads::parallel;
 
@@ -48,7 +49,8 @@ pub fn decode<N: Number>(
     }
     r.finish()?;
     let shared = Shared { side: &side, tables: &tables, frames, mapping };
-    let mut raw = vec![0; frames.count() * frames.area() * N::SIZE];
+    // Every band sets all rows of all frames.
+    let mut raw = Buffer::arbitrary(frames.count() * frames.area() * N::SIZE).into_vec();
     let cut: Vec<Band> = parts.iter().map(|part| part.0).collect();
     let rows = band_rows(&mut raw, frames, &cut, N::SIZE);
     let work = parts.into_iter().zip(rows).collect();
