@@ -6,7 +6,7 @@ use crate::dtype::ByteOrder;
 use crate::error::{Error, Result};
 use crate::grid::Mapping;
 use crate::lossless;
-use crate::memory::Memory;
+use crate::memory::{Decoding, Memory};
 use crate::number::with_number;
 use crate::params::{Params, Preset};
 use crate::predicted;
@@ -122,17 +122,14 @@ fn encode_predicted(params: &Params, raw: &[u8], memory: Option<&Memory>) -> Opt
     // Of large chunks the tests of memory would see it.
     debug_assert!(
         raw.len() > 1 << 20
-            || decode_predicted(&header, &encoded.payload, 1, None).is_ok_and(|again| *again == *decoded)
+            || decode_predicted(&header, &encoded.payload, &Decoding::default())
+                .is_ok_and(|again| *again == *decoded)
     );
     Some((assemble(header, &encoded.payload, raw.len()), encoded.keeps))
 }
 
-fn decode_predicted(
-    header: &Header,
-    payload: &[u8],
-    threads: usize,
-    memory: Option<&Memory>,
-) -> Result<Vec<u8>> {
+fn decode_predicted(header: &Header, payload: &[u8], decoding: &Decoding) -> Result<Vec<u8>> {
+    let Decoding { threads, memory, .. } = *decoding;
     let frames = Frames::new(&header.shape, header.time_axis);
     let (unit, origin) = (header.unit, header.origin);
     let mapping =
@@ -237,16 +234,12 @@ fn split(stream: &[u8]) -> Result<(Header, &[u8])> {
 /// `InsufficientData` for a stream that ends early, `Corruption` for a damaged one, `Compatibility` for one
 /// of a newer version, `InvalidArgument` for one of another size than `expected_len`.
 pub fn decode(stream: &[u8], expected_len: Option<usize>, threads: usize) -> Result<Vec<u8>> {
-    decode_known(stream, expected_len, threads, None)
+    decode_as(stream, &Decoding { expected_len, threads, ..Decoding::default() })
 }
 
-/// [`decode`], telling `memory` what was decoded.
-pub(crate) fn decode_known(
-    stream: &[u8],
-    expected_len: Option<usize>,
-    threads: usize,
-    memory: Option<&Memory>,
-) -> Result<Vec<u8>> {
+/// [`decode`], with a memory and models.
+pub(crate) fn decode_as(stream: &[u8], decoding: &Decoding) -> Result<Vec<u8>> {
+    let expected_len = decoding.expected_len;
     let (header, payload) = split(stream)?;
     let len = header.raw_len();
     if expected_len.is_some_and(|n| n != len) {
@@ -272,7 +265,7 @@ pub(crate) fn decode_known(
             )))
         }
         Method::Lossless => lossless::decompress(payload, header.dtype.size(), len)?,
-        Method::Predicted => decode_predicted(&header, payload, threads, memory)?,
+        Method::Predicted => decode_predicted(&header, payload, decoding)?,
     };
     if checksum(&raw) != header.reconstruction_sum {
         return Err(Error::corruption(

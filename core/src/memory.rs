@@ -6,6 +6,7 @@
 //! with the error that its stream keeps. HDF5 decodes in the process that encodes again, so it need not last longer.
 
 use crate::error::Result;
+use crate::network::{Models, NoModels};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -93,17 +94,31 @@ pub fn encode_with(params: &crate::Params, raw: &[u8], memory: &Memory) -> Resul
     crate::codec::encode_known(params, raw, Some(memory))
 }
 
-/// Decodes as [`crate::decode`] does and remembers the time steps.
+/// How a stream is to be decoded.
+#[derive(Clone, Copy)]
+pub struct Decoding<'a> {
+    /// Bytes of the chunk, where they are known: memory is allocated only after they were compared.
+    pub expected_len: Option<usize>,
+    /// Most threads to use; values are the same whatever it is.
+    pub threads: usize,
+    /// What is to remember the time steps.
+    pub memory: Option<&'a Memory>,
+    /// Where models are found.
+    pub models: &'a dyn Models,
+}
+
+impl Default for Decoding<'_> {
+    fn default() -> Self {
+        Self { expected_len: None, threads: 1, memory: None, models: &NoModels }
+    }
+}
+
+/// Decodes as [`crate::decode`] does, with a memory and models.
 ///
 /// # Errors
-/// As [`crate::decode`].
-pub fn decode_with(
-    stream: &[u8],
-    expected_len: Option<usize>,
-    threads: usize,
-    memory: &Memory,
-) -> Result<Vec<u8>> {
-    crate::codec::decode_known(stream, expected_len, threads, Some(memory))
+/// As [`crate::decode`], and those of [`Models::find`].
+pub fn decode_with(stream: &[u8], decoding: &Decoding) -> Result<Vec<u8>> {
+    crate::codec::decode_as(stream, decoding)
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 use crate::bound::Bound;
 use crate::dtype::{ByteOrder, Dtype};
 use crate::error::{Error, Result};
+use crate::network::Model;
+use std::sync::Arc;
 
 /// Largest rank of a chunk.
 pub const MAX_RANK: usize = 5;
@@ -17,11 +19,17 @@ pub enum Preset {
     Fast,
     /// Shuffle and zstd, nothing lost.
     Lossless,
+    /// As balanced, with what a trained model adds.
+    Learned,
 }
 
 /// Every preset with its name, in the order of its code (codes start at 0).
-pub const PRESETS: [(Preset, &str); 3] =
-    [(Preset::Balanced, "balanced"), (Preset::Fast, "fast"), (Preset::Lossless, "lossless")];
+pub const PRESETS: [(Preset, &str); 4] = [
+    (Preset::Balanced, "balanced"),
+    (Preset::Fast, "fast"),
+    (Preset::Lossless, "lossless"),
+    (Preset::Learned, "learned"),
+];
 
 impl Preset {
     /// Number of the preset in cd_values.
@@ -81,6 +89,8 @@ pub struct Params {
     pub tail: usize,
     /// Most threads to use; the stream does not depend on it.
     pub threads: usize,
+    /// The model that the preset `learned` predicts with; without one it does what `balanced` does.
+    pub model: Option<Arc<Model>>,
 }
 
 impl Params {
@@ -97,6 +107,7 @@ impl Params {
             unwritten: None,
             tail: 0,
             threads: 1,
+            model: None,
         }
     }
 

@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 use augur_core::{
-    decode, decode_with, encode, encode_with, inspect, Bound, Dtype, Memory, Method, Params, Preset,
+    decode, decode_with, encode, encode_with, inspect, Bound, Decoding, Dtype, Memory, Method, Params, Preset,
 };
 
 const SHAPE: [usize; 3] = [6, 40, 50];
@@ -136,7 +136,8 @@ fn rewritten_steps_keep_the_bound() {
                             encode(&params, &now).unwrap()
                         };
                         now = if remember {
-                            decode_with(&stream, None, 1, &memory).unwrap()
+                            decode_with(&stream, &Decoding { memory: Some(&memory), ..Decoding::default() })
+                                .unwrap()
                         } else {
                             decode(&stream, None, 1).unwrap()
                         };

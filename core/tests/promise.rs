@@ -6,8 +6,8 @@
 
 use augur_core::dtype::DTYPES;
 use augur_core::{
-    decode, decode_with, encode, encode_with, inspect, Bound, ByteOrder, Dtype, Memory, Method, Params,
-    Preset,
+    decode, decode_with, encode, encode_with, inspect, Bound, ByteOrder, Decoding, Dtype, Memory, Method,
+    Params, Preset,
 };
 use half::f16;
 use proptest::prelude::*;
@@ -208,7 +208,11 @@ fn fill_step_by_step(params: &Params, raw: &[u8], fill: &[u8]) -> (Vec<u8>, Vec<
     let mut stream = vec![];
     for t in 0..params.shape[0] {
         if t > 0 {
-            chunk = decode_with(&stream, Some(raw.len()), 1, &memory).unwrap();
+            chunk = decode_with(
+                &stream,
+                &Decoding { expected_len: Some(raw.len()), memory: Some(&memory), ..Decoding::default() },
+            )
+            .unwrap();
         }
         chunk[t * step..(t + 1) * step].copy_from_slice(&raw[t * step..(t + 1) * step]);
         stream = encode_with(params, &chunk, &memory).unwrap();
@@ -297,7 +301,8 @@ fn unchanged_steps_keep_their_values_whatever_happens_to_the_range() {
             let step = first.len() / shape[0];
             let mut truth = first.clone();
             let mut stream = encode_with(&params, &first, &memory).unwrap();
-            let mut before = decode_with(&stream, None, 1, &memory).unwrap();
+            let mut before =
+                decode_with(&stream, &Decoding { memory: Some(&memory), ..Decoding::default() }).unwrap();
             for (round, scale) in [1.0, 40.0, 0.01, 3.0, 40.0, 1.0].into_iter().enumerate() {
                 let t = round * 3 % 8;
                 let new =
@@ -305,7 +310,8 @@ fn unchanged_steps_keep_their_values_whatever_happens_to_the_range() {
                 before[t * step..(t + 1) * step].copy_from_slice(&new);
                 truth[t * step..(t + 1) * step].copy_from_slice(&new);
                 stream = encode_with(&params, &before, &memory).unwrap();
-                let after = decode_with(&stream, None, 1, &memory).unwrap();
+                let after =
+                    decode_with(&stream, &Decoding { memory: Some(&memory), ..Decoding::default() }).unwrap();
                 let allowed = match bound {
                     Bound::Relative { rel, .. } => rel * range(&params, &before),
                     Bound::AbsRel { abs, rel } => abs.min(rel * range(&params, &before)),

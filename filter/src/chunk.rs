@@ -11,7 +11,7 @@
 
 use crate::cd_values::{CdValues, Expanded};
 use crate::layout;
-use augur_core::{Bound, ByteOrder, Dtype, Error, Header, Memory, Params, Preset, Result};
+use augur_core::{Bound, ByteOrder, Decoding, Dtype, Error, Header, Memory, Params, Preset, Result};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::OnceLock;
 
@@ -105,7 +105,11 @@ pub fn decode(words: &[u32], stream: &[u8], threads: usize) -> Result<(Vec<u8>, 
     let chunk_len = expanded.raw_len();
     let expected = check(&expanded, &header)?.then_some(chunk_len).flatten();
     check_memory(header.raw_len())?;
-    let raw = guarded(|| augur_core::decode_with(stream, expected, threads, memory()))?;
+    let raw = guarded(|| {
+        let decoding =
+            Decoding { expected_len: expected, threads, memory: Some(memory()), ..Decoding::default() };
+        augur_core::decode_with(stream, &decoding)
+    })?;
     let room = if expanded.preceded { 0 } else { chunk_len.unwrap_or(0) };
     Ok((raw, room))
 }

@@ -2,11 +2,15 @@
 
 use crate::support::input::{random_bytes, Random};
 use crate::support::{oracle, target};
-use augur_core::{decode, decode_with, encode, encode_with, Bound, Dtype, Memory, Params};
+use augur_core::{decode, decode_with, encode, encode_with, Bound, Decoding, Dtype, Memory, Params};
 
 /// Decodes the chunk, replaces one step along the first axis, encodes and decodes it again.
 fn rewrite(params: &Params, memory: &Memory, stream: &[u8], at: usize, step: &[u8]) -> (Vec<u8>, Vec<u8>) {
-    let mut chunk = decode_with(stream, Some(params.raw_len()), 1, memory).expect("an own stream decodes");
+    let mut chunk = decode_with(
+        stream,
+        &Decoding { expected_len: Some(params.raw_len()), memory: Some(memory), ..Decoding::default() },
+    )
+    .expect("an own stream decodes");
     chunk[at * step.len()..][..step.len()].copy_from_slice(step);
     let stream = encode_with(params, &chunk, memory).expect("valid parameters");
     let decoded = decode(&stream, Some(params.raw_len()), 1).expect("an own stream decodes");

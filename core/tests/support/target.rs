@@ -2,7 +2,7 @@
 
 use super::input::Input;
 use super::{case, damage, oracle};
-use augur_core::{decode, decode_with, encode, encode_with, inspect, Header, Memory, Params};
+use augur_core::{decode, decode_with, encode, encode_with, inspect, Decoding, Header, Memory, Params};
 
 /// Chunks above this are only decoded as a host would: it knows that its chunks are smaller.
 const MOST: usize = 1 << 20;
@@ -112,8 +112,11 @@ pub fn rewrites(bytes: &[u8]) {
         let source = case::data(&mut input, &params);
         let at = input.below(65536) % steps * step;
         truth[at..at + step].copy_from_slice(&source[at..at + step]);
-        let mut chunk =
-            decode_with(&stream, Some(truth.len()), 1, &memory).unwrap_or_else(|e| panic!("{e}: {params:?}"));
+        let mut chunk = decode_with(
+            &stream,
+            &Decoding { expected_len: Some(truth.len()), memory: Some(&memory), ..Decoding::default() },
+        )
+        .unwrap_or_else(|e| panic!("{e}: {params:?}"));
         chunk[at..at + step].copy_from_slice(&source[at..at + step]);
         stream = encode_with(&params, &chunk, &memory).unwrap_or_else(|e| panic!("{e}: {params:?}"));
         let decoded = decode(&stream, Some(truth.len()), 1).unwrap_or_else(|e| panic!("{e}: {params:?}"));

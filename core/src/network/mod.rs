@@ -1,0 +1,31 @@
+//! Integer networks: model files and the layers that they are made of.
+//!
+//! A model file is data that was trained elsewhere; its SHA-256 is its name. All that a network computes is integer
+//! arithmetic, so that it gives the same bits on every machine.
+
+mod digest;
+mod model;
+
+pub use digest::Digest;
+pub use model::Model;
+
+use crate::error::{Error, Result};
+use std::sync::Arc;
+
+/// Where models are found by their names.
+pub trait Models {
+    /// The model with this digest.
+    ///
+    /// # Errors
+    /// An error that names the digest and every place that was looked at.
+    fn find(&self, digest: &Digest) -> Result<Arc<Model>>;
+}
+
+/// No models at all.
+pub struct NoModels;
+
+impl Models for NoModels {
+    fn find(&self, digest: &Digest) -> Result<Arc<Model>> {
+        Err(Error::invalid(format!("the chunk needs the model sha256:{digest}, and none was given")))
+    }
+}
