@@ -113,6 +113,7 @@ fn encode_predicted(params: &Params, raw: &[u8], memory: Option<&Memory>) -> Opt
         formula: encoded.mapping.code(),
         unit,
         origin,
+        model: encoded.model,
         payload_len: encoded.payload.len() as u64,
         reconstruction_sum: 0,
         payload_sum: 0,
@@ -122,14 +123,18 @@ fn encode_predicted(params: &Params, raw: &[u8], memory: Option<&Memory>) -> Opt
     // Of large chunks the tests of memory would see it.
     debug_assert!(
         raw.len() > 1 << 20
-            || decode_predicted(&header, &encoded.payload, &Decoding::default())
-                .is_ok_and(|again| *again == *decoded)
+            || decode_predicted(
+                &header,
+                &encoded.payload,
+                &Decoding { models: &params.model, ..Decoding::default() }
+            )
+            .is_ok_and(|again| *again == *decoded)
     );
     Some((assemble(header, &encoded.payload, raw.len()), encoded.keeps))
 }
 
 fn decode_predicted(header: &Header, payload: &[u8], decoding: &Decoding) -> Result<Vec<u8>> {
-    let Decoding { threads, memory, .. } = *decoding;
+    let Decoding { threads, memory, models, .. } = *decoding;
     let frames = Frames::new(&header.shape, header.time_axis);
     let (unit, origin) = (header.unit, header.origin);
     let mapping =
@@ -137,7 +142,11 @@ fn decode_predicted(header: &Header, payload: &[u8], decoding: &Decoding) -> Res
             0..=3 => Error::corruption(format!("the header states an impossible unit of {unit}")),
             f => Error::compatibility(format!("formula {f} is unknown to this build")),
         })?;
-    let bytes = with_number!(header.dtype, N => predicted::decode::<N>(payload, &frames, mapping, threads))?;
+    let model = header.model.map(|digest| models.find(&digest)).transpose()?;
+    if model.as_ref().is_some_and(|m| Some(m.digest()) != header.model) {
+        return Err(Error::invalid("a model with another digest than asked for was given"));
+    }
+    let bytes = with_number!(header.dtype, N => predicted::decode::<N>(payload, &frames, mapping, model.as_deref(), threads))?;
     // Lattices and integers on a grid of single counts lost nothing: they may be rounded later.
     let exact = header.error == 0.0 || mapping.is_lattice() || !header.dtype.is_float() && header.unit == 1.0;
     if let (Some(memory), false) = (memory, exact) {
@@ -174,6 +183,7 @@ fn encode_lossless(params: &Params, raw: &[u8]) -> Vec<u8> {
         formula: 0,
         unit: 0.0,
         origin: 0.0,
+        model: None,
         payload_len: 0,
         reconstruction_sum: checksum(raw),
         payload_sum: 0,

@@ -7,7 +7,7 @@ use crate::entropy::slots::{DecodeTables, EncodeTables};
 use crate::entropy::{rans, tables};
 use crate::grid::{Extent, Grid};
 use crate::predict::fit::{self, fit, Samples};
-use crate::predict::multiscale::{self, Model};
+use crate::predict::multiscale::{self, Weights};
 use crate::predict::weights::Sent;
 use crate::predict::{lorenzo, Band, Coder, RunAt, Scale};
 use crate::predicted::encode::{CodedBand, Encoder, Shared};
@@ -121,7 +121,7 @@ impl Stages {
     }
 
     fn weights(&self, fast: bool) -> Vec<Sent> {
-        let samples = Samples { grid: &self.mapped.grid, mask: None, frames: self.frames };
+        let samples = Samples { grid: &self.mapped.grid, mask: None, frames: self.frames, forecasts: None };
         fit(&samples, &self.plan, &self.scale, if fast { &fit::FAST } else { &fit::BALANCED }, 1).0
     }
 
@@ -148,9 +148,9 @@ impl Stages {
     }
 
     fn predicted(&self) -> CodedBand {
-        let model = Model::new(self.scale, &self.plan, &self.sent);
+        let model = Weights::new(self.scale, &self.plan, &self.sent);
         let fine = vec![false; self.frames.count()];
-        self.coded(|band, coder| multiscale::walk(&model, &self.plan, band, &fine, coder))
+        self.coded(|band, coder| multiscale::walk(&model, &self.plan, band, &fine, None, coder))
     }
 
     /// Multiscale prediction, quantisation and reconstruction of the chunk, symbols counted; returns their number.

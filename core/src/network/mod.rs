@@ -21,6 +21,13 @@ pub trait Models {
     fn find(&self, digest: &Digest) -> Result<Arc<Model>>;
 }
 
+/// One model, or none.
+impl Models for Option<Arc<Model>> {
+    fn find(&self, digest: &Digest) -> Result<Arc<Model>> {
+        self.clone().filter(|m| m.digest() == *digest).map_or_else(|| NoModels.find(digest), Ok)
+    }
+}
+
 /// No models at all.
 pub struct NoModels;
 

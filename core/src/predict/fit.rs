@@ -12,6 +12,9 @@ use super::weighted::weighted_sum;
 use super::weights::{Sent, Tying};
 use super::Scale;
 use crate::chunk::Frames;
+use crate::error::Result;
+use crate::network::Graph;
+use crate::reference::forecast::{Forecaster, Normal};
 use crate::reference::{Step, CLASSES, MAX_REFERENCES};
 use crate::threads::parallel;
 use arrayvec::ArrayVec;
@@ -50,7 +53,7 @@ pub fn class_index(class: usize, slot: usize) -> usize {
 pub fn class_references(plan: &[Step]) -> [Option<usize>; CLASSES] {
     let mut out = [None; CLASSES];
     for s in plan {
-        out[s.class] = Some(s.references.len());
+        out[s.class] = Some(s.reference_count());
     }
     out
 }
@@ -149,6 +152,8 @@ pub struct Samples<'a> {
     pub mask: Option<&'a [u8]>,
     /// Extents.
     pub frames: Frames,
+    /// What makes forecasts, where the coding order has them.
+    pub forecasts: Option<(&'a Graph, Normal)>,
 }
 
 /// What the classes of a coding order are fitted to.
@@ -159,6 +164,8 @@ struct Fitting<'a> {
     /// Sampled steps of each class.
     picked: [Vec<&'a Step>; CLASSES],
     pyramids: HashMap<usize, Pyramid<i32>>,
+    /// Forecasts of the sampled frames.
+    forecasts: HashMap<usize, Pyramid<i32>>,
     /// Variance of the noise of decoded values, in squares of quantisation steps.
     noise: f64,
 }
@@ -194,7 +201,11 @@ pub fn fit(
     let pyramids = pyramids.into_iter().collect();
     // Values coded in steps of one unit are decoded as they are.
     let noise = if scale.step > 1 { 0.7 / 12.0 } else { 0.0 };
-    let fitting = Fitting { samples, scale, effort, picked, pyramids, noise };
+    let Ok(forecasts) = forecasts(samples, &picked, scale, threads) else {
+        // Nothing that could be chosen.
+        return (vec![], f64::INFINITY);
+    };
+    let fitting = Fitting { samples, scale, effort, picked, pyramids, forecasts, noise };
     let classes = sent_classes(plan);
     let grams = parallel(classes.clone(), threads, |class| fitting.gram(&class));
     let mut sent = vec![];
@@ -216,6 +227,43 @@ pub fn fit(
     let side: f64 = sent.iter().map(|s| f64::from(s.bits())).sum();
     let bits = parallel(weights, threads, |(class, points, w)| points * fitting.cost(&class, &w));
     (sent, side + bits.iter().sum::<f64>())
+}
+
+/// Forecasts of the sampled frames, from values with noise as that of decoded ones.
+fn forecasts(
+    samples: &Samples,
+    picked: &[Vec<&Step>],
+    scale: &Scale,
+    threads: usize,
+) -> Result<HashMap<usize, Pyramid<i32>>> {
+    let mut out = HashMap::new();
+    let wanted: Vec<&Step> = picked.iter().flatten().filter(|s| !s.forecast.is_empty()).copied().collect();
+    let (Some((graph, normal)), false) = (samples.forecasts, wanted.is_empty()) else { return Ok(out) };
+    let Frames { height, width, .. } = samples.frames;
+    let mut forecaster = Forecaster::new(graph, normal, *scale, (height, width), threads)?;
+    for step in wanted {
+        let forecast = forecaster.run(&mut |k, y, row| {
+            let frame = step.forecast[k];
+            let start = (frame * height + y) * width;
+            row.copy_from_slice(&samples.grid[start..start + width]);
+            dither(row, scale.step, (frame * height + y) as u64);
+        });
+        out.insert(step.frame, Pyramid::of(forecast, width));
+    }
+    Ok(out)
+}
+
+/// Adds noise to a row, evenly spread over a quantisation step: what decoding would add.
+fn dither(row: &mut [i32], step: i32, seed: u64) {
+    // Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators" (OOPSLA), one output a point.
+    let mut state = seed.wrapping_mul(0xd1b5_4a32_d192_ed03);
+    for v in row {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z ^= z >> 27;
+        let noise = ((z >> 32) * step as u64 >> 32) as i32 - (step - 1) / 2;
+        *v = v.wrapping_add(noise);
+    }
 }
 
 impl Fitting<'_> {
@@ -256,8 +304,9 @@ impl Fitting<'_> {
         for step in picked {
             let mask = self.samples.mask.map(|m| &m[step.frame * area..][..area]);
             let own = &self.pyramids[&step.frame];
+            let decoded = step.references.iter().map(|f| &self.pyramids[f]);
             let references: ArrayVec<&Pyramid<i32>, MAX_REFERENCES> =
-                step.references.iter().map(|f| &self.pyramids[f]).collect();
+                self.forecasts.get(&step.frame).into_iter().chain(decoded).collect();
             for level in slot_levels(class.slot, own.levels.len()) {
                 let target = &own.levels[level][kind.phase()];
                 let (rows, columns, stride) = (target.height, target.width, target.stride());
@@ -366,7 +415,7 @@ mod tests {
             })
             .collect();
         let scale = Scale { step: 64, shift: 12, low: -4000, high: 4000 };
-        let samples = Samples { grid: &grid, mask: None, frames };
+        let samples = Samples { grid: &grid, mask: None, frames, forecasts: None };
         let (_, with) = fit(&samples, &coding_order(TimeOrder::Previous, &frames), &scale, &BALANCED, 1);
         let (_, without) =
             fit(&samples, &coding_order(TimeOrder::Independent, &frames), &scale, &BALANCED, 1);

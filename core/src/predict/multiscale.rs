@@ -14,6 +14,7 @@ use super::weighted::{weighted_sum, WeightedRow};
 use super::weights::{Sent, Tying};
 use super::{Band, Coder, RunAt, Scale, RUN_POINTS};
 use crate::chunk::Frames;
+use crate::reference::forecast::{Forecaster, MAX_FRAMES as MAX_WINDOW};
 use crate::reference::{released, Step, CLASSES, MAX_REFERENCES};
 use arrayvec::ArrayVec;
 
@@ -29,9 +30,9 @@ struct Decoded {
 }
 
 /// What prediction needs to know besides the data.
-pub struct Model {
+pub struct Weights {
     scale: Scale,
-    weights: Vec<Vec<(Tap, i32)>>,
+    taps: Vec<Vec<(Tap, i32)>>,
     thresholds: Thresholds,
 }
 
@@ -40,7 +41,7 @@ fn thresholds(step: i32) -> Thresholds {
     [3, 6, 12, 25, 50, 100, 200, 400].map(|s: i32| s.saturating_mul(step).saturating_add(3) / 4)
 }
 
-impl Model {
+impl Weights {
     /// The model of a chunk from the weights that were sent for this coding order.
     pub fn new(scale: Scale, plan: &[Step], sent: &[Sent]) -> Self {
         let mut weights = vec![vec![]; CLASSES * SLOTS];
@@ -58,26 +59,34 @@ impl Model {
                 last.push((key, effective));
             }
         }
-        Self { scale, weights, thresholds: thresholds(scale.step) }
+        Self { scale, taps: weights, thresholds: thresholds(scale.step) }
     }
 
     /// Multiply-adds per point of the chunk.
     pub fn mean_taps(&self, plan: &[Step], frames: &Frames) -> f64 {
         let taps =
-            |class, slot| self.weights[class_index(class, slot)].len() as f64 * slot_points(frames, slot);
+            |class, slot| self.taps[class_index(class, slot)].len() as f64 * slot_points(frames, slot);
         let sum: f64 = plan.iter().flat_map(|s| (0..SLOTS).map(|slot| taps(s.class, slot))).sum();
         sum / (plan.len() * frames.area()).max(1) as f64
     }
 }
 
 /// Codes all frames of a band with `coder`. `fine[frame]` says that a frame is coded in steps of one grid unit,
-/// with contexts of its own.
-pub fn walk(model: &Model, plan: &[Step], band: &Band, fine: &[bool], coder: &mut impl Coder) {
+/// with contexts of its own; `forecaster` makes the forecasts that the coding order has.
+pub fn walk(
+    weights: &Weights,
+    plan: &[Step],
+    band: &Band,
+    fine: &[bool],
+    mut forecaster: Option<Forecaster>,
+    coder: &mut impl Coder,
+) {
     let release = released(plan);
     let mut decoded: Vec<Option<Decoded>> = (0..plan.len()).map(|_| None).collect();
     // Frames that are no reference any more; the next ones take their memory.
     let mut free: Vec<Decoded> = vec![];
     let mut scratch = Scratch::default();
+    let mut forecast = Pyramid::default();
     for (step, release) in plan.iter().zip(release) {
         if coder.failed() {
             return;
@@ -87,10 +96,23 @@ pub fn walk(model: &Model, plan: &[Step], band: &Band, fine: &[bool], coder: &mu
         frame.activity.reset(band.height, band.width);
         let references: ArrayVec<&Decoded, MAX_REFERENCES> =
             step.references.iter().filter_map(|&r| decoded[r].as_ref()).collect();
+        let forecast = match &mut forecaster {
+            Some(forecaster) if !step.forecast.is_empty() => {
+                let window: ArrayVec<&Decoded, MAX_WINDOW> =
+                    step.forecast.iter().filter_map(|&f| decoded[f].as_ref()).collect();
+                let values = forecaster.run(&mut |k, y, row: &mut [i32]| {
+                    interleave_row(&window[k].values.levels[0], y, row);
+                });
+                forecast.fill(values, band.width);
+                Some(&forecast)
+            }
+            _ => None,
+        };
         coder.begin(step.frame);
         let group = if fine[step.frame] { 4 } else { 0 } + if references.is_empty() { 0 } else { 2 };
         let size = (band.height, band.width);
-        Walk { model, step, size, group, references, scratch: &mut scratch, coder }.frame(&mut frame);
+        Walk { weights, step, size, group, references, forecast, scratch: &mut scratch, coder }
+            .frame(&mut frame);
         coder.frame(step.frame, &mut |y, out: &mut [i32]| interleave_row(&frame.values.levels[0], y, out));
         decoded[step.frame] = Some(frame);
         free.extend(release.into_iter().filter_map(|f| decoded[f].take()));
@@ -110,13 +132,14 @@ struct Scratch {
 
 /// The walk over one frame.
 struct Walk<'a, C: Coder> {
-    model: &'a Model,
+    weights: &'a Weights,
     step: &'a Step,
     /// Rows and columns of the frame.
     size: (usize, usize),
     /// First group of contexts.
     group: usize,
     references: ArrayVec<&'a Decoded, MAX_REFERENCES>,
+    forecast: Option<&'a Pyramid<i32>>,
     scratch: &'a mut Scratch,
     coder: &'a mut C,
 }
@@ -187,9 +210,9 @@ impl<C: Coder> Walk<'_, C> {
         let p = kind.phase();
         let (width, stride) = (values.width, values.stride());
         let slot = if kind == Kind::Root { ROOT_SLOT } else { slot(kind, level) };
-        let weighted = &self.model.weights[class_index(self.step.class, slot)];
+        let weighted = &self.weights.taps[class_index(self.step.class, slot)];
         let pyramids: ArrayVec<&Pyramid<i32>, MAX_REFERENCES> =
-            self.references.iter().map(|r| &r.values).collect();
+            self.forecast.into_iter().chain(self.references.iter().map(|r| &r.values)).collect();
         let taps = tap_rows(kind, level, weighted, known.map(|k| k.0), &pyramids);
         let active: ArrayVec<&[u8], MAX_REFERENCES> =
             self.references.iter().map(|r| r.activity.levels[level][p].from(0, 0)).collect();
@@ -200,7 +223,7 @@ impl<C: Coder> Walk<'_, C> {
         predicted.resize(most, 0);
         context.resize(most, 0);
         zeros.resize(most, 0);
-        let rounding = self.model.scale.rounding();
+        let rounding = self.weights.scale.rounding();
         for first in (0..values.height).step_by(rows) {
             let rows = rows.min(values.height - first);
             let at =
@@ -219,7 +242,7 @@ impl<C: Coder> Walk<'_, C> {
                 Some((v, a)) => (v.map(|v| &v[start..start + n]), a.map(|a| &a[start..start + n])),
                 None => ([&*predicted; 4], [reference[0]; 4]),
             };
-            contexts(near, predicted, around, reference, &self.model.thresholds, base, context);
+            contexts(near, predicted, around, reference, &self.weights.thresholds, base, context);
             let (v, a) = (values.rows_mut(first), activity.rows_mut(first));
             self.coder.run(at, predicted, context, &mut v[..n], &mut a[..n]);
         }
@@ -228,7 +251,7 @@ impl<C: Coder> Walk<'_, C> {
     /// Codes the coarsest lattice of a frame without references, point by point.
     fn plain_roots(&mut self, level: usize, values: &mut Plane<i32>, activity: &mut Plane<u8>) {
         let base = self.base(Kind::Root, level);
-        let (low, high) = (self.model.scale.low, self.model.scale.high);
+        let (low, high) = (self.weights.scale.low, self.weights.scale.high);
         for i in 0..values.height {
             for j in 0..values.width {
                 let west = (j > 0).then(|| values.row(i)[j - 1]);

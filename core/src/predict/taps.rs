@@ -134,10 +134,10 @@ const HORIZONTAL: [(usize, isize, isize); 16] = [
 ];
 
 /// Half width of a reference's patch, in |dy| + |dx|, by the number of the reference.
-const PATCH: [i32; MAX_REFERENCES] = [3, 2, 2];
+const PATCH: [i32; MAX_REFERENCES] = [3, 2, 2, 2];
 
 /// Most taps of a point.
-pub const MAX_TAPS: usize = 16 + 21 + 13 + 13;
+pub const MAX_TAPS: usize = 16 + 21 + 13 + 13 + 13;
 
 /// The neighbours of a point of this kind with this number of references. Spatial ones come first, the nearest
 /// four leading.

@@ -10,11 +10,13 @@ use crate::entropy::slots::DecodeTables;
 use crate::entropy::{join_large, plain_bits, DIRECT_SYMBOLS};
 use crate::error::{Error, Result};
 use crate::grid::Mapping;
+use crate::network::Model;
 use crate::number::Number;
 use crate::predict::kernel::{find_large, keep, put_back, reconstruct};
-use crate::predict::multiscale::{self, Model};
+use crate::predict::multiscale::{self, Weights};
 use crate::predict::plane::Pyramid;
 use crate::predict::{lorenzo, Band, Coder, RunAt};
+use crate::reference::forecast::{self, Forecaster};
 use crate::scratch::Buffer;
 use crate::stream::parts::Reader;
 use crate::threads::parallel;
@@ -25,9 +27,12 @@ struct Shared<'a> {
     tables: &'a DecodeTables,
     frames: &'a Frames,
     mapping: Mapping,
+    model: Option<&'a Model>,
+    /// Threads for each band.
+    inner: usize,
 }
 
-/// Decodes a payload to little-endian values, time first.
+/// Decodes a payload to little-endian values, time first; `model` is the one that the header names.
 ///
 /// # Errors
 /// `Corruption` for damaged payloads, `Compatibility` for methods of newer versions.
@@ -35,6 +40,7 @@ pub fn decode<N: Number>(
     payload: &[u8],
     frames: &Frames,
     mapping: Mapping,
+    model: Option<&Model>,
     threads: usize,
 ) -> Result<Vec<u8>> {
     let mut r = Reader::new(payload);
@@ -48,7 +54,8 @@ pub fn decode<N: Number>(
         parts.push((band, r.bytes()?, r.bytes()?));
     }
     r.finish()?;
-    let shared = Shared { side: &side, tables: &tables, frames, mapping };
+    let inner = (threads / side.bands).max(1);
+    let shared = Shared { side: &side, tables: &tables, frames, mapping, model, inner };
     // Every band sets all rows of all frames.
     let mut raw = Buffer::arbitrary(frames.count() * frames.area() * N::SIZE).into_vec();
     let cut: Vec<Band> = parts.iter().map(|part| part.0).collect();
@@ -99,9 +106,18 @@ fn decode_band<N: Number>(
     };
     match &side.predictor {
         Predictor::Multiscale(sent) => {
-            let model = Model::new(side.scale, &plan, sent);
+            let weights = Weights::new(side.scale, &plan, sent);
             let fine: Vec<bool> = side.kinds.iter().map(|k| *k != FrameKind::Normal).collect();
-            multiscale::walk(&model, &plan, band, &fine, &mut runs);
+            let forecaster = side.normal.map(|normal| {
+                let model = shared
+                    .model
+                    .ok_or_else(|| Error::corruption("the stream has forecasts but names no model"))?;
+                let graph = forecast::graph(model).ok_or_else(|| {
+                    Error::invalid(format!("the model sha256:{} makes no forecasts", model.digest()))
+                })?;
+                Forecaster::new(graph, normal, side.scale, (band.height, band.width), shared.inner)
+            });
+            multiscale::walk(&weights, &plan, band, &fine, forecaster.transpose()?, &mut runs);
         }
         Predictor::Lorenzo(neighbours) => lorenzo::walk(*neighbours, &plan, band, &mut runs),
     }

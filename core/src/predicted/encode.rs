@@ -14,19 +14,22 @@ use crate::entropy::quiet::Quiet;
 use crate::entropy::tables::{histograms, merged, Histogram};
 use crate::entropy::{rans, split_large, DIRECT_SYMBOLS};
 use crate::grid::{allowed_error, lattice, Allowed, Grid, Mapping};
+use crate::network::{Digest, Model};
 use crate::number::Number;
 use crate::params::{Params, Preset};
 use crate::predict::fit::{self, fit, Effort, Samples};
 use crate::predict::kernel::{find_large, keep, leave_out, quantise, LARGE};
 use crate::predict::lorenzo;
-use crate::predict::multiscale::{self, Model};
+use crate::predict::multiscale::{self, Weights};
 use crate::predict::plane::Pyramid;
 use crate::predict::{Band, Coder, RunAt, Scale};
+use crate::reference::forecast::{self, Forecaster, Normal};
 use crate::reference::{coding_order, TimeOrder};
 use crate::scratch::Buffer;
 use crate::stream::parts::Writer;
 use crate::threads::parallel;
 use arrayvec::ArrayVec;
+use std::sync::Arc;
 
 /// A predicted payload and the numbers that its header states.
 pub struct Encoded {
@@ -40,12 +43,16 @@ pub struct Encoded {
     pub decoded: Buffer<u8>,
     /// Whether it keeps frames as they were decoded before.
     pub keeps: bool,
+    /// The model that it needs.
+    pub model: Option<Digest>,
 }
 
 /// What a chunk is predicted with.
 struct Choice {
     predictor: Predictor,
     order: TimeOrder,
+    /// What the forecasts of the order are made with.
+    forecasts: Option<(Arc<Model>, Normal)>,
     bits: f64,
 }
 
@@ -148,14 +155,43 @@ fn effort(params: &Params) -> &'static Effort {
     }
 }
 
-/// The multiscale predictor in the better order.
+/// What makes forecasts of the chunk: the model, where it can.
+fn forecasts(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Params) -> Option<(Arc<Model>, Normal)> {
+    let model = params.model.as_ref().filter(|_| params.preset == Preset::Learned)?;
+    let graph = forecast::graph(model)?;
+    let size = (frames.height, frames.width);
+    let normal = forecast::window(graph)
+        .map(|window| Normal::of(&mapped.grid, mapped.mask.as_deref(), frames, window))
+        .and_then(|normal| {
+            let usable = normal.map(|n| Forecaster::new(graph, n, scale(mapped, grid), size, 1)).transpose();
+            usable.map(|_| normal)
+        });
+    match normal {
+        Ok(normal) => normal.map(|n| (Arc::clone(model), n)),
+        Err(e) => {
+            log::warn!("the model sha256:{} is not used: {e}", model.digest());
+            None
+        }
+    }
+}
+
+/// The multiscale predictor in the best order.
 fn multiscale_choice(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Params) -> Choice {
     let mut orders = vec![if frames.count() == 1 { TimeOrder::Independent } else { TimeOrder::Previous }];
+    let mut forecasts = None;
     if frames.steps > 2 && params.preset != Preset::Fast {
         orders.push(TimeOrder::Hierarchical);
+        forecasts = self::forecasts(mapped, frames, grid, params);
+        orders.extend(forecasts.iter().map(|(_, normal)| TimeOrder::Forecast(normal.window)));
     }
-    let samples = Samples { grid: &mapped.grid, mask: mapped.mask.as_deref(), frames: *frames };
     let fit = |order, effort: &Effort, threads| {
+        let made = forecasts.as_ref().filter(|_| matches!(order, TimeOrder::Forecast(_)));
+        let samples = Samples {
+            grid: &mapped.grid,
+            mask: mapped.mask.as_deref(),
+            frames: *frames,
+            forecasts: made.and_then(|(model, normal)| Some((forecast::graph(model)?, *normal))),
+        };
         fit(&samples, &coding_order(order, frames), &scale(mapped, grid), effort, threads)
     };
     let effort = effort(params);
@@ -164,19 +200,19 @@ fn multiscale_choice(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Par
     if orders.len() > 1 {
         let quick = effort.quick();
         let bits = parallel(orders.clone(), params.threads, |order| fit(order, &quick, 1).1);
-        if bits[1] < bits[0] {
-            order = orders[1];
-        }
+        let best = bits.iter().zip(&orders).min_by(|a, b| a.0.total_cmp(b.0));
+        order = best.map_or(order, |(_, order)| *order);
     }
     let (sent, bits) = fit(order, effort, params.threads);
-    Choice { predictor: Predictor::Multiscale(sent), order, bits }
+    forecasts = forecasts.filter(|_| matches!(order, TimeOrder::Forecast(_)));
+    Choice { predictor: Predictor::Multiscale(sent), order, forecasts, bits }
 }
 
 /// The predictor of the fewest estimated bits.
 fn choose(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Params) -> Choice {
     let order = if frames.count() == 1 { TimeOrder::Independent } else { TimeOrder::Previous };
     let lorenzo = lorenzo::estimate(&mapped.grid, mapped.mask.as_deref(), frames, grid.step);
-    let simple = Choice { predictor: Predictor::Lorenzo(lorenzo.0), order, bits: lorenzo.1 };
+    let simple = Choice { predictor: Predictor::Lorenzo(lorenzo.0), order, forecasts: None, bits: lorenzo.1 };
     if grid.shift < WEIGHT_BITS {
         return simple;
     }
@@ -241,12 +277,19 @@ fn code<N: Number>(
     let scale = scale(mapped, grid);
     let mut decoded = Buffer::arbitrary(raw.len());
     let work = cut.iter().zip(band_rows(&mut decoded, frames, &cut, N::SIZE)).collect();
+    let inner = (params.threads / count).max(1);
     let coded = parallel(work, params.threads, |(band, values)| {
         let mut rows = Encoder::<N>::new(&shared, band, values);
         match &choice.predictor {
             Predictor::Multiscale(sent) => {
                 let fine: Vec<bool> = mapped.kinds.iter().map(|k| *k != FrameKind::Normal).collect();
-                multiscale::walk(&Model::new(scale, &plan, sent), &plan, band, &fine, &mut rows);
+                let weights = Weights::new(scale, &plan, sent);
+                let size = (band.height, band.width);
+                let forecaster = choice.forecasts.as_ref().and_then(|(model, normal)| {
+                    // A band is no larger than the frames that this was tried on.
+                    Forecaster::new(forecast::graph(model)?, *normal, scale, size, inner).ok()
+                });
+                multiscale::walk(&weights, &plan, band, &fine, forecaster, &mut rows);
             }
             Predictor::Lorenzo(neighbours) => lorenzo::walk(*neighbours, &plan, band, &mut rows),
         }
@@ -272,10 +315,12 @@ fn code<N: Number>(
         }
     }
     put_exact::<N>(&mut decoded, mapped.mask.as_deref(), &specials, &patches);
+    let (model, normal) = choice.forecasts.map(|(m, n)| (m.digest(), n)).unzip();
     let keeps = mapped.kinds.contains(&FrameKind::Fine);
     let side = Side {
         predictor: choice.predictor,
         order: choice.order,
+        normal,
         scale,
         offset: mapped.offset,
         kinds: mapped.kinds.clone(),
@@ -296,7 +341,7 @@ fn code<N: Number>(
         w.bytes(&residuals);
         w.bytes(&band.plain);
     }
-    Encoded { payload: w.out, error, mapping: grid.mapping, decoded, keeps }
+    Encoded { payload: w.out, error, mapping: grid.mapping, decoded, keeps, model }
 }
 
 /// Codes a band: quantises, records the residuals and checks the values.

@@ -15,7 +15,7 @@ pub use encode::encode;
 
 use crate::chunk::Frames;
 use crate::error::Result;
-use crate::predict::multiscale::Model;
+use crate::predict::multiscale::Weights;
 use crate::predict::Band;
 use crate::reference::TimeOrder;
 use crate::stream::parts::Reader;
@@ -34,7 +34,7 @@ pub fn describe(payload: &[u8], frames: &Frames, value_size: usize) -> Result<St
     let predictor = match &side.predictor {
         Predictor::Multiscale(sent) => {
             let plan = side.plan(frames);
-            let taps = Model::new(side.scale, &plan, sent).mean_taps(&plan, frames);
+            let taps = Weights::new(side.scale, &plan, sent).mean_taps(&plan, frames);
             format!("multiscale with {taps:.1} weights a point")
         }
         Predictor::Lorenzo(n) => format!("lorenzo in {}", n.name()),
@@ -43,6 +43,7 @@ pub fn describe(payload: &[u8], frames: &Frames, value_size: usize) -> Result<St
         TimeOrder::Previous => "previous frames",
         TimeOrder::Hierarchical => "hierarchical in time",
         TimeOrder::Independent => "no references",
+        TimeOrder::Forecast(_) => "previous frames and a forecast by a network",
     };
     let count = |kind| side.kinds.iter().filter(|k| **k == kind).count();
     let mut text = format!(

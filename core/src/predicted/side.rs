@@ -12,7 +12,8 @@ use crate::predict::lorenzo::{Neighbours, NEIGHBOURS};
 use crate::predict::multiscale::GROUPS;
 use crate::predict::weights::Sent;
 use crate::predict::Scale;
-use crate::reference::{coding_order, Step, TimeOrder};
+use crate::reference::forecast::Normal;
+use crate::reference::{coding_order, Step, TimeOrder, FORECAST};
 use crate::stream::parts::{Reader, Writer};
 
 /// Number of contexts, all groups together.
@@ -50,6 +51,8 @@ pub struct Side {
     pub predictor: Predictor,
     /// Order in time.
     pub order: TimeOrder,
+    /// What forecasts are made with, if the order has any.
+    pub normal: Option<Normal>,
     /// Step, weights' fraction bits, smallest and largest value.
     pub scale: Scale,
     /// Added to every integer before it is scaled.
@@ -123,6 +126,9 @@ impl Side {
         w.signed(self.offset);
         w.signed(i64::from(self.scale.low));
         w.signed(i64::from(self.scale.high));
+        if let Some(normal) = &self.normal {
+            normal.write(w);
+        }
         if special_kinds {
             let codes: Vec<u8> =
                 self.kinds.iter().map(|k| KINDS.iter().position(|x| x == k).unwrap_or(0) as u8).collect();
@@ -157,9 +163,6 @@ impl Side {
     /// Reads the side information of a chunk of these frames.
     pub fn read(r: &mut Reader, frames: &Frames, value_size: usize) -> Result<Self> {
         let method = r.byte()?;
-        let order = TimeOrder::from_code(method >> 4).ok_or_else(|| {
-            Error::compatibility(format!("time order {} is unknown to this build", method >> 4))
-        })?;
         let flags = r.byte()?;
         let points = frames.count() * frames.area();
         let step = r.at_most(1 << 30, "units per step")? as i32;
@@ -177,6 +180,17 @@ impl Side {
         if low > high || offset.unsigned_abs() > 1 << 60 {
             return Err(Error::corruption("the stream states an impossible range of values"));
         }
+        let (order, normal) = match TimeOrder::from_code(method >> 4) {
+            Some(order) => (order, None),
+            None if method >> 4 == FORECAST => {
+                let normal = Normal::read(r)?;
+                (TimeOrder::Forecast(normal.window), Some(normal))
+            }
+            None => {
+                let text = format!("time order {} is unknown to this build", method >> 4);
+                return Err(Error::compatibility(text));
+            }
+        };
         let kinds = if flags & HAS_KINDS != 0 {
             let codes = r.packed(frames.count())?;
             if codes.len() != frames.count() {
@@ -231,7 +245,7 @@ impl Side {
             return Err(Error::corruption("the stream states no bands"));
         }
         let scale = Scale { step, shift, low, high };
-        Ok(Self { predictor, order, scale, offset, kinds, mask, specials, negative, patches, bands })
+        Ok(Self { predictor, order, normal, scale, offset, kinds, mask, specials, negative, patches, bands })
     }
 }
 

@@ -2,12 +2,19 @@
 //!
 //! *Previous*: frame t from t-1 and t-2, as video coders' P frames. *Hierarchical*: the first frame, the last
 //! one, then always the middle of two known frames from both sides, as B pyramids. A frame of a chunk with
-//! vertical levels has the level above at the same time besides.
+//! vertical levels has the level above at the same time besides. *Forecast*: as previous, and a network's forecast
+//! of the frame is one more reference, the first one ([`forecast`]).
+
+pub mod forecast;
 
 use crate::chunk::Frames;
+use forecast::Window;
 
 /// Most references of a frame.
-pub const MAX_REFERENCES: usize = 3;
+pub const MAX_REFERENCES: usize = 4;
+
+/// Number of [`TimeOrder::Forecast`] in the stream.
+pub const FORECAST: u8 = 3;
 
 /// Order in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +25,8 @@ pub enum TimeOrder {
     Hierarchical,
     /// Each frame for itself.
     Independent,
+    /// Each frame from the two before it and a forecast made from this window.
+    Forecast(Window),
 }
 
 impl TimeOrder {
@@ -27,10 +36,11 @@ impl TimeOrder {
             TimeOrder::Previous => 0,
             TimeOrder::Hierarchical => 1,
             TimeOrder::Independent => 2,
+            TimeOrder::Forecast(_) => FORECAST,
         }
     }
 
-    /// The order with this number.
+    /// The order with this number, unless it is [`FORECAST`], which needs a window.
     pub fn from_code(code: u8) -> Option<Self> {
         [TimeOrder::Previous, TimeOrder::Hierarchical, TimeOrder::Independent]
             .into_iter()
@@ -43,14 +53,26 @@ impl TimeOrder {
 pub struct Step {
     /// Frame to code.
     pub frame: usize,
-    /// Frames to predict it from, all coded before.
+    /// Decoded frames to predict it from, all coded before.
     pub references: Vec<usize>,
+    /// Decoded frames that a forecast is made from, which is the first reference then; empty: none.
+    pub forecast: Vec<usize>,
     /// Frames whose references stand alike share this class, and with it their weights.
     pub class: usize,
 }
 
+impl Step {
+    /// Number of references, the forecast among them.
+    pub fn reference_count(&self) -> usize {
+        self.references.len() + usize::from(!self.forecast.is_empty())
+    }
+}
+
 /// Number of classes that [`coding_order`] gives out; class 0 has no reference.
 pub const CLASSES: usize = 12;
+
+/// First time step that is forecast: a change must be seen first.
+const FIRST_FORECAST: usize = 2;
 
 /// The frames of a chunk in coding order.
 pub fn coding_order(order: TimeOrder, frames: &Frames) -> Vec<Step> {
@@ -62,6 +84,9 @@ pub fn coding_order(order: TimeOrder, frames: &Frames) -> Vec<Step> {
     match order {
         TimeOrder::Independent => times.extend((1..=last).map(|t| (t, vec![], 0))),
         TimeOrder::Previous => times.extend((1..=last).map(|t| (t, vec![t - 1, t.max(2) - 2], 1))),
+        TimeOrder::Forecast(_) => {
+            times.extend((1..=last).map(|t| (t, vec![t - 1, t.max(2) - 2], if t > 1 { 2 } else { 1 })));
+        }
         TimeOrder::Hierarchical => {
             if last > 0 {
                 times.push((last, vec![0, 0], 4));
@@ -103,7 +128,7 @@ pub fn coding_order(order: TimeOrder, frames: &Frames) -> Vec<Step> {
                 }
                 (false, 0) => distance,
                 (false, _) => {
-                    if order == TimeOrder::Previous {
+                    if matches!(order, TimeOrder::Previous | TimeOrder::Forecast(_)) {
                         // The level above at both times tells how this level changes.
                         references = vec![at(from[0], z), at(t, z - 1), at(from[0], z - 1)];
                     } else {
@@ -112,7 +137,11 @@ pub fn coding_order(order: TimeOrder, frames: &Frames) -> Vec<Step> {
                     5 + distance
                 }
             };
-            steps.push(Step { frame: at(t, z), references, class });
+            let forecast = match order {
+                TimeOrder::Forecast(window) if t >= FIRST_FORECAST => window.frames(t, z, frames),
+                _ => vec![],
+            };
+            steps.push(Step { frame: at(t, z), references, forecast, class });
         }
     }
     steps
@@ -123,7 +152,7 @@ pub fn released(steps: &[Step]) -> Vec<Vec<usize>> {
     let mut last_use = vec![0; steps.len()];
     for (i, s) in steps.iter().enumerate() {
         last_use[s.frame] = last_use[s.frame].max(i);
-        for &r in &s.references {
+        for &r in s.references.iter().chain(&s.forecast) {
             last_use[r] = i;
         }
     }
@@ -140,15 +169,20 @@ mod tests {
 
     #[test]
     fn every_frame_is_coded_once_after_its_references() {
-        for order in [TimeOrder::Previous, TimeOrder::Hierarchical, TimeOrder::Independent] {
+        let window = |frames, levels| TimeOrder::Forecast(Window::new(frames, levels).unwrap());
+        let plain = [TimeOrder::Previous, TimeOrder::Hierarchical, TimeOrder::Independent];
+        for order in plain.into_iter().chain([window(2, false), window(3, false), window(3, true)]) {
             for steps in 1..20 {
                 for levels in 1..4 {
                     let frames = Frames { steps, levels, height: 1, width: 1 };
                     let mut known = vec![false; frames.count()];
                     let plan = coding_order(order, &frames);
                     for s in &plan {
-                        assert!(s.references.iter().all(|&r| known[r]), "{order:?} {steps} {levels} {s:?}");
-                        assert!(!known[s.frame] && s.class < CLASSES && s.references.len() <= MAX_REFERENCES);
+                        let mut read = s.references.iter().chain(&s.forecast);
+                        assert!(read.all(|&r| known[r]), "{order:?} {steps} {levels} {s:?}");
+                        assert!(
+                            !known[s.frame] && s.class < CLASSES && s.reference_count() <= MAX_REFERENCES
+                        );
                         assert_eq!(s.class == 0, s.references.is_empty());
                         known[s.frame] = true;
                     }

@@ -3,6 +3,7 @@
 use crate::bound::Bound;
 use crate::dtype::{ByteOrder, Dtype};
 use crate::error::{Error, Result};
+use crate::network::Digest;
 use crate::params::{check_shape, MAX_RANK};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -16,6 +17,10 @@ const FIXED: usize = 8;
 const BOUND: usize = 1 + 4 * 8;
 /// Bytes after those where the formula has an origin.
 const ORIGIN: usize = 8;
+/// Bytes after those where a model is named.
+const MODEL: usize = 32;
+/// Method of predicted streams that name a model.
+const LEARNED: u8 = 3;
 /// Bytes after those: payload length and checksums of reconstruction, payload and header.
 const TRAILER: usize = 8 + 4 + 4 + 4;
 /// Longest header of a raw or lossless stream: the most by which a stream exceeds its raw chunk.
@@ -58,6 +63,8 @@ pub struct Header {
     pub unit: f64,
     /// Value of integer 0; 0 for formulas without it.
     pub origin: f64,
+    /// The model that the payload needs, if any.
+    pub model: Option<Digest>,
     /// Bytes of the payload.
     pub payload_len: u64,
     /// xxh3 (low 32 bits) of the decoded bytes.
@@ -106,7 +113,7 @@ impl Header {
         let start = out.len();
         out.extend_from_slice(&MAGIC);
         out.push(VERSION);
-        out.push(self.method.code());
+        out.push(if self.model.is_some() { LEARNED } else { self.method.code() });
         out.push(self.dtype.code() | if self.order == ByteOrder::Big { 0x80 } else { 0 });
         out.push(self.shape.len() as u8 | (self.time_axis as u8) << 4);
         for &n in &self.shape {
@@ -120,6 +127,9 @@ impl Header {
             }
             if has_origin(self.formula) {
                 out.extend_from_slice(&self.origin.to_le_bytes());
+            }
+            if let Some(Digest(model)) = &self.model {
+                out.extend_from_slice(model);
             }
         }
         out.extend_from_slice(&self.payload_len.to_le_bytes());
@@ -162,11 +172,13 @@ impl Header {
                 "the header states rank {rank}, expected 1 to {MAX_RANK}"
             )));
         }
-        let predicted = fixed[5] == Method::Predicted.code();
+        let learned = fixed[5] == LEARNED;
+        let predicted = learned || fixed[5] == Method::Predicted.code();
         let mut len = FIXED + 4 * rank + TRAILER;
         if predicted {
             let modes = *stream.get(FIXED + 4 * rank).ok_or_else(|| short(len + BOUND))?;
             len += BOUND + if has_origin(modes >> 4) { ORIGIN } else { 0 };
+            len += if learned { MODEL } else { 0 };
         }
         let bytes = stream.get(..len).ok_or_else(|| short(len))?;
         let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
@@ -177,7 +189,7 @@ impl Header {
         let method = match fixed[5] {
             0 => Method::Raw,
             1 => Method::Lossless,
-            2 => Method::Predicted,
+            2 | LEARNED => Method::Predicted,
             m => return Err(Error::compatibility(format!("method {m} is unknown to this build"))),
         };
         let damaged = |e: Error| Error::corruption(format!("the header is damaged: {e}"));
@@ -206,6 +218,13 @@ impl Header {
             }
             at += BOUND;
         }
+        let mut model = None;
+        if learned {
+            let mut digest = [0; MODEL];
+            digest.copy_from_slice(&bytes[at..at + MODEL]);
+            model = Some(Digest(digest));
+            at += MODEL;
+        }
         let header = Self {
             method,
             dtype,
@@ -217,6 +236,7 @@ impl Header {
             formula,
             unit,
             origin,
+            model,
             payload_len: long(at),
             reconstruction_sum: word(at + 8),
             payload_sum: word(at + 12),
