@@ -371,7 +371,7 @@ mod tests {
     fn as_defined<N: Number>(values: &[N], fill: N, unit: f64, allowed: f64) -> Result<(), TestCaseError> {
         let raw = bytes(values);
         let mut special = Special::new::<N>(&Bound::Absolute(1.0), Some(fill.bits()));
-        let extent = special.survey::<N>(&raw);
+        let extent = special.survey::<N>(&raw, 1);
         let valid: Vec<N> = values.iter().copied().filter(|v| !special.is(*v)).collect();
         prop_assert_eq!(extent.is_none(), valid.is_empty());
         let Some(extent) = extent else { return Ok(()) };

@@ -4,6 +4,7 @@ use crate::bound::Bound;
 use crate::grid::Extent;
 use crate::number::Number;
 use crate::scan::{self, Range, BLOCK};
+use crate::threads::parallel;
 
 /// Magnitudes that data formats use for "no value": netCDF's default fill, CF and CMIP's 1e20, Ferret's 1e34, and
 /// other common ones.
@@ -12,6 +13,8 @@ const CONVENTIONAL: [f64; 6] = [9.969_209_968_386_869e36, 1e20, 1e30, 1e34, 1e35
 const LARGE: f64 = 9.9e19;
 /// A value that repeats more often than one in so many points, far from all others, is taken for a fill value.
 const RARE: usize = 1000;
+/// Blocks that are surveyed at a time.
+const SURVEY_BLOCKS: usize = 64;
 /// How far from all others, in ranges of the others.
 const FAR: f64 = 4.0;
 
@@ -82,6 +85,11 @@ impl Special {
             marks.fill(0);
             return false;
         }
+        self.mark_all::<N>(raw, marks)
+    }
+
+    /// [`Special::mark`], whatever the survey met.
+    fn mark_all<N: Number>(&self, raw: &[u8], marks: &mut [u8]) -> bool {
         // Integers reach no infinity, but their largest value.
         let least = if N::FLOAT { N::cast(LARGE).magnitude() } else { N::narrow(u64::MAX) };
         scan::mark_large::<N>(raw, least, marks);
@@ -104,8 +112,8 @@ impl Special {
 
     /// Extent of the values of `raw` that are not special; marks isolated, frequent extremes as special on the way.
     /// `None` when every value is special. Afterwards the values of `raw`, and only these, can be marked.
-    pub fn survey<N: Number>(&mut self, raw: &[u8]) -> Option<Extent> {
-        let mut extent = self.extent::<N>(raw)?;
+    pub fn survey<N: Number>(&mut self, raw: &[u8], threads: usize) -> Option<Extent> {
+        let mut extent = self.extent::<N>(raw, threads)?;
         if self.smallest > 0.0 || !self.floats {
             return Some(extent);
         }
@@ -113,12 +121,26 @@ impl Special {
             let Some(outlier) = self.isolated_extreme::<N>(raw, &extent) else { break };
             self.outliers.push(outlier);
             self.none = false;
-            extent = self.extent::<N>(raw)?;
+            extent = self.extent::<N>(raw, threads)?;
         }
         Some(extent)
     }
 
-    fn extent<N: Number>(&mut self, raw: &[u8]) -> Option<Extent> {
+    fn extent<N: Number>(&mut self, raw: &[u8], threads: usize) -> Option<Extent> {
+        let parts = raw.chunks(SURVEY_BLOCKS * BLOCK * N::SIZE).collect();
+        let mut all = Range::<N>::empty();
+        self.none = true;
+        for (range, none) in parallel(parts, threads, |part| self.range::<N>(part)) {
+            all.merge(&range);
+            self.none &= none;
+        }
+        let extent = Extent { min: all.low.to_f64(), max: all.high.to_f64() };
+        // Integers have no infinity to begin with, but then every value is one.
+        (extent.min <= extent.max).then_some(extent)
+    }
+
+    /// The range of the values that are not special, and whether no other was met.
+    fn range<N: Number>(&self, raw: &[u8]) -> (Range<N>, bool) {
         let mut all = Range::<N>::empty();
         let mut none = true;
         let large = N::cast(LARGE).magnitude();
@@ -130,17 +152,14 @@ impl Special {
                 && self.outliers.is_empty()
                 && !self.fill.is_some_and(|f| scan::any_equal::<N>(block, N::narrow(f)));
             let marks = &mut marks[..block.len() / N::SIZE];
-            if plain || !self.mark::<N>(block, marks) {
+            if plain || !self.mark_all::<N>(block, marks) {
                 all.merge(&range);
             } else {
                 all.merge(&scan::range_unmarked::<N>(block, marks));
                 none = false;
             }
         }
-        self.none = none;
-        let extent = Extent { min: all.low.to_f64(), max: all.high.to_f64() };
-        // Integers have no infinity to begin with, but then every value is one.
-        (extent.min <= extent.max).then_some(extent)
+        (all, none)
     }
 
     /// Whether a value shows that neither extreme can be isolated: others are near to each of them.
@@ -211,7 +230,7 @@ mod tests {
     #[test]
     fn fill_values_do_not_count() {
         let mut values: Vec<f32> = (0..1000).map(|i| (i as f32 / 50.0).sin()).collect();
-        let clean = Special::new::<f32>(&Bound::Absolute(1e-3), None).survey::<f32>(&bytes(&values)).unwrap();
+        let clean = Special::new::<f32>(&Bound::Absolute(1e-3), None).survey::<f32>(&bytes(&values), 2).unwrap();
         for (i, v) in [f32::NAN, f32::INFINITY, -1e34, 1e20, 9.96921e36].into_iter().enumerate() {
             values[i * 7 + 1] = v;
         }
@@ -219,7 +238,7 @@ mod tests {
             *v = -9999.0;
         }
         let mut special = Special::new::<f32>(&Bound::Absolute(1e-3), None);
-        let extent = special.survey::<f32>(&bytes(&values)).unwrap();
+        let extent = special.survey::<f32>(&bytes(&values), 2).unwrap();
         assert!(extent.min >= clean.min - 1e-6 && extent.max <= clean.max + 1e-6, "{extent:?}");
         assert!(special.is(-9999f32) && special.is(1e20f32) && special.is(-1e34f32) && !special.is(0f32));
     }

@@ -79,7 +79,7 @@ impl Stages {
     pub fn new(raw: &[u8], shape: [usize; 3], error: f64) -> Option<Self> {
         let frames = Frames::new(&shape, 0);
         let mut special = Special::new::<f32>(&Bound::Absolute(error), None);
-        let extent = special.survey::<f32>(raw)?;
+        let extent = special.survey::<f32>(raw, 1)?;
         let grid = Grid::choose::<f32>(error, &extent, false)?;
         let mapped = map_chunk(raw, &frames, &grid, &special, &extent);
         let plan = coding_order(TimeOrder::Previous, &frames);
@@ -115,7 +115,7 @@ impl Stages {
     /// Special points and extent of the chunk, then its values on the grid; returns a grid value.
     pub fn grid(&self) -> i32 {
         let mut special = Special::new::<f32>(&Bound::Lossless, None);
-        let extent = special.survey::<f32>(&self.raw).unwrap_or(self.extent);
+        let extent = special.survey::<f32>(&self.raw, 1).unwrap_or(self.extent);
         let mapped = map_chunk(&self.raw, &self.frames, &self.grid, &self.special, &extent);
         mapped.grid.last().copied().unwrap_or(0)
     }
@@ -235,5 +235,5 @@ pub fn decompress(payload: &[u8], size: usize, len: usize) -> Result<Vec<u8>> {
 fn map_chunk(raw: &[u8], frames: &Frames, grid: &Grid, special: &Special, extent: &Extent) -> Mapped {
     let known = vec![false; frames.count()];
     let writing = Writing { points: raw.len() / 4, provisional: false, known: &known, fresh: false };
-    map::<f32>(raw, frames, grid, special, extent, writing)
+    map::<f32>(raw, frames, grid, special, extent, writing, 1)
 }

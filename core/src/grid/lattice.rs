@@ -276,7 +276,7 @@ mod tests {
         let mut raw = vec![0; values.len() * N::SIZE];
         raw.chunks_exact_mut(N::SIZE).zip(values).for_each(|(b, v)| N::cast(*v).write(b));
         let mut special = Special::new::<N>(&Bound::Absolute(1.0), None);
-        special.survey::<N>(&raw)?;
+        special.survey::<N>(&raw, 1)?;
         find::<N>(&raw, &special, least, 0.0)
     }
 

@@ -19,6 +19,7 @@ use crate::reference::{Step, CLASSES, MAX_REFERENCES};
 use crate::threads::parallel;
 use arrayvec::ArrayVec;
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 /// Weight classes per class of references: three kinds at three groups of spacings, and the roots.
 pub const SLOTS: usize = 10;
@@ -153,7 +154,7 @@ pub struct Samples<'a> {
     /// Extents.
     pub frames: Frames,
     /// What makes forecasts, where the coding order has them.
-    pub forecasts: Option<(&'a Graph, Normal)>,
+    pub forecasts: Option<(&'a Arc<Graph>, Normal)>,
 }
 
 /// What the classes of a coding order are fitted to.

@@ -116,29 +116,42 @@ fn walk_frame(
 /// of grid units per quantisation step: the predictor works on values rounded to it.
 pub fn estimate(grid: &[i32], mask: Option<&[u8]>, frames: &Frames, step: i32) -> (Neighbours, f64) {
     let (area, w) = (frames.area(), frames.width);
-    let round = |v: i32| v.div_euclid(step);
     let mut costs: [Cost; 3] = Default::default();
     let rows = frames.count() * frames.height;
     let every = (rows * w / SAMPLES).max(POINTS_PER_SAMPLE) | 1;
+    // The row, the one above, and both in the frame before; with a zero to the west.
+    let mut lines: [Vec<i32>; 4] = std::array::from_fn(|_| vec![0; w + 1]);
+    let round = |out: &mut [i32], row: Option<&[i32]>| match row {
+        // Steps of floating-point grids are powers of two.
+        Some(row) if step.is_power_of_two() => {
+            let shift = step.trailing_zeros();
+            out[1..].iter_mut().zip(row).for_each(|(o, v)| *o = v >> shift);
+        }
+        Some(row) => out[1..].iter_mut().zip(row).for_each(|(o, v)| *o = v.div_euclid(step)),
+        None => out.fill(0),
+    };
     for r in (0..rows).step_by(every) {
         let (frame, y) = (r / frames.height, r % frames.height);
         let before = frame.checked_sub(frames.levels);
-        let value = |f: usize, y: usize, x: usize| round(grid[f * area + y * w + x]);
-        let space = |f: usize, x: usize| {
-            let west = if x > 0 { value(f, y, x - 1) } else { 0 };
-            let north = if y > 0 { value(f, y - 1, x) } else { 0 };
-            let corner = if x > 0 && y > 0 { value(f, y - 1, x - 1) } else { 0 };
-            value(f, y, x) - west - north + corner
+        let row = |f: Option<usize>, up: usize| {
+            let start = f? * area + y.checked_sub(up)? * w;
+            Some(&grid[start..start + w])
         };
+        for (line, (f, up)) in lines.iter_mut().zip([(Some(frame), 0), (Some(frame), 1), (before, 0), (before, 1)]) {
+            round(line, row(f, up));
+        }
+        let [own, above, past, past_above] = &lines;
         costs.iter_mut().for_each(Cost::start_run);
         for x in 0..w {
             if mask.is_some_and(|m| m[frame * area + y * w + x] != 0) {
                 continue;
             }
-            let in_space = space(frame, x);
-            let (in_time, in_both) = before.map_or((in_space, in_space), |b| {
-                (value(frame, y, x) - value(b, y, x), in_space - space(b, x))
-            });
+            let in_space = own[x + 1] - own[x] - above[x + 1] + above[x];
+            let past_space = past[x + 1] - past[x] - past_above[x + 1] + past_above[x];
+            let (in_time, in_both) = match before {
+                Some(_) => (own[x + 1] - past[x + 1], in_space - past_space),
+                None => (in_space, in_space),
+            };
             for (c, d) in costs.iter_mut().zip([in_space, in_time, in_both]) {
                 c.add(d);
             }

@@ -48,6 +48,7 @@ pub struct Encoded {
 }
 
 /// What a chunk is predicted with.
+#[derive(Clone)]
 struct Choice {
     predictor: Predictor,
     order: TimeOrder,
@@ -98,8 +99,8 @@ fn encode_chunk<N: Number>(
         if let Some(grid) = exact_grid::<N>(present, special, &extent, least, slack) {
             let nothing = vec![false; frames.count()];
             let writing = Writing { points, provisional: false, known: &nothing, fresh: true };
-            let mapped = map::<N>(raw, frames, &grid, special, &extent, writing);
-            let choice = choose(&mapped, frames, &grid, params);
+            let mapped = map::<N>(raw, frames, &grid, special, &extent, writing, params.threads);
+            let choice = choose(&mapped, frames, &grid, params, true);
             // Nothing is to be lost, not even the sign of zero.
             let all = vec![Some(0.0); if allowed.is_none() { steps } else { 0 }];
             return Some(code::<N>(params, frames, raw, &mapped, &grid, choice, slack, &all));
@@ -122,22 +123,22 @@ fn encode_chunk<N: Number>(
         .map(|f| known.get(f * steps / frames.count()).is_some_and(Option::is_some))
         .collect();
     let mut writing = Writing { points, provisional, known: &known_frames, fresh: false };
-    let mut mapped = map::<N>(raw, frames, &grid, special, &domain, writing);
+    let mut mapped = map::<N>(raw, frames, &grid, special, &domain, writing, params.threads);
     let seen = mapped.kinds.iter().zip(&known_frames).any(|(k, known)| *k == FrameKind::Fine && !known);
     if seen && !logarithmic && lattice::is_unrelated::<N>(present, special, &[grid.mapping.quantum()]) {
         writing.fresh = true;
-        mapped = map::<N>(raw, frames, &grid, special, &domain, writing);
+        mapped = map::<N>(raw, frames, &grid, special, &domain, writing, params.threads);
     }
-    let choice = choose(&mapped, frames, &grid, params);
+    let choice = choose(&mapped, frames, &grid, params, true);
     if matches!(choice.predictor, Predictor::Lorenzo(_)) && grid.step > 1 {
         if mapped.kinds.iter().any(|k| *k != FrameKind::Normal) || !N::FLOAT {
             // Lorenzo knows only steps of one unit; these frames need the finer grid.
-            let choice = multiscale_choice(&mapped, frames, &grid, params);
+            let choice = choose(&mapped, frames, &grid, params, false);
             return Some(code::<N>(params, frames, raw, &mapped, &grid, choice, error, known));
         }
         let grid = Grid::single::<N>(error, &domain, logarithmic)?;
-        let mapped =
-            map::<N>(raw, frames, &grid, special, &domain, Writing { provisional: false, ..writing });
+        let writing = Writing { provisional: false, ..writing };
+        let mapped = map::<N>(raw, frames, &grid, special, &domain, writing, params.threads);
         return Some(code::<N>(params, frames, raw, &mapped, &grid, choice, error, known));
     }
     Some(code::<N>(params, frames, raw, &mapped, &grid, choice, error, known))
@@ -175,9 +176,18 @@ fn forecasts(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Params) -> 
     }
 }
 
-/// The multiscale predictor in the best order.
-fn multiscale_choice(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Params) -> Choice {
-    let mut orders = vec![if frames.count() == 1 { TimeOrder::Independent } else { TimeOrder::Previous }];
+/// The predictor and order of the fewest estimated bits; `lorenzo` says whether it may be Lorenzo's.
+fn choose(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Params, lorenzo: bool) -> Choice {
+    let first = if frames.count() == 1 { TimeOrder::Independent } else { TimeOrder::Previous };
+    let mask = mapped.mask.as_deref();
+    let simple = || {
+        let (neighbours, bits) = lorenzo::estimate(&mapped.grid, mask, frames, grid.step);
+        Choice { predictor: Predictor::Lorenzo(neighbours), order: first, forecasts: None, bits }
+    };
+    if lorenzo && grid.shift < WEIGHT_BITS {
+        return simple();
+    }
+    let mut orders = vec![first];
     let mut forecasts = None;
     if frames.steps > 2 && params.preset != Preset::Fast {
         orders.push(TimeOrder::Hierarchical);
@@ -188,39 +198,31 @@ fn multiscale_choice(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Par
         let made = forecasts.as_ref().filter(|_| matches!(order, TimeOrder::Forecast(_)));
         let samples = Samples {
             grid: &mapped.grid,
-            mask: mapped.mask.as_deref(),
+            mask,
             frames: *frames,
             forecasts: made.and_then(|(model, normal)| Some((forecast::graph(model)?, *normal))),
         };
-        fit(&samples, &coding_order(order, frames), &scale(mapped, grid), effort, threads)
+        let (sent, bits) = fit(&samples, &coding_order(order, frames), &scale(mapped, grid), effort, threads);
+        Choice { predictor: Predictor::Multiscale(sent), order, forecasts: made.cloned(), bits }
     };
     let effort = effort(params);
     // Small samples tell which order is better; weights are worth a larger one.
-    let mut order = orders[0];
-    if orders.len() > 1 {
-        let quick = effort.quick();
-        let bits = parallel(orders.clone(), params.threads, |order| fit(order, &quick, 1).1);
-        let best = bits.iter().zip(&orders).min_by(|a, b| a.0.total_cmp(b.0));
-        order = best.map_or(order, |(_, order)| *order);
-    }
-    let (sent, bits) = fit(order, effort, params.threads);
-    forecasts = forecasts.filter(|_| matches!(order, TimeOrder::Forecast(_)));
-    Choice { predictor: Predictor::Multiscale(sent), order, forecasts, bits }
-}
-
-/// The predictor of the fewest estimated bits.
-fn choose(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Params) -> Choice {
-    let order = if frames.count() == 1 { TimeOrder::Independent } else { TimeOrder::Previous };
-    let lorenzo = lorenzo::estimate(&mapped.grid, mapped.mask.as_deref(), frames, grid.step);
-    let simple = Choice { predictor: Predictor::Lorenzo(lorenzo.0), order, forecasts: None, bits: lorenzo.1 };
-    if grid.shift < WEIGHT_BITS {
-        return simple;
-    }
-    let multiscale = multiscale_choice(mapped, frames, grid, params);
-    if simple.bits < multiscale.bits {
-        simple
+    let quick = effort.quick();
+    let mut tries: Vec<Option<TimeOrder>> = if orders.len() > 1 {
+        orders.iter().copied().map(Some).collect()
     } else {
-        multiscale
+        vec![]
+    };
+    tries.extend(lorenzo.then_some(None));
+    let tried = parallel(tries, params.threads, |order| order.map_or_else(simple, |o| fit(o, &quick, 1)));
+    let least = |a: &&Choice, b: &&Choice| a.bits.total_cmp(&b.bits);
+    let (simple, quick): (Vec<&Choice>, Vec<&Choice>) =
+        tried.iter().partition(|c| matches!(c.predictor, Predictor::Lorenzo(_)));
+    let order = quick.into_iter().min_by(least).map_or(first, |c| c.order);
+    let multiscale = fit(order, effort, params.threads);
+    match simple.first() {
+        Some(lorenzo) if lorenzo.bits < multiscale.bits => (*lorenzo).clone(),
+        _ => multiscale,
     }
 }
 

@@ -26,7 +26,7 @@ pub fn survey<N: Number>(params: &Params, raw: &[u8]) -> Option<Surveyed> {
     let written = written_steps::<N>(raw, steps, params.unwritten.map(bits));
     let provisional = written < steps && written != params.tail;
     let points = raw.len() / N::SIZE / steps * written;
-    let extent = special.survey::<N>(&raw[..points * N::SIZE])?;
+    let extent = special.survey::<N>(&raw[..points * N::SIZE], params.threads)?;
     (extent.range() > 0.0).then_some(Surveyed { special, extent, points, provisional })
 }
 

@@ -7,6 +7,7 @@ use crate::number::Number;
 use crate::scan::{self, BLOCK, ROUND};
 use crate::scratch::Buffer;
 use crate::special::Special;
+use crate::threads::parallel;
 
 /// The chunk on its grid.
 pub struct Mapped {
@@ -39,7 +40,8 @@ pub struct Writing<'a> {
     pub fresh: bool,
 }
 
-/// Maps the chunk. `extent` is that of the mapped quantity (logarithms for logarithmic grids).
+/// Maps the chunk on at most `threads` threads. `extent` is that of the mapped quantity (logarithms for logarithmic
+/// grids).
 pub fn map<N: Number>(
     raw: &[u8],
     frames: &Frames,
@@ -47,40 +49,91 @@ pub fn map<N: Number>(
     special: &Special,
     extent: &Extent,
     writing: Writing,
+    threads: usize,
 ) -> Mapped {
     let offset = grid.position(0.5 * (extent.min + extent.max)).round();
     let area = frames.area();
     let count = raw.len() / N::SIZE;
-    let mut out = Mapped {
-        grid: Buffer::zeros(count),
-        mask: None,
-        negative: None,
-        offset: offset as i64,
-        kinds: vec![FrameKind::Normal; frames.count()],
-        low: i32::MAX,
-        high: i32::MIN,
+    let mut positions = Buffer::zeros(count);
+    let mapping = MapFrame { raw, area, grid, special, writing, offset };
+    let work = positions.chunks_exact_mut(area).enumerate().collect();
+    let found = parallel(work, threads, |(frame, k): (usize, &mut [i32])| mapping.frame::<N>(frame, k));
+    let joined = |part: &dyn Fn(&MappedFrame) -> Option<&Vec<u8>>| {
+        found.iter().any(|f| part(f).is_some()).then(|| {
+            let mut all = vec![0; count];
+            for (all, f) in all.chunks_exact_mut(area).zip(&found) {
+                if let Some(own) = part(f) {
+                    all.copy_from_slice(own);
+                }
+            }
+            all
+        })
     };
-    let linear = grid.linear(offset);
-    let look = grid.step > 1 && !writing.fresh;
-    let mut marks = [0u8; BLOCK];
-    for frame in 0..frames.count() {
-        let bytes = &raw[frame * area * N::SIZE..][..area * N::SIZE];
-        let (mut valid, mut on_grid) = (0usize, 0usize);
-        let points = frame * area..(frame + 1) * area;
-        if points.start >= writing.points {
-            out.mask.get_or_insert_with(|| vec![0; count])[points].fill(1);
-            continue;
+    let mut out = Mapped {
+        mask: joined(&|f| f.mask.as_ref()),
+        negative: joined(&|f| f.negative.as_ref()),
+        grid: positions,
+        offset: offset as i64,
+        kinds: found.iter().map(|f| f.kind).collect(),
+        low: found.iter().map(|f| f.low).min().unwrap_or(i32::MAX),
+        high: found.iter().map(|f| f.high).max().unwrap_or(i32::MIN),
+    };
+    if out.mask.is_some() {
+        fill_holes(&mut out, frames);
+    }
+    out
+}
+
+/// What the mapping of every frame shares.
+struct MapFrame<'a> {
+    raw: &'a [u8],
+    area: usize,
+    grid: &'a Grid,
+    special: &'a Special,
+    writing: Writing<'a>,
+    offset: f64,
+}
+
+/// What mapping found in a frame, besides its positions.
+struct MappedFrame {
+    mask: Option<Vec<u8>>,
+    negative: Option<Vec<u8>>,
+    kind: FrameKind,
+    low: i32,
+    high: i32,
+}
+
+impl MapFrame<'_> {
+    /// Maps a frame; `out` takes its positions.
+    fn frame<N: Number>(&self, frame: usize, out: &mut [i32]) -> MappedFrame {
+        let Self { raw, area, grid, special, writing, offset } = *self;
+        let start = frame * area;
+        let mut own = MappedFrame {
+            mask: None,
+            negative: None,
+            kind: FrameKind::Normal,
+            low: i32::MAX,
+            high: i32::MIN,
+        };
+        if start >= writing.points {
+            own.mask = Some(vec![1; area]);
+            return own;
         }
+        let linear = grid.linear(offset);
+        let look = grid.step > 1 && !writing.fresh;
+        let bytes = &raw[start * N::SIZE..][..area * N::SIZE];
+        let (mut valid, mut on_grid) = (0usize, 0usize);
+        let mut marks = [0u8; BLOCK];
         for (i, block) in bytes.chunks(BLOCK * N::SIZE).enumerate() {
-            let first = points.start + i * BLOCK;
+            let at = i * BLOCK;
             let n = block.len() / N::SIZE;
             let marks = &mut marks[..n];
             // Points that are not written have values that were not surveyed.
-            let written = n.min(writing.points.saturating_sub(first));
+            let written = n.min(writing.points.saturating_sub(start + at));
             let mut marked = special.mark::<N>(&block[..written * N::SIZE], &mut marks[..written]);
             marks[written..].fill(1);
             marked |= written < n;
-            let k = &mut out.grid[first..first + n];
+            let k = &mut out[at..at + n];
             let mut found;
             if let Some(linear) = &linear {
                 found = scan::positions::<N>(block, linear, k);
@@ -92,11 +145,10 @@ pub fn map<N: Number>(
             } else {
                 let negative = logarithmic_positions::<N>(block, grid, offset, marks, k);
                 if negative.contains(&1) {
-                    out.negative.get_or_insert_with(|| vec![0; count])[first..first + n]
-                        .copy_from_slice(&negative);
+                    own.negative.get_or_insert_with(|| vec![0; area])[at..at + n].copy_from_slice(&negative);
                 }
                 if look {
-                    let (a, b) = logarithmic_on_grid::<N>(block, grid, out.offset, marks, k);
+                    let (a, b) = logarithmic_on_grid::<N>(block, grid, offset as i64, marks, k);
                     valid += a;
                     on_grid += b;
                 }
@@ -106,18 +158,18 @@ pub fn map<N: Number>(
             if marked {
                 found = scan::clear_marked(marks, k);
                 if marks.contains(&1) {
-                    out.mask.get_or_insert_with(|| vec![0; count])[first..first + n].copy_from_slice(marks);
+                    own.mask.get_or_insert_with(|| vec![0; area])[at..at + n].copy_from_slice(marks);
                 }
             }
-            out.low = out.low.min(found.low);
-            out.high = out.high.max(found.high);
+            own.low = own.low.min(found.low);
+            own.high = own.high.max(found.high);
         }
         if grid.step > 1 {
             // A frame of few values could not be told from one that was never decoded when it comes back. It is as small in
             // units as in steps, and moves by no more than half a unit, which every grid leaves free.
             let few = N::FLOAT && !writing.provisional && is_sparse::<N>(bytes, special, grid.chance);
             let decoded = writing.known[frame] || was_decoded(valid, on_grid, grid.chance);
-            out.kinds[frame] = if decoded || few {
+            own.kind = if decoded || few {
                 FrameKind::Fine
             } else if writing.provisional {
                 FrameKind::Provisional
@@ -125,23 +177,18 @@ pub fn map<N: Number>(
                 FrameKind::Normal
             };
         }
-        if out.kinds[frame] == FrameKind::Provisional && N::FLOAT {
-            let mask = out.mask.as_deref().map(|m| &m[points.clone()]);
-            let k = &mut out.grid[points];
+        if own.kind == FrameKind::Provisional && N::FLOAT {
             match &linear {
-                Some(linear) => scan::floors::<N>(bytes, linear, k),
-                None => logarithmic_floors::<N>(bytes, grid, offset, k),
+                Some(linear) => scan::floors::<N>(bytes, linear, out),
+                None => logarithmic_floors::<N>(bytes, grid, offset, out),
             }
-            let zeros = vec![0; if mask.is_some() { 0 } else { area }];
-            let found = scan::clear_marked(mask.unwrap_or(&zeros), k);
-            out.low = out.low.min(found.low);
-            out.high = out.high.max(found.high);
+            let zeros = vec![0; if own.mask.is_some() { 0 } else { area }];
+            let found = scan::clear_marked(own.mask.as_deref().unwrap_or(&zeros), out);
+            own.low = own.low.min(found.low);
+            own.high = own.high.max(found.high);
         }
+        own
     }
-    if out.mask.is_some() {
-        fill_holes(&mut out, frames);
-    }
-    out
 }
 
 /// Positions of the values' magnitudes on a logarithmic grid; 1 for each value that is negative.

@@ -9,9 +9,11 @@
 
 use crate::chunk::Frames;
 use crate::error::{Error, Result};
-use crate::network::{Graph, Model, Session};
+use crate::network::{Element, Graph, Model, Port, Session};
 use crate::predict::Scale;
 use crate::stream::parts::{Reader, Writer};
+use serde_json::Value;
+use std::sync::Arc;
 
 /// Name of the graph in a model file.
 const GRAPH: &str = "forecaster";
@@ -220,7 +222,7 @@ impl Moments {
 }
 
 /// The graph of a model that makes forecasts, if it has one.
-pub fn graph(model: &Model) -> Option<&Graph> {
+pub fn graph(model: &Model) -> Option<&Arc<Graph>> {
     model.graph(GRAPH)
 }
 
@@ -229,24 +231,31 @@ pub fn graph(model: &Model) -> Option<&Graph> {
 /// # Errors
 /// `InvalidArgument` where the graph is no forecaster.
 pub fn window(graph: &Graph) -> Result<Window> {
-    let key = |name: &str| graph.number(name);
-    let window = Window::new(key("frames").unwrap_or(2), key("levels").unwrap_or(0) != 0);
+    let key = |name: &str, default| graph.extra().get(name).map_or(Some(default), Value::as_u64);
+    let window = key("frames", 2).zip(key("levels", 0)).and_then(|(n, levels)| Window::new(n, levels != 0));
     let window = window.ok_or_else(|| Error::invalid("the forecaster reads an unknown number of frames"))?;
-    let (inputs, outputs) = (graph.input_channels(), graph.output_channels());
-    if inputs != window.channels() || outputs != 1 || graph.scaling() != (1, 1) {
+    let port = |channels| Some(Port { channels, element: Element::I16, down: 0, levels: false });
+    let one = (graph.inputs(), graph.outputs()) == (1, 1);
+    if !one || graph.input(0) != port(window.channels()) || graph.output(0) != port(1) {
         return Err(Error::invalid(format!(
-            "the forecaster has {inputs} input and {outputs} output channels, expected {} and 1 of the same size",
-            window.channels()
+            "a forecaster that reads {} frames has one input of {} channels and one output of 1, all i16 and of full size, \
+             not {:?} and {:?}",
+            window.channels() - 1,
+            window.channels(),
+            graph.input(0),
+            graph.output(0)
         )));
     }
     Ok(window)
 }
 
 /// Makes forecasts of the frames of a band.
-pub struct Forecaster<'a> {
+pub struct Forecaster {
     normal: Normal,
     scale: Scale,
-    session: Session<'a>,
+    session: Session,
+    /// Rows and columns of the network's planes.
+    planes: [usize; 2],
     size: (usize, usize),
     threads: usize,
     /// The latest frame, to which the correction is added.
@@ -255,13 +264,13 @@ pub struct Forecaster<'a> {
     rows: Vec<Vec<i32>>,
 }
 
-impl<'a> Forecaster<'a> {
+impl Forecaster {
     /// The forecaster of frames of this size; `scale` is the chunk's.
     ///
     /// # Errors
     /// `InvalidArgument` where the network is no forecaster, reads another window or is too large for the frames.
     pub fn new(
-        graph: &'a Graph,
+        graph: &Arc<Graph>,
         normal: Normal,
         scale: Scale,
         (height, width): (usize, usize),
@@ -278,6 +287,7 @@ impl<'a> Forecaster<'a> {
             normal,
             scale,
             session,
+            planes,
             size: (height, width),
             threads,
             last: vec![0; height * width],
@@ -289,33 +299,34 @@ impl<'a> Forecaster<'a> {
     pub fn run(&mut self, source: &mut dyn FnMut(usize, usize, &mut [i32])) -> &[i32] {
         let (height, width) = self.size;
         let Normal { window, centre, position, change, output } = self.normal;
-        let (rows, columns) = self.session.size();
+        let [rows, columns] = self.planes;
+        let plane = rows * columns;
         let steps = usize::from(window.steps);
-        for y in 0..rows {
-            let at = y * columns..(y + 1) * columns;
-            if y >= height {
-                let above = at.start - columns..at.start;
-                for channel in 0..window.channels() - 1 {
-                    self.session.input_mut(channel).copy_within(above.clone(), at.start);
-                }
-                continue;
-            }
+        let input = self.session.input_mut(0);
+        for y in 0..height {
+            let at = |channel: usize| channel * plane + y * columns..channel * plane + (y + 1) * columns;
             let last = &mut self.last[y * width..][..width];
             source(0, y, last);
-            position.normalise_row(last, |_| centre, &mut self.session.input_mut(0)[at.clone()]);
+            position.normalise_row(last, |_| centre, &mut input[at(0)]);
             for k in 0..self.rows.len() {
-                source(k + 1, y, &mut self.rows[k]);
-                let own = &self.rows[k];
-                let plane = &mut self.session.input_mut(k + 1)[at.clone()];
-                match k {
-                    0 => change.normalise_row(last, |j| own[j], plane),
-                    _ if k + 1 < steps => change.normalise_row(&self.rows[k - 1], |j| own[j], plane),
-                    _ => change.normalise_row(own, |j| last[j], plane),
+                let (before, rest) = self.rows.split_at_mut(k);
+                let own = &mut rest[0][..];
+                source(k + 1, y, own);
+                let out = &mut input[at(k + 1)];
+                match before.last() {
+                    None => change.normalise_row(last, |j| own[j], out),
+                    Some(before) if k + 1 < steps => change.normalise_row(before, |j| own[j], out),
+                    _ => change.normalise_row(own, |j| last[j], out),
                 }
             }
         }
-        let step = step_level(change, self.scale.step);
-        self.session.input_mut(window.channels() - 1).fill(step);
+        let (constant, planes) = (window.channels() - 1, plane);
+        for plane in input[..constant * planes].chunks_exact_mut(planes) {
+            for y in height..rows {
+                plane.copy_within((y - 1) * columns..y * columns, y * columns);
+            }
+        }
+        input[constant * planes..].fill(step_level(change, self.scale.step));
         self.session.run(self.threads);
         let correction = self.session.output(0);
         let (low, high) = (i64::from(self.scale.low), i64::from(self.scale.high));
