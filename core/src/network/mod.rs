@@ -3,11 +3,22 @@
 //! A model file is data that was trained elsewhere; its SHA-256 is its name. All that a network computes is integer
 //! arithmetic, so that it gives the same bits on every machine.
 
+pub mod build;
 mod digest;
+mod fields;
+mod graph;
+mod load;
 mod model;
+mod plain;
+mod session;
+mod tensors;
 
 pub use digest::Digest;
-pub use model::Model;
+pub use graph::{
+    Element, Graph, Port, MAX_CHANNELS, MAX_DOWN, MAX_KERNEL, MAX_MACS_PER_POINT, MAX_NODES, MAX_WEIGHTS,
+};
+pub use model::{Model, MAX_MODEL_LEN};
+pub use session::{Session, MAX_SESSION};
 
 use crate::error::{Error, Result};
 use std::sync::Arc;

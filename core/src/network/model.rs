@@ -1,12 +1,19 @@
 //! A model file: tensors and how they are put together.
 
-use super::Digest;
+use super::graph::Graph;
+use super::tensors::Tensors;
+use super::{load, Digest};
 use crate::error::{Error, Result};
-use safetensors::SafeTensors;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Largest model file, in bytes.
 pub const MAX_MODEL_LEN: usize = 256 << 20;
+/// Longest header of a model file, in bytes: it is read before anything is known of it.
+const MAX_HEADER: u64 = 4 << 20;
+/// Most graphs of a model.
+const MAX_GRAPHS: usize = 16;
 
 /// A model that was read and checked.
 #[derive(Debug)]
@@ -14,6 +21,7 @@ pub struct Model {
     digest: Digest,
     bytes: Vec<u8>,
     metadata: BTreeMap<String, String>,
+    graphs: BTreeMap<String, Arc<Graph>>,
 }
 
 /// Models of one name are one model.
@@ -35,16 +43,55 @@ impl Model {
                 bytes.len()
             )));
         }
-        let (_, header) = SafeTensors::read_metadata(bytes)
-            .map_err(|e| Error::invalid(format!("the model is no safetensors file: {e}")))?;
-        let metadata: BTreeMap<String, String> =
-            header.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
-        if metadata.get("format").map(String::as_str) != Some("augur-model") {
+        let header = bytes.first_chunk().map_or(0, |n| u64::from_le_bytes(*n));
+        if header > MAX_HEADER {
+            return Err(Error::invalid(format!(
+                "the model's header has {header} bytes, at most {MAX_HEADER} expected"
+            )));
+        }
+        let tensors = Tensors::new(bytes)?;
+        let metadata = tensors.metadata();
+        let text = |key: &str| metadata.get(key).map(String::as_str);
+        if text("format") != Some("augur-model") {
             return Err(Error::invalid(
                 "the safetensors file is no Augur model (format \"augur-model\" expected)",
             ));
         }
-        Ok(Self { digest: Digest::of(bytes), bytes: bytes.to_vec(), metadata })
+        match text("version") {
+            Some("1") => {}
+            Some(v) => {
+                return Err(Error::compatibility(format!(
+                    "the model is of version {v}, this build reads version 1"
+                )))
+            }
+            None => return Err(Error::invalid("the model states no version")),
+        }
+        let graphs = text("graphs").ok_or_else(|| Error::invalid("the model states no graphs"))?;
+        let graphs: Map<String, Value> = serde_json::from_str(graphs)
+            .map_err(|e| Error::invalid(format!("the model's graphs are no JSON object: {e}")))?;
+        if graphs.len() > MAX_GRAPHS {
+            return Err(Error::invalid(format!(
+                "the model has {} graphs, at most {MAX_GRAPHS} expected",
+                graphs.len()
+            )));
+        }
+        let read = |(name, value): (&String, &Value)| {
+            let graph = load::graph(value, &tensors)
+                .map_err(|e| load::within(&format!("the model's graph \"{name}\""), &e))?;
+            Ok((name.clone(), Arc::new(graph)))
+        };
+        let graphs = graphs.iter().map(read).collect::<Result<_>>()?;
+        Ok(Self { digest: Digest::of(bytes), bytes: bytes.to_vec(), metadata, graphs })
+    }
+
+    /// The graph with this role: `forecaster`, `corrector`.
+    pub fn graph(&self, name: &str) -> Option<&Arc<Graph>> {
+        self.graphs.get(name)
+    }
+
+    /// Names and graphs.
+    pub fn graphs(&self) -> impl Iterator<Item = (&str, &Arc<Graph>)> {
+        self.graphs.iter().map(|(name, graph)| (name.as_str(), graph))
     }
 
     /// SHA-256 of the file, its name.

@@ -1,0 +1,416 @@
+//! Graphs as they stand in model files: every size, type and range is checked, and that no sum can overflow.
+
+use super::fields::Fields;
+use super::graph::{
+    Conv, Element, Gdn, Graph, Node, Op, Requantise, MAX_CHANNELS, MAX_DOWN, MAX_KERNEL, MAX_MACS_PER_POINT,
+    MAX_NODES, MAX_WEIGHTS,
+};
+use super::tensors::Tensors;
+use crate::error::{Error, ErrorKind, Result};
+use serde_json::Value;
+
+/// Most inputs, and most outputs, of a graph.
+const MAX_PORTS: usize = 64;
+
+/// Reads a graph.
+pub fn graph(value: &Value, tensors: &Tensors) -> Result<Graph> {
+    let Some(map) = value.as_object() else {
+        return Err(Error::invalid("it is no JSON object"));
+    };
+    let Some(list) = map.get("nodes").and_then(Value::as_array) else {
+        return Err(Error::invalid("it has no list of nodes"));
+    };
+    if list.is_empty() || list.len() > MAX_NODES {
+        return Err(Error::invalid(format!("it has {} nodes, 1 to {MAX_NODES} expected", list.len())));
+    }
+    let mut loader = Loader { tensors, nodes: vec![], inputs: vec![], weights: 0 };
+    for (k, value) in list.iter().enumerate() {
+        let name = || value.get("op").and_then(Value::as_str).unwrap_or("?").to_owned();
+        loader.add(value).map_err(|e| within(&format!("node {k} ({})", name()), &e))?;
+    }
+    let Loader { nodes, inputs, .. } = loader;
+    if inputs.is_empty() || inputs.len() > MAX_PORTS {
+        return Err(Error::invalid(format!("it has {} inputs, 1 to {MAX_PORTS} expected", inputs.len())));
+    }
+    let outputs = outputs(map.get("outputs"), nodes.len())?;
+    let extra =
+        map.iter().filter(|(k, _)| *k != "nodes" && *k != "outputs").map(|(k, v)| (k.clone(), v.clone()));
+    let graph = Graph { nodes, inputs, outputs, extra: extra.collect() };
+    let macs = graph.macs_per_point();
+    if macs > MAX_MACS_PER_POINT {
+        return Err(Error::invalid(format!(
+            "it takes {macs} multiply-adds per point, at most {MAX_MACS_PER_POINT} expected"
+        )));
+    }
+    Ok(graph)
+}
+
+/// The error with where it was found.
+pub fn within(place: &str, error: &Error) -> Error {
+    let message = format!("{place}: {error}");
+    match error.kind() {
+        ErrorKind::Compatibility => Error::compatibility(message),
+        _ => Error::invalid(message),
+    }
+}
+
+/// The nodes that are outputs: those that are named, or the last.
+fn outputs(value: Option<&Value>, nodes: usize) -> Result<Vec<usize>> {
+    let Some(value) = value else { return Ok(vec![nodes - 1]) };
+    let wrong = || Error::invalid(format!("its outputs are {value}, a list of nodes below {nodes} expected"));
+    let list = value.as_array().filter(|l| (1..=MAX_PORTS).contains(&l.len())).ok_or_else(wrong)?;
+    let mut found = vec![];
+    for value in list {
+        let k = value.as_u64().filter(|k| *k < nodes as u64).ok_or_else(wrong)? as usize;
+        if found.contains(&k) {
+            return Err(Error::invalid(format!("node {k} stands twice among its outputs")));
+        }
+        found.push(k);
+    }
+    Ok(found)
+}
+
+/// What was read of a graph.
+struct Loader<'a> {
+    tensors: &'a Tensors<'a>,
+    nodes: Vec<Node>,
+    inputs: Vec<usize>,
+    /// Bytes of weights so far.
+    weights: usize,
+}
+
+impl Loader<'_> {
+    /// Reads the next node.
+    fn add(&mut self, value: &Value) -> Result<()> {
+        let fields = Fields::new(value)?;
+        let op = fields.text("op")?;
+        let node = match op {
+            "input" => self.input(&fields)?,
+            "conv2d" | "conv3d" | "conv2d_transposed" | "dense" => self.conv(op, &fields)?,
+            "upsample" => {
+                let mut node = self.like_first(&fields, Op::Upsample)?;
+                for (k, down) in node.down.iter_mut().enumerate().filter(|(k, _)| *k == 1 || node.levels) {
+                    *down = down.checked_sub(1).ok_or_else(|| beyond(k))?;
+                }
+                node
+            }
+            "space_to_depth" => {
+                let mut node = self.like_first(&fields, Op::SpaceToDepth)?;
+                node.channels *= 4;
+                node.down[1] += 1;
+                node
+            }
+            "depth_to_space" => {
+                let mut node = self.like_first(&fields, Op::DepthToSpace)?;
+                if !node.channels.is_multiple_of(4) {
+                    return Err(Error::invalid(format!(
+                        "its input has {} channels, a multiple of 4 expected",
+                        node.channels
+                    )));
+                }
+                node.channels /= 4;
+                node.down[1] = node.down[1].checked_sub(1).ok_or_else(|| beyond(1))?;
+                node
+            }
+            "concat" => self.concat(&fields)?,
+            "add" => {
+                let (mut node, b) = self.pair(&fields, Op::Add)?;
+                if self.nodes[b].element != node.element
+                    || fields.element(Some(node.element))? != node.element
+                {
+                    return Err(Error::invalid("its inputs and its values are not of one type"));
+                }
+                let (low, high) = self.nodes[b].range;
+                let sums = (node.range.0 + low, node.range.1 + high);
+                node.range = clamped(fields.clamp(node.element)?, sums);
+                node
+            }
+            "multiply" => {
+                let shift = fields.integer("shift", 1, 30)? as u8;
+                let (mut node, _) = self.pair(&fields, Op::Multiply { shift })?;
+                node.element = fields.element(Some(node.element))?;
+                node.range = fields.clamp(node.element)?;
+                node
+            }
+            "maxpool" => {
+                let mut node = self.like_first(&fields, Op::MaxPool)?;
+                node.down[1] += 1;
+                node.down[0] += u8::from(node.levels);
+                node
+            }
+            "table" => self.table(&fields)?,
+            "gdn" | "igdn" => self.gdn(op == "igdn", &fields)?,
+            "quantise" => {
+                let step = fields.integer("step", 1, 32767)? as i32;
+                let mut node = self.like_first(&fields, Op::Quantise { step })?;
+                let (low, high) = node.element.range();
+                let to = |v: i32| (v + step / 2).div_euclid(step) * step;
+                let limit = (-(-low / step * step), high / step * step);
+                node.range =
+                    (to(node.range.0).clamp(limit.0, limit.1), to(node.range.1).clamp(limit.0, limit.1));
+                node
+            }
+            _ => {
+                return Err(Error::compatibility(
+                    "this version knows no such layer: the model needs a newer one",
+                ))
+            }
+        };
+        fields.all_known()?;
+        if node.channels == 0 || node.channels > MAX_CHANNELS {
+            return Err(Error::invalid(format!(
+                "it has {} channels, 1 to {MAX_CHANNELS} expected",
+                node.channels
+            )));
+        }
+        if node.down.iter().any(|d| *d > MAX_DOWN) {
+            return Err(Error::invalid(format!(
+                "it is coarser than one point for {} in each direction",
+                1 << MAX_DOWN
+            )));
+        }
+        self.nodes.push(node);
+        Ok(())
+    }
+
+    fn input(&mut self, fields: &Fields) -> Result<Node> {
+        let channels = fields.integer("channels", 1, MAX_CHANNELS as i64)? as usize;
+        let element = fields.element(None)?;
+        let levels = fields.integer_or("rank", 2, 3, 2)? == 3;
+        let down = fields.integer_or("down", 0, i64::from(MAX_DOWN), 0)? as u8;
+        let index = self.inputs.len();
+        self.inputs.push(self.nodes.len());
+        Ok(Node {
+            op: Op::Input(index),
+            inputs: vec![],
+            channels,
+            element,
+            range: element.range(),
+            down: [if levels { down } else { 0 }, down],
+            levels,
+        })
+    }
+
+    /// The nodes that a node reads.
+    fn sources(&self, fields: &Fields, count: usize) -> Result<Vec<usize>> {
+        let list = fields.sources(self.nodes.len())?;
+        if list.len() != count {
+            return Err(Error::invalid(format!("it has {} inputs, {count} expected", list.len())));
+        }
+        Ok(list)
+    }
+
+    /// A node that is as its only input is.
+    fn like_first(&self, fields: &Fields, op: Op) -> Result<Node> {
+        let inputs = self.sources(fields, 1)?;
+        Ok(Node { op, ..self.like(inputs) })
+    }
+
+    /// A node that is as the first of its inputs is.
+    fn like(&self, inputs: Vec<usize>) -> Node {
+        let first = &self.nodes[inputs[0]];
+        Node {
+            op: Op::Concat,
+            channels: first.channels,
+            element: first.element,
+            range: first.range,
+            down: first.down,
+            levels: first.levels,
+            inputs,
+        }
+    }
+
+    /// A node of two inputs of the same shape, as the first is, and the second of them.
+    fn pair(&self, fields: &Fields, op: Op) -> Result<(Node, usize)> {
+        let inputs = self.sources(fields, 2)?;
+        let second = inputs[1];
+        self.same_size(inputs[0], second)?;
+        let node = Node { op, ..self.like(inputs) };
+        let b = &self.nodes[second];
+        if b.channels != node.channels {
+            return Err(Error::invalid(format!(
+                "its inputs have {} and {} channels",
+                node.channels, b.channels
+            )));
+        }
+        Ok((node, second))
+    }
+
+    fn same_size(&self, a: usize, b: usize) -> Result<()> {
+        let (a, b) = (&self.nodes[a], &self.nodes[b]);
+        if (a.down, a.levels) != (b.down, b.levels) {
+            return Err(Error::invalid("its inputs are not of one size"));
+        }
+        Ok(())
+    }
+
+    fn concat(&self, fields: &Fields) -> Result<Node> {
+        let inputs = fields.sources(self.nodes.len())?;
+        let mut node = self.like(inputs);
+        node.channels = 0;
+        for &k in &node.inputs {
+            self.same_size(node.inputs[0], k)?;
+            let part = &self.nodes[k];
+            if part.element != node.element {
+                return Err(Error::invalid("its inputs are of several types"));
+            }
+            node.channels += part.channels;
+            node.range = (node.range.0.min(part.range.0), node.range.1.max(part.range.1));
+        }
+        Ok(node)
+    }
+
+    fn table(&mut self, fields: &Fields) -> Result<Node> {
+        let table = self.tensors.i8(fields.text("table")?, &[256])?;
+        let mut node = self.like_first(fields, Op::Table(vec![]))?;
+        if node.element != Element::I8 {
+            return Err(Error::invalid("its input is of type i16, i8 expected"));
+        }
+        let at = |v: i32| (v + 128) as usize;
+        let reached = table[at(node.range.0)..=at(node.range.1)].iter().map(|v| i32::from(*v));
+        node.range = (reached.clone().min().unwrap_or(-128), reached.max().unwrap_or(127));
+        node.op = Op::Table(table);
+        Ok(node)
+    }
+
+    /// Counts weights before they are read.
+    fn take_weights(&mut self, bytes: usize) -> Result<()> {
+        self.weights = self.weights.saturating_add(bytes);
+        if self.weights > MAX_WEIGHTS {
+            return Err(Error::invalid(format!("the weights have more than {MAX_WEIGHTS} bytes")));
+        }
+        Ok(())
+    }
+
+    fn conv(&mut self, op: &str, fields: &Fields) -> Result<Node> {
+        let mut node = self.like_first(fields, Op::Concat)?;
+        let rank = match op {
+            "dense" => 2,
+            "conv3d" => 5,
+            _ => 4,
+        };
+        let name = fields.text("weight")?;
+        let shape = self.tensors.shape_i8(name, rank)?;
+        let mut kernel = [1; 3];
+        kernel[5 - rank..].copy_from_slice(&shape[2..]);
+        if kernel.iter().any(|k| *k % 2 == 0 || *k > MAX_KERNEL) {
+            return Err(Error::invalid(format!(
+                "its kernel is {:?}, odd sides of 1 to {MAX_KERNEL} expected",
+                &shape[2..]
+            )));
+        }
+        if shape[1] != node.channels {
+            return Err(Error::invalid(format!(
+                "its weights are for {} input channels and its input has {}",
+                shape[1], node.channels
+            )));
+        }
+        node.channels = shape[0];
+        if node.channels > MAX_CHANNELS {
+            return Err(Error::invalid(format!(
+                "it has {} channels, 1 to {MAX_CHANNELS} expected",
+                node.channels
+            )));
+        }
+        if rank == 5 && !node.levels {
+            return Err(Error::invalid("its input has no levels (rank 3 expected)"));
+        }
+        let transposed = op == "conv2d_transposed";
+        let mut stride = [1; 3];
+        if transposed {
+            stride = [1, 2, 2];
+            node.down[1] = node.down[1].checked_sub(1).ok_or_else(|| beyond(1))?;
+        } else if rank > 2 && fields.integer_or("stride", 1, 2, 1)? == 2 {
+            stride = if rank == 5 { [2; 3] } else { [1, 2, 2] };
+            node.down[1] += 1;
+            node.down[0] += u8::from(rank == 5);
+        }
+        self.take_weights(shape.iter().product())?;
+        let weight = self.tensors.i8(name, &shape)?;
+        let requantise = self.requantise(fields, node.channels)?;
+        node.element = fields.element(None)?;
+        let input = self.nodes[node.inputs[0]].range;
+        let each = weight.len() / node.channels.max(1);
+        let mut sums = (i64::MAX, i64::MIN);
+        for (c, weights) in weight.chunks_exact(each.max(1)).enumerate() {
+            let (low, high) = requantise.proven(c, weights, input)?;
+            sums = (sums.0.min(low), sums.1.max(high));
+        }
+        let limit = |v: i64| v.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32;
+        node.range = clamped(fields.clamp(node.element)?, (limit(sums.0), limit(sums.1)));
+        node.op = Op::Conv(Conv { kernel, stride, transposed, weight, requantise });
+        Ok(node)
+    }
+
+    fn requantise(&mut self, fields: &Fields, channels: usize) -> Result<Requantise> {
+        self.take_weights(9 * channels)?;
+        let t = &self.tensors;
+        Ok(Requantise {
+            bias: t.i32_within(fields.text("bias")?, &[channels], i32::MIN, i32::MAX)?,
+            multiplier: t.i32_within(fields.text("multiplier")?, &[channels], 1, 32767)?,
+            shift: t.u8_within(fields.text("shift")?, &[channels], 1, 46)?,
+        })
+    }
+
+    fn gdn(&mut self, inverse: bool, fields: &Fields) -> Result<Node> {
+        let mut node = self.like_first(fields, Op::Concat)?;
+        let c = node.channels;
+        self.take_weights(c * c + 9 * c)?;
+        let name = fields.text("gamma")?;
+        let gamma = self.tensors.i8(name, &[c, c])?;
+        if gamma.iter().any(|g| *g < 0) {
+            return Err(Error::invalid(format!(
+                "the tensor \"{name}\" has a negative value, 0 to 127 expected"
+            )));
+        }
+        let beta = self.tensors.i32_within(fields.text("beta")?, &[c], 1, i32::MAX)?;
+        let largest = i64::from(node.range.0.abs().max(node.range.1.abs()));
+        for (k, (b, row)) in beta.iter().zip(gamma.chunks_exact(c)).enumerate() {
+            let sum: i64 = row.iter().map(|g| i64::from(*g) * largest * largest).sum();
+            if sum + i64::from(*b) >= 1 << 31 {
+                return Err(overflow(k, sum + i64::from(*b)));
+            }
+        }
+        let highest = if inverse { 32767 } else { i32::MAX };
+        let multiplier = self.tensors.i32_within(fields.text("multiplier")?, &[c], 1, highest)?;
+        let inverse = match inverse {
+            true => Some(self.tensors.u8_within(fields.text("shift")?, &[c], 1, 62)?),
+            false => None,
+        };
+        node.element = fields.element(None)?;
+        node.range = fields.clamp(node.element)?;
+        node.op = Op::Gdn(Gdn { beta, gamma, multiplier, inverse });
+        Ok(node)
+    }
+}
+
+impl Requantise {
+    /// The smallest and the largest value before the clamp that channel `c` can have.
+    fn proven(&self, c: usize, weights: &[i8], input: (i32, i32)) -> Result<(i64, i64)> {
+        let largest = i64::from(input.0.abs().max(input.1.abs()));
+        let sum: i64 = weights.iter().map(|w| i64::from(w.unsigned_abs())).sum();
+        let bound = sum * largest + i64::from(self.bias[c]).abs();
+        if bound >= 1 << 31 {
+            return Err(overflow(c, bound));
+        }
+        let of =
+            |sum: i64| (sum * i64::from(self.multiplier[c]) + (1 << (self.shift[c] - 1))) >> self.shift[c];
+        Ok((of(-bound), of(bound)))
+    }
+}
+
+/// The range that is left of `found` by a clamp.
+fn clamped(clamp: (i32, i32), found: (i32, i32)) -> (i32, i32) {
+    (found.0.clamp(clamp.0, clamp.1), found.1.clamp(clamp.0, clamp.1))
+}
+
+fn overflow(channel: usize, sum: i64) -> Error {
+    Error::invalid(format!(
+        "the sums of channel {channel} may reach {sum}, less than 2^31 expected: an accumulator could overflow"
+    ))
+}
+
+fn beyond(axis: usize) -> Error {
+    let what = if axis == 0 { "levels" } else { "points" };
+    Error::invalid(format!("it has more {what} than the full lattice"))
+}
