@@ -6,7 +6,7 @@ use half::f16;
 pub trait Number: Copy + PartialOrd + Send + Sync + 'static {
     /// The value's bits as an unsigned number of its own size, so that comparisons of bits vectorise as well as those
     /// of values.
-    type Bits: Copy + Eq + Ord;
+    type Bits: Copy + Eq + Ord + Send;
     /// Bytes of one value.
     const SIZE: usize;
     /// Whether values carry a fraction.

@@ -230,7 +230,8 @@ mod tests {
     #[test]
     fn fill_values_do_not_count() {
         let mut values: Vec<f32> = (0..1000).map(|i| (i as f32 / 50.0).sin()).collect();
-        let clean = Special::new::<f32>(&Bound::Absolute(1e-3), None).survey::<f32>(&bytes(&values), 2).unwrap();
+        let clean =
+            Special::new::<f32>(&Bound::Absolute(1e-3), None).survey::<f32>(&bytes(&values), 2).unwrap();
         for (i, v) in [f32::NAN, f32::INFINITY, -1e34, 1e20, 9.96921e36].into_iter().enumerate() {
             values[i * 7 + 1] = v;
         }

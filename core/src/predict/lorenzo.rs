@@ -123,7 +123,7 @@ pub fn estimate(grid: &[i32], mask: Option<&[u8]>, frames: &Frames, step: i32) -
     let mut lines: [Vec<i32>; 4] = std::array::from_fn(|_| vec![0; w + 1]);
     let round = |out: &mut [i32], row: Option<&[i32]>| match row {
         // Steps of floating-point grids are powers of two.
-        Some(row) if step.is_power_of_two() => {
+        Some(row) if step.count_ones() == 1 => {
             let shift = step.trailing_zeros();
             out[1..].iter_mut().zip(row).for_each(|(o, v)| *o = v >> shift);
         }
@@ -137,7 +137,9 @@ pub fn estimate(grid: &[i32], mask: Option<&[u8]>, frames: &Frames, step: i32) -
             let start = f? * area + y.checked_sub(up)? * w;
             Some(&grid[start..start + w])
         };
-        for (line, (f, up)) in lines.iter_mut().zip([(Some(frame), 0), (Some(frame), 1), (before, 0), (before, 1)]) {
+        for (line, (f, up)) in
+            lines.iter_mut().zip([(Some(frame), 0), (Some(frame), 1), (before, 0), (before, 1)])
+        {
             round(line, row(f, up));
         }
         let [own, above, past, past_above] = &lines;

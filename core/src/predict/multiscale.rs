@@ -64,8 +64,7 @@ impl Weights {
 
     /// Multiply-adds per point of the chunk.
     pub fn mean_taps(&self, plan: &[Step], frames: &Frames) -> f64 {
-        let taps =
-            |class, slot| self.taps[class_index(class, slot)].len() as f64 * slot_points(frames, slot);
+        let taps = |class, slot| self.taps[class_index(class, slot)].len() as f64 * slot_points(frames, slot);
         let sum: f64 = plan.iter().flat_map(|s| (0..SLOTS).map(|slot| taps(s.class, slot))).sum();
         sum / (plan.len() * frames.area()).max(1) as f64
     }

@@ -26,6 +26,7 @@ use crate::predict::{Band, Coder, RunAt, Scale};
 use crate::reference::forecast::{self, Forecaster, Normal};
 use crate::reference::{coding_order, TimeOrder};
 use crate::scratch::Buffer;
+use crate::stream::header::checksum;
 use crate::stream::parts::Writer;
 use crate::threads::parallel;
 use arrayvec::ArrayVec;
@@ -41,6 +42,8 @@ pub struct Encoded {
     pub mapping: Mapping,
     /// What it decodes to.
     pub decoded: Buffer<u8>,
+    /// Checksum of that.
+    pub decoded_sum: u32,
     /// Whether it keeps frames as they were decoded before.
     pub keeps: bool,
     /// The model that it needs.
@@ -176,6 +179,11 @@ fn forecasts(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Params) -> 
     }
 }
 
+/// How much larger a chunk must be without forecasts for them to be used.
+const FORECAST_GAIN: f64 = 1.01;
+/// Bits that name a model and what its inputs are.
+const NAME_BITS: f64 = 8.0 * 48.0;
+
 /// The predictor and order of the fewest estimated bits; `lorenzo` says whether it may be Lorenzo's.
 fn choose(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Params, lorenzo: bool) -> Choice {
     let first = if frames.count() == 1 { TimeOrder::Independent } else { TimeOrder::Previous };
@@ -208,14 +216,13 @@ fn choose(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Params, lorenz
     let effort = effort(params);
     // Small samples tell which order is better; weights are worth a larger one.
     let quick = effort.quick();
-    let mut tries: Vec<Option<TimeOrder>> = if orders.len() > 1 {
-        orders.iter().copied().map(Some).collect()
-    } else {
-        vec![]
-    };
+    let mut tries: Vec<Option<TimeOrder>> =
+        if orders.len() > 1 { orders.iter().copied().map(Some).collect() } else { vec![] };
     tries.extend(lorenzo.then_some(None));
     let tried = parallel(tries, params.threads, |order| order.map_or_else(simple, |o| fit(o, &quick, 1)));
-    let least = |a: &&Choice, b: &&Choice| a.bits.total_cmp(&b.bits);
+    // Reading forecasts takes many times as long, and their model's name is to be paid for.
+    let worth = |c: &Choice| if c.forecasts.is_some() { c.bits * FORECAST_GAIN + NAME_BITS } else { c.bits };
+    let least = |a: &&Choice, b: &&Choice| worth(a).total_cmp(&worth(b));
     let (simple, quick): (Vec<&Choice>, Vec<&Choice>) =
         tried.iter().partition(|c| matches!(c.predictor, Predictor::Lorenzo(_)));
     let order = quick.into_iter().min_by(least).map_or(first, |c| c.order);
@@ -335,15 +342,21 @@ fn code<N: Number>(
     let mut w = Writer::default();
     side.write(&mut w, frames, N::SIZE);
     let tables = write_tables(&mut w, &histograms, &quiet);
-    let streams = parallel((0..coded.len()).collect(), params.threads, |i| match arranged.get(i) {
-        Some(a) => rans::encode(&a.symbols, &a.contexts, &a.rows, &tables),
-        None => rans::encode(&coded[i].symbols, &coded[i].contexts, &coded[i].runs, &tables),
+    // The checksum of what was decoded is one more piece of work.
+    let work = (0..=coded.len()).rev().collect();
+    let mut streams = parallel(work, params.threads, |i| match (arranged.get(i), coded.get(i)) {
+        (_, None) => (vec![], checksum(&decoded)),
+        (Some(a), _) => (rans::encode(&a.symbols, &a.contexts, &a.rows, &tables), 0),
+        (None, Some(c)) => (rans::encode(&c.symbols, &c.contexts, &c.runs, &tables), 0),
     });
+    streams.reverse();
+    let decoded_sum = streams.pop().map_or(0, |s| s.1);
+    let streams = streams.into_iter().map(|s| s.0);
     for (band, residuals) in coded.iter().zip(streams) {
         w.bytes(&residuals);
         w.bytes(&band.plain);
     }
-    Encoded { payload: w.out, error, mapping: grid.mapping, decoded, keeps, model }
+    Encoded { payload: w.out, error, mapping: grid.mapping, decoded, decoded_sum, keeps, model }
 }
 
 /// Codes a band: quantises, records the residuals and checks the values.

@@ -279,9 +279,8 @@ impl Forecaster {
         if window(graph)? != normal.window {
             return Err(Error::invalid("the forecaster reads other frames than the stream says"));
         }
-        let multiple = graph.multiple();
-        let session =
-            Session::new(graph, height.next_multiple_of(multiple), width.next_multiple_of(multiple))?;
+        let planes = [height, width].map(|n| n.next_multiple_of(graph.multiple()));
+        let session = Session::new(graph, planes[0], planes[1])?;
         let others = normal.window.channels() - 2;
         Ok(Self {
             normal,
