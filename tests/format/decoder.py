@@ -1,25 +1,28 @@
 """A second decoder of Augur streams, written from docs/format.md alone: plain Python, slow, for small chunks.
 
 It exists to prove that the page is complete. Section numbers are those of the page. zstandard and xxhash
-bring the two formats that the page refers to.
+bring the two formats that the page refers to; network.py runs the models of streams that name one.
 
     python decoder.py STREAM.augur > chunk.raw
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 import struct
 import sys
 from dataclasses import dataclass, field
 
+import network
 import xxhash
 import zstandard
 
 SIZES = {1: 2, 2: 4, 3: 8, 4: 1, 5: 1, 6: 2, 7: 2, 8: 4, 9: 4}
 INTEGERS = {4: "b", 5: "B", 6: "h", 7: "H", 8: "i", 9: "I"}
 LORENZO_SPACE, LORENZO_TIME, LORENZO_BOTH, MULTISCALE = range(4)
-PREVIOUS, HIERARCHICAL, INDEPENDENT = range(3)
+PREVIOUS, HIERARCHICAL, INDEPENDENT, FORECAST = range(4)
+LOSSLESS, PREDICTED, LEARNED = 1, 2, 3
 NORMAL, FINE, PROVISIONAL = range(3)
 
 
@@ -74,6 +77,7 @@ class Header:
     formula: int
     unit: float
     origin: float
+    model: bytes | None
     payload_len: int
     reconstruction_sum: int
     payload_sum: int
@@ -92,10 +96,11 @@ def read_header(stream: bytes) -> tuple[Header, int]:
     at = 8 + 4 * rank
     need(len(stream) > at, "the stream ends in its header")
     shape = struct.unpack_from(f"<{rank}I", stream, 8)
-    formula, unit, origin = stream[at] >> 4 if method == 2 else 0, 0.0, 0.0
-    length = at + (33 if method == 2 else 0) + (8 if formula == 2 else 0) + 20
+    predicted, model = method in (PREDICTED, LEARNED), None
+    formula, unit, origin = stream[at] >> 4 if predicted else 0, 0.0, 0.0
+    length = at + (33 if predicted else 0) + (8 if formula == 2 else 0) + (32 if method == LEARNED else 0) + 20
     need(len(stream) >= length, "the stream ends in its header")
-    if method == 2:
+    if predicted:
         _, _, _, error, unit = struct.unpack_from("<B4d", stream, at)
         need(math.isfinite(error) and error >= 0 and math.isfinite(unit) and unit > 0, "error and unit")
         need(formula <= 3, "formula of the values")
@@ -104,17 +109,20 @@ def read_header(stream: bytes) -> tuple[Header, int]:
             (origin,) = struct.unpack_from("<d", stream, at)
             need(math.isfinite(origin), "origin")
             at += 8
+    if method == LEARNED:
+        model = stream[at : at + 32]
+        at += 32
     payload_len, reconstruction, payload, own = struct.unpack_from("<Q3I", stream, at)
     need(checksum(stream[: length - 4]) == own, "the header's checksum")
-    need(method <= 2 and kind & 127 in SIZES and 0 not in shape and math.prod(shape) <= 1 << 40, "the header's fields")
+    need(method <= LEARNED and kind & 127 in SIZES and 0 not in shape and math.prod(shape) <= 1 << 40, "the header's fields")
     return (
-        Header(method, kind & 127, kind > 127, shape, time_axis, formula, unit, origin, payload_len, reconstruction, payload),
+        Header(method, kind & 127, kind > 127, shape, time_axis, formula, unit, origin, model, payload_len, reconstruction, payload),
         length,
     )
 
 
-def decode(stream: bytes) -> bytes:
-    """The bytes of the chunk, in its own byte order."""
+def decode(stream: bytes, models=()) -> bytes:
+    """The bytes of the chunk, in its own byte order; `models` are model files' bytes."""
     header, start = read_header(stream)
     payload = stream[start : start + header.payload_len]
     need(len(payload) == header.payload_len, "the stream ends in its payload")
@@ -124,12 +132,14 @@ def decode(stream: bytes) -> bytes:
     size = SIZES[header.dtype]
     if header.method == 0:
         raw = payload
-    elif header.method == 1:
+    elif header.method == LOSSLESS:
         planes = zstd_content(payload, header.raw_len)
         n = len(planes) // size
         raw = bytes(planes[b * n + i] for i in range(n) for b in range(size))
     else:
-        raw = to_chunk(Payload(header, payload).decode(), header)
+        model = next((m for m in models if hashlib.sha256(m).digest() == header.model), None)
+        need(header.model is None or model is not None, "the model is not there")
+        raw = to_chunk(Payload(header, payload, model).decode(), header)
     need(len(raw) == header.raw_len and checksum(raw) == header.reconstruction_sum, "the reconstruction's checksum")
     return raw
 
@@ -241,18 +251,27 @@ class Bits:
 class Payload:
     """A predicted payload."""
 
-    def __init__(self, header: Header, data: bytes):
+    def __init__(self, header: Header, data: bytes, model: bytes | None):
         self.header, self.frames = header, Frames(header.shape, header.time_axis)
         f, size, r = self.frames, SIZES[header.dtype], Parts(data)
         self.points = f.count * f.area
         first, flags = r.byte(), r.byte()
         self.predictor, order = first & 15, first >> 4
-        need(self.predictor <= 3 and order <= 2, "predictor and time order")
+        need(self.predictor <= 3 and order <= FORECAST, "predictor and time order")
         self.step, self.shift = r.number(), r.byte()
         need(1 <= self.step <= 1 << 30 and self.shift <= 12, "step and shift")
         need(self.predictor == MULTISCALE or self.step == 1, "step of Lorenzo")
         self.offset, self.low, self.high = r.signed(), r.signed(), r.signed()
         need(-(1 << 29) <= self.low <= self.high <= 1 << 29 and abs(self.offset) <= 1 << 60, "offset, low, high")
+        self.window = None
+        if order == FORECAST:
+            need(model is not None, "forecasts without a model")
+            code, self.centre = r.byte(), r.signed()
+            self.window = (code & 15, code >> 4)
+            need(2 <= self.window[0] <= 3 and self.window[1] <= 1 and abs(self.centre) <= 1 << 29, "window and centre")
+            self.factors = [(r.number(), r.byte()) for _ in range(3)]
+            need(all(m <= 32767 and 1 <= s <= 46 for m, s in self.factors), "factors")
+            self.network = network.graph(model, "forecaster")
         self.kinds = r.packed(f.count) if flags & 1 else bytes(f.count)
         need(len(self.kinds) == f.count and max(self.kinds) <= 2, "kinds of frames")
         self.mask = self.read_mask(r) if flags & 2 else None
@@ -269,7 +288,7 @@ class Payload:
                 at += part.number()
                 need(at < self.points, "a patch outside of the chunk")
                 self.patches[at] = part.bytes(size)
-        self.plan = coding_order(order, f)
+        self.plan = coding_order(order, f, self.window)
         weights = Bits(r.bytes())
         if self.predictor == MULTISCALE:
             self.weights = read_weights(weights, self.plan, self.shift)
@@ -372,6 +391,8 @@ class Payload:
         activity = [[None] * w for _ in range(h)]
         smoothed = [[None] * w for _ in range(h)]
         references = [band.values[r] for r in step.references]
+        if step.forecast:
+            references.insert(0, self.forecast(band, step))
         calm = [band.smoothed[r] for r in step.references[:2]]
 
         def code(places, predicted, contexts):
@@ -417,6 +438,34 @@ class Payload:
             for phase in (0, 1, 2, 3) if level == levels - 1 else (1, 2, 3):
                 lattice.smooth(activity, phase, smoothed)
         band.values[frame], band.activity[frame], band.smoothed[frame] = values, activity, smoothed
+
+    def forecast(self, band: Band, step: Step) -> list[list[int]]:
+        """Section 5: what the network makes of the frames of the window."""
+        position, change, output = self.factors
+        read = [band.values[f] for f in step.forecast]
+        first, (n, _) = read[0], self.window
+
+        def factor(f, x):
+            return (x * f[0] + (1 << f[1] - 1)) >> f[1]
+
+        def channel(f, a, b):
+            plane = [[limit(factor(f, wrap(x - y)), -32767, 32767) for x, y in zip(*rows)] for rows in zip(a, b)]
+            m = network.multiple(self.network)
+            for row in plane:
+                row += [row[-1]] * (-band.width % m)
+            return plane + [plane[-1]] * (-band.height % m)
+
+        channels = [channel(position, first, [[self.centre] * band.width] * band.height)]
+        channels += [channel(change, read[k], read[k + 1]) for k in range(n - 1)]
+        channels += [channel(change, other, first) for other in read[n:]]
+        c = limit(factor(change, self.step), 1, 32767)
+        m = c.bit_length() - 1
+        channels.append([[256 * m + (256 * c >> m) - 256 - 2560] * len(row) for row in channels[0]])
+        o = network.run(self.network, channels)[0]
+        return [
+            [limit(f + factor(output, int(o[y][x])), self.low, self.high) for x, f in enumerate(row)]
+            for y, row in enumerate(first)
+        ]
 
     def plain_roots(self, lattice: Lattice, values, activity, code) -> None:
         rows, columns = lattice.size(0)
@@ -522,12 +571,19 @@ class Step:
     frame: int
     references: list
     klass: int
+    forecast: list
+
+    @property
+    def count(self) -> int:
+        return len(self.references) + bool(self.forecast)
 
 
-def coding_order(order: int, f: Frames) -> list[Step]:
+def coding_order(order: int, f: Frames, window) -> list[Step]:
     times, last = [(0, (), 0)], f.steps - 1
     if order == PREVIOUS:
         times += [(t, (t - 1, max(t - 2, 0)), 1) for t in range(1, f.steps)]
+    elif order == FORECAST:
+        times += [(t, (t - 1, max(t - 2, 0)), min(t, 2)) for t in range(1, f.steps)]
     elif order == INDEPENDENT:
         times += [(t, (), 0) for t in range(1, f.steps)]
     elif last > 0:
@@ -548,11 +604,16 @@ def coding_order(order: int, f: Frames) -> list[Step]:
                 pairs, klass = ([(t, z - 1), (t, max(z - 2, 0))], 5) if z else ([], 0)
             elif z == 0:
                 pairs, klass = [(r, 0) for r in references], distance
-            elif order == PREVIOUS:
+            elif order in (PREVIOUS, FORECAST):
                 pairs, klass = [(references[0], z), (t, z - 1), (references[0], z - 1)], 5 + distance
             else:
                 pairs, klass = [(r, z) for r in references] + [(t, z - 1)], 5 + distance
-            plan.append(Step(t * f.levels + z, [s * f.levels + level for s, level in pairs], klass))
+            read = []
+            if order == FORECAST and t >= 2:
+                read = [(max(t - k, 0), z) for k in range(1, window[0] + 1)]
+                read += [(t - 1, max(z - 1, 0)), (t - 1, min(z + 1, f.levels - 1))] if window[1] else []
+            frames = [[s * f.levels + level for s, level in part] for part in (pairs, read)]
+            plan.append(Step(t * f.levels + z, frames[0], klass, frames[1]))
     return plan
 
 
@@ -690,7 +751,7 @@ def groups(tying: int, tap_list, kind) -> tuple[list, int]:
 
 def read_weights(bits: Bits, plan: list[Step], shift: int) -> dict:
     """(class, slot) -> [(tap, weight)]."""
-    counts = {s.klass: len(s.references) for s in plan}
+    counts = {s.klass: s.count for s in plan}
     out, last = {}, {}
     for klass in sorted(counts):
         for slot in range(10):

@@ -241,7 +241,8 @@ fn forecasts(
     let wanted: Vec<&Step> = picked.iter().flatten().filter(|s| !s.forecast.is_empty()).copied().collect();
     let (Some((graph, normal)), false) = (samples.forecasts, wanted.is_empty()) else { return Ok(out) };
     let Frames { height, width, .. } = samples.frames;
-    let mut forecaster = Forecaster::new(graph, normal, *scale, (height, width), threads)?;
+    let limits = (scale.low, scale.high);
+    let mut forecaster = Forecaster::new(graph, normal, scale.step, limits, (height, width), threads)?;
     for step in wanted {
         let forecast = forecaster.run(&mut |k, y, row| {
             let frame = step.forecast[k];

@@ -115,7 +115,9 @@ fn decode_band<N: Number>(
                 let graph = forecast::graph(model).ok_or_else(|| {
                     Error::invalid(format!("the model sha256:{} makes no forecasts", model.digest()))
                 })?;
-                Forecaster::new(graph, normal, side.scale, (band.height, band.width), shared.inner)
+                let limits = (side.scale.low, side.scale.high);
+                let size = (band.height, band.width);
+                Forecaster::new(graph, normal, side.scale.step, limits, size, shared.inner)
             });
             multiscale::walk(&weights, &plan, band, &fine, forecaster.transpose()?, &mut runs);
         }

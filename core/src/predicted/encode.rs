@@ -167,7 +167,8 @@ fn forecasts(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Params) -> 
     let normal = forecast::window(graph)
         .map(|window| Normal::of(&mapped.grid, mapped.mask.as_deref(), frames, window))
         .and_then(|normal| {
-            let usable = normal.map(|n| Forecaster::new(graph, n, scale(mapped, grid), size, 1)).transpose();
+            let limits = (mapped.low, mapped.high);
+            let usable = normal.map(|n| Forecaster::new(graph, n, grid.step, limits, size, 1)).transpose();
             usable.map(|_| normal)
         });
     match normal {
@@ -293,10 +294,10 @@ fn code<N: Number>(
             Predictor::Multiscale(sent) => {
                 let fine: Vec<bool> = mapped.kinds.iter().map(|k| *k != FrameKind::Normal).collect();
                 let weights = Weights::new(scale, &plan, sent);
-                let size = (band.height, band.width);
+                let (size, limits) = ((band.height, band.width), (scale.low, scale.high));
                 let forecaster = choice.forecasts.as_ref().and_then(|(model, normal)| {
                     // A band is no larger than the frames that this was tried on.
-                    Forecaster::new(forecast::graph(model)?, *normal, scale, size, inner).ok()
+                    Forecaster::new(forecast::graph(model)?, *normal, scale.step, limits, size, inner).ok()
                 });
                 multiscale::walk(&weights, &plan, band, &fine, forecaster, &mut rows);
             }

@@ -10,7 +10,7 @@
 use crate::chunk::Frames;
 use crate::error::{Error, Result};
 use crate::network::{Element, Graph, Model, Port, Session};
-use crate::predict::Scale;
+use crate::predict::kernel::{for_this_machine, InstructionSet};
 use crate::stream::parts::{Reader, Writer};
 use serde_json::Value;
 use std::sync::Arc;
@@ -78,7 +78,7 @@ const STEP_ORIGIN: i32 = 2560;
 
 /// A factor as multiplier and shift.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Factor {
+pub struct Factor {
     /// Below 2^15.
     multiplier: u16,
     /// 1 to 46.
@@ -252,7 +252,10 @@ pub fn window(graph: &Graph) -> Result<Window> {
 /// Makes forecasts of the frames of a band.
 pub struct Forecaster {
     normal: Normal,
-    scale: Scale,
+    /// Grid units per quantisation step.
+    step: i32,
+    /// Smallest and largest value of the grid.
+    limits: (i32, i32),
     session: Session,
     /// Rows and columns of the network's planes.
     planes: [usize; 2],
@@ -260,19 +263,21 @@ pub struct Forecaster {
     threads: usize,
     /// The latest frame, to which the correction is added.
     last: Vec<i32>,
-    /// The same row of the other frames of the window.
+    /// A row of the mean, then the same row of the other frames of the window.
     rows: Vec<Vec<i32>>,
 }
 
 impl Forecaster {
-    /// The forecaster of frames of this size; `scale` is the chunk's.
+    /// The forecaster of frames of this size; `step` and `limits` are the chunk's grid units per quantisation step and its
+    /// smallest and largest value.
     ///
     /// # Errors
     /// `InvalidArgument` where the network is no forecaster, reads another window or is too large for the frames.
     pub fn new(
         graph: &Arc<Graph>,
         normal: Normal,
-        scale: Scale,
+        step: i32,
+        limits: (i32, i32),
         (height, width): (usize, usize),
         threads: usize,
     ) -> Result<Self> {
@@ -281,71 +286,80 @@ impl Forecaster {
         }
         let planes = [height, width].map(|n| n.next_multiple_of(graph.multiple()));
         let session = Session::new(graph, planes[0], planes[1])?;
-        let others = normal.window.channels() - 2;
+        let mut rows = vec![vec![0; width]; normal.window.channels() - 1];
+        rows[0].fill(normal.centre);
         Ok(Self {
             normal,
-            scale,
+            step,
+            limits,
             session,
             planes,
             size: (height, width),
             threads,
             last: vec![0; height * width],
-            rows: vec![vec![0; width]; others],
+            rows,
         })
     }
 
     /// Forecasts a frame: `source(k, y, row)` gives row `y` of the `k`-th frame of the window.
     pub fn run(&mut self, source: &mut dyn FnMut(usize, usize, &mut [i32])) -> &[i32] {
         let (height, width) = self.size;
-        let Normal { window, centre, position, change, output } = self.normal;
+        let Normal { window, position, change, output, .. } = self.normal;
         let [rows, columns] = self.planes;
-        let plane = rows * columns;
         let steps = usize::from(window.steps);
-        let input = self.session.input_mut(0);
+        let (read, constant) =
+            self.session.input_mut(0).split_at_mut((window.channels() - 1) * rows * columns);
         for y in 0..height {
-            let at = |channel: usize| channel * plane + y * columns..channel * plane + (y + 1) * columns;
             let last = &mut self.last[y * width..][..width];
             source(0, y, last);
-            position.normalise_row(last, |_| centre, &mut input[at(0)]);
-            for k in 0..self.rows.len() {
-                let (before, rest) = self.rows.split_at_mut(k);
-                let own = &mut rest[0][..];
-                source(k + 1, y, own);
-                let out = &mut input[at(k + 1)];
-                match before.last() {
-                    None => change.normalise_row(last, |j| own[j], out),
-                    Some(before) if k + 1 < steps => change.normalise_row(before, |j| own[j], out),
-                    _ => change.normalise_row(own, |j| last[j], out),
+            for (k, plane) in read.chunks_exact_mut(rows * columns).enumerate() {
+                let (before, own) = self.rows.split_at_mut(k);
+                let own = &mut own[0];
+                if k > 0 {
+                    source(k, y, own);
                 }
+                let (row, beyond) = plane[y * columns..][..columns].split_at_mut(width);
+                match k {
+                    0 => normalise(last, own, position, row),
+                    1 => normalise(last, own, change, row),
+                    _ if k < steps => normalise(&before[k - 1], own, change, row),
+                    // A neighbouring level.
+                    _ => normalise(own, last, change, row),
+                }
+                beyond.fill(row[width - 1]);
             }
         }
-        let (constant, planes) = (window.channels() - 1, plane);
-        for plane in input[..constant * planes].chunks_exact_mut(planes) {
+        for plane in read.chunks_exact_mut(rows * columns) {
             for y in height..rows {
                 plane.copy_within((y - 1) * columns..y * columns, y * columns);
             }
         }
-        input[constant * planes..].fill(step_level(change, self.scale.step));
+        constant.fill(step_level(change, self.step));
         self.session.run(self.threads);
-        let correction = self.session.output(0);
-        let (low, high) = (i64::from(self.scale.low), i64::from(self.scale.high));
-        for (last, correction) in self.last.chunks_exact_mut(width).zip(correction.chunks_exact(columns)) {
-            for (v, c) in last.iter_mut().zip(correction) {
-                *v = (i64::from(*v) + output.times(i32::from(*c))).clamp(low, high) as i32;
-            }
+        let correction = self.session.output(0).chunks_exact(columns);
+        for (last, correction) in self.last.chunks_exact_mut(width).zip(correction) {
+            correct(last, &correction[..width], output, self.limits);
         }
         &self.last
     }
 }
 
-impl Factor {
-    /// A row of values less others, normalised; the last one fills what `out` has more.
-    fn normalise_row(self, row: &[i32], less: impl Fn(usize) -> i32, out: &mut [i16]) {
-        let (own, beyond) = out.split_at_mut(row.len());
-        for (j, (o, v)) in own.iter_mut().zip(row).enumerate() {
-            *o = self.normalise(v.wrapping_sub(less(j)));
+for_this_machine! {
+    /// A row of values less others, as inputs of the network.
+    pub fn normalise(row: &[i32], less: &[i32], factor: Factor, out: &mut [i16]) {
+        for ((o, v), l) in out.iter_mut().zip(row).zip(less) {
+            *o = factor.normalise(v.wrapping_sub(*l));
         }
-        beyond.fill(own[row.len() - 1]);
+    }
+}
+
+for_this_machine! {
+    /// Adds the network's output to a row.
+    pub fn correct(row: &mut [i32], output: &[i16], factor: Factor, limits: (i32, i32)) {
+        let (low, high) = (i64::from(limits.0), i64::from(limits.1));
+        for (v, o) in row.iter_mut().zip(output) {
+            *v = (i64::from(*v) + factor.times(i32::from(*o))).clamp(low, high) as i32;
+        }
     }
 }
 
