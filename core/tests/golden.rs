@@ -6,13 +6,32 @@
 
 #![allow(clippy::unwrap_used)]
 
-use augur_core::{decode, encode, inspect, Bound, ByteOrder, Dtype, Method, Params, Preset};
+#[path = "support/forecasts.rs"]
+mod forecasts;
+
+use augur_core::network::Digest;
+use augur_core::{
+    decode, decode_with, encode, inspect, Bound, ByteOrder, Decoding, Dtype, Error, Method, Model, Models,
+    Params, Preset, Result,
+};
+use forecasts::{mover, moving};
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 fn directory() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+/// The models beside the streams: `golden/<sha256>.safetensors`.
+struct Beside;
+
+impl Models for Beside {
+    fn find(&self, digest: &Digest) -> Result<Arc<Model>> {
+        let file = fs::read(directory().join(format!("{digest}.safetensors")));
+        Ok(Arc::new(Model::from_bytes(&file.map_err(|e| Error::invalid(e.to_string()))?)?))
+    }
 }
 
 #[test]
@@ -24,7 +43,9 @@ fn golden_streams_decode_to_the_same_bits() {
         let (name, len, sum) = (fields.next().unwrap(), fields.next().unwrap(), fields.next().unwrap());
         let stream = fs::read(directory().join(format!("{name}.augur"))).unwrap();
         for threads in [1, 3] {
-            let raw = decode(&stream, Some(len.parse().unwrap()), threads)
+            let expected_len = Some(len.parse().unwrap());
+            let decoding = Decoding { expected_len, threads, models: &Beside, ..Decoding::default() };
+            let raw = decode_with(&stream, &decoding)
                 .unwrap_or_else(|e| panic!("{name} does not decode any more: {e}"));
             assert_eq!(format!("{:016x}", xxh3_64(&raw)), sum, "{name} decodes to other bits");
         }
@@ -80,6 +101,7 @@ fn golden_streams_cover_the_format() {
         "provisional",
         "special points",
         "points stored exactly",
+        "forecast",
     ];
     for want in wanted.chain(words.map(String::from)) {
         assert!(seen.contains(&want), "no golden stream has \"{want}\"; there are:\n{seen}");
@@ -93,9 +115,12 @@ fn write_golden_streams() {
     for file in fs::read_dir(directory()).unwrap() {
         fs::remove_file(file.unwrap().path()).unwrap();
     }
+    for model in [mover(3, 4, 2), mover(3, 4, 3)] {
+        fs::write(directory().join(format!("{}.safetensors", model.digest())), model.bytes()).unwrap();
+    }
     let mut sums = String::from("# stream, bytes of the chunk, xxh3-64 of the chunk\n");
     for (name, stream) in streams() {
-        let raw = decode(&stream, None, 1).unwrap();
+        let raw = decode_with(&stream, &Decoding { models: &Beside, ..Decoding::default() }).unwrap();
         sums += &format!("{name} {} {:016x}\n", raw.len(), xxh3_64(&raw));
         fs::write(directory().join(format!("{name}.augur")), &stream).unwrap();
     }
@@ -105,6 +130,14 @@ fn write_golden_streams() {
 /// Every golden stream with its name.
 fn streams() -> Vec<(String, Vec<u8>)> {
     let mut out = vec![];
+    for (name, steps, levels, frames) in [("forecast-2d", 4, 1, 2), ("forecast-3d", 4, 2, 3)] {
+        let shape = [steps, levels, 25, 30];
+        let mut params = Params::new(Dtype::F32, &shape, Bound::Absolute(0.01));
+        params.preset = Preset::Learned;
+        params.model = Some(mover(3, 4, frames));
+        let values: Vec<f64> = moving(steps, levels, 25, 30).into_iter().map(f64::from).collect();
+        out.push((name.to_string(), encode(&params, &bytes(&params, &values)).unwrap()));
+    }
     let mut add = |name: &str, params: &Params, values: &[f64]| {
         let raw = bytes(params, values);
         out.push((name.to_string(), encode(params, &raw).unwrap()));

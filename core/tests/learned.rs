@@ -1,59 +1,15 @@
 //! The preset `learned`: forecasts by a network as references.
 
-use augur_core::network::build::{GraphBuilder, ModelBuilder, Weights};
+#[path = "support/forecasts.rs"]
+mod forecasts;
+
+use augur_core::network::build::{GraphBuilder, ModelBuilder};
 use augur_core::network::Element;
 use augur_core::{
     decode, decode_with, encode, inspect, Bound, Decoding, Dtype, Header, Model, Params, Preset,
 };
-use serde_json::json;
+use forecasts::{mover, moving};
 use std::sync::Arc;
-
-/// A network that forecasts a picture of uncorrelated noise which moves by (`dy`, `dx`) points a step: farther than the
-/// linear predictor's patches reach. The mean change of such noise is its deviation times the root of 2.
-fn mover(dy: i32, dx: i32, frames: usize) -> Arc<Model> {
-    let mut g = GraphBuilder::new("forecaster");
-    let side = 9;
-    let channels = frames + 1;
-    let mut weight = vec![0i8; channels * side * side];
-    let at = |y: i32, x: i32| ((4 + y) * side as i32 + 4 + x) as usize;
-    weight[at(-dy, -dx)] = 64;
-    weight[at(0, 0)] = -64;
-    let input = g.input(channels, Element::I16);
-    // 1024 / (4096 sqrt 2) / 64
-    let w = Weights {
-        shape: vec![1, channels, side, side],
-        weight,
-        bias: vec![0],
-        multiplier: vec![23170],
-        shift: vec![23],
-    };
-    g.conv("conv2d", input, &w, (-32768, 32767), Element::I16, json!({"stride": 1}));
-    g.key("frames", frames).key("levels", 0);
-    let bytes = ModelBuilder::new().graph("forecaster", g).to_bytes().unwrap();
-    Arc::new(Model::from_bytes(&bytes).unwrap())
-}
-
-/// Noise that moves by (3, 4) points a step, with something of its own at each step.
-fn moving(steps: usize, levels: usize, height: usize, width: usize) -> Vec<f32> {
-    let noise = |seed: usize| {
-        let mut z = (seed as u64).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z >> 40) as f32) / (1 << 24) as f32
-    };
-    let mut out = vec![];
-    for t in 0..steps {
-        for z in 0..levels {
-            for y in 0..height {
-                for x in 0..width {
-                    let (sy, sx) = (y + 3 * (steps - t), x + 4 * (steps - t));
-                    out.push(10.0 + noise((z * 1000 + sy) * 1000 + sx) + 0.01 * noise(out.len() + (1 << 40)));
-                }
-            }
-        }
-    }
-    out
-}
 
 fn bytes(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|v| v.to_le_bytes()).collect()
