@@ -3,6 +3,7 @@
 //! Every node has channels of integers (`i8` or `i16`) on a lattice of points, computed from nodes before it. What each
 //! layer computes is defined in [`plain`](super::plain); `docs/models.md` says the same in words.
 
+use super::weights::Packed;
 use serde_json::{Map, Value};
 
 /// Most nodes of a graph.
@@ -165,6 +166,8 @@ pub struct Graph {
     pub(super) inputs: Vec<usize>,
     pub(super) outputs: Vec<usize>,
     pub(super) extra: Map<String, Value>,
+    /// What the fast kernels read of each node that they can compute.
+    pub(super) packed: Vec<Option<Packed>>,
 }
 
 impl Graph {

@@ -6,6 +6,7 @@ use super::graph::{
     MAX_NODES, MAX_WEIGHTS,
 };
 use super::tensors::Tensors;
+use super::weights::Packed;
 use crate::error::{Error, ErrorKind, Result};
 use serde_json::Value;
 
@@ -35,7 +36,12 @@ pub fn graph(value: &Value, tensors: &Tensors) -> Result<Graph> {
     let outputs = outputs(map.get("outputs"), nodes.len())?;
     let extra =
         map.iter().filter(|(k, _)| *k != "nodes" && *k != "outputs").map(|(k, v)| (k.clone(), v.clone()));
-    let graph = Graph { nodes, inputs, outputs, extra: extra.collect() };
+    let packed = nodes.iter().map(|n| {
+        let input = &nodes[*n.inputs.first()?];
+        Packed::new(n, input.element, input.range)
+    });
+    let packed = packed.collect();
+    let graph = Graph { nodes, inputs, outputs, extra: extra.collect(), packed };
     let macs = graph.macs_per_point();
     if macs > MAX_MACS_PER_POINT {
         return Err(Error::invalid(format!(

@@ -7,11 +7,18 @@ pub mod build;
 mod digest;
 mod fields;
 mod graph;
+mod kernel;
 mod load;
 mod model;
+mod moves;
+mod packed;
 mod plain;
+mod plan;
 mod session;
 mod tensors;
+#[cfg(test)]
+mod tests;
+mod weights;
 
 pub use digest::Digest;
 pub use graph::{

@@ -1,0 +1,105 @@
+//! AVX-512 with VNNI: sixteen columns, dot products in one instruction.
+
+use super::conv::{self, Job, Lanes};
+use crate::network::weights::{Narrow, Wide};
+use std::arch::x86_64::*;
+use std::ops::Range;
+
+struct Avx512;
+
+/// # Safety
+/// The machine has the instructions, and the job was checked with these rows.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub unsafe fn convolve(job: &Job, rows: Range<usize>, out: &mut [u32]) {
+    // SAFETY: as the caller promises.
+    unsafe { conv::convolve::<Avx512>(job, rows, out) }
+}
+
+// SAFETY of all that follows: as the trait asks of the caller.
+#[allow(clippy::undocumented_unsafe_blocks)]
+impl Lanes for Avx512 {
+    type V = __m512i;
+    const N: usize = 16;
+
+    #[inline(always)]
+    unsafe fn splat(v: u32) -> __m512i {
+        unsafe { _mm512_set1_epi32(v as i32) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const u32) -> __m512i {
+        unsafe { _mm512_loadu_si512(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_even(from: *const u32) -> __m512i {
+        unsafe {
+            let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+            _mm512_permutex2var_epi32(Self::load(from), even, Self::load(from.add(16)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store(to: *mut u32, v: __m512i) {
+        unsafe { _mm512_storeu_si512(to.cast(), v) }
+    }
+
+    #[inline(always)]
+    unsafe fn xor(a: __m512i, b: __m512i) -> __m512i {
+        unsafe { _mm512_xor_si512(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn dot8(sums: __m512i, a: __m512i, w: __m512i) -> __m512i {
+        unsafe { _mm512_dpbusd_epi32(sums, a, w) }
+    }
+
+    #[inline(always)]
+    unsafe fn dot8_full(sums: __m512i, a: __m512i, w: __m512i) -> __m512i {
+        unsafe { _mm512_dpbusd_epi32(sums, a, w) }
+    }
+
+    #[inline(always)]
+    unsafe fn dot16(sums: __m512i, a: __m512i, w: __m512i) -> __m512i {
+        unsafe { _mm512_dpwssd_epi32(sums, a, w) }
+    }
+
+    #[inline(always)]
+    unsafe fn narrow(sums: __m512i, n: &Narrow) -> __m512i {
+        unsafe {
+            let set = |v: i32| _mm512_set1_epi32(v);
+            let kept = _mm512_min_epi32(_mm512_max_epi32(sums, set(n.window.0)), set(n.window.1));
+            // The upper halves meet a multiplier of 0.
+            _mm512_srav_epi32(_mm512_dpwssd_epi32(set(n.half), kept, set(n.multiplier)), set(n.shift))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn wide(sums: __m512i, w: &Wide) -> __m512i {
+        unsafe {
+            let m = _mm512_set1_epi64(w.multiplier.into());
+            let (half, shift) = (_mm512_set1_epi64(1 << (w.shift - 1)), _mm512_set1_epi64(w.shift.into()));
+            let of = |v| _mm512_srav_epi64(_mm512_add_epi64(_mm512_mul_epi32(v, m), half), shift);
+            let odd = _mm512_slli_epi64::<32>(of(_mm512_srli_epi64::<32>(sums)));
+            let all = _mm512_mask_blend_epi32(0xaaaa, of(sums), odd);
+            let (low, high) = (_mm512_set1_epi32(w.clamp.0), _mm512_set1_epi32(w.clamp.1));
+            _mm512_min_epi32(_mm512_max_epi32(all, low), high)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn join8([a, b, c, d]: [__m512i; 4]) -> __m512i {
+        unsafe {
+            let byte = _mm512_set1_epi32(0xff);
+            let low = _mm512_and_si512(a, byte);
+            let b = _mm512_slli_epi32::<8>(_mm512_and_si512(b, byte));
+            let c = _mm512_slli_epi32::<16>(_mm512_and_si512(c, byte));
+            _mm512_or_si512(_mm512_or_si512(low, b), _mm512_or_si512(c, _mm512_slli_epi32::<24>(d)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn join16(a: __m512i, b: __m512i) -> __m512i {
+        unsafe { _mm512_mask_blend_epi16(0xaaaa_aaaa, a, _mm512_slli_epi32::<16>(b)) }
+    }
+}

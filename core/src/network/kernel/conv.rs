@@ -1,0 +1,226 @@
+//! The algorithm that all instruction sets share.
+
+use crate::network::graph::Element;
+use crate::network::packed::{per_word, Layout, BEFORE, COLUMNS};
+use crate::network::weights::{Finish, Narrow, Packed, Wide, OUTPUTS};
+use std::ops::Range;
+
+/// Channels that a convolution reads: all of a buffer.
+#[derive(Clone, Copy)]
+pub struct Part<'a> {
+    /// What [`Buffer::read`](crate::network::packed::Buffer::read) gives.
+    pub words: &'a [u32],
+    pub layout: Layout,
+}
+
+/// A convolution to be computed.
+pub struct Job<'a> {
+    pub packed: &'a Packed,
+    /// The input's channels one after the other, each part with whole words.
+    pub parts: &'a [Part<'a>],
+    pub out: Layout,
+}
+
+impl Job<'_> {
+    /// What the kernels rely on.
+    pub fn check(&self, rows: &Range<usize>, out: &[u32]) {
+        let p = self.packed;
+        let outputs = p.ends.len();
+        assert!(rows.end <= self.out.rows() && out.len() == rows.len() * self.out.row());
+        assert_eq!(
+            (self.out.element, self.out.groups().div_ceil(4 / per_word(p.output))),
+            (p.output, outputs)
+        );
+        assert_eq!(p.weights.len(), outputs * p.groups * p.kernel[0] * p.kernel[1] * OUTPUTS);
+        assert!(p.kernel.iter().all(|k| k / 2 <= BEFORE) && (p.stride == 1 || p.stride == 2));
+        assert_eq!(self.parts.iter().map(|p| p.layout.groups()).sum::<usize>(), p.groups);
+        for part in self.parts {
+            let size = part.layout.size;
+            assert_eq!([size[0], size[1].div_ceil(p.stride), size[2].div_ceil(p.stride)], self.out.size);
+            assert_eq!(part.layout.element, p.input);
+            // The last step of columns of the last row reads at most this far (buffers have room behind them).
+            assert!(part.words.len() >= part.layout.len() + 2 * COLUMNS + BEFORE);
+        }
+    }
+}
+
+/// What a vector of words can do. All arithmetic wraps.
+///
+/// # Safety
+/// The machine must have the instructions; pointers must be readable (writable) for a vector, or two.
+pub trait Lanes {
+    /// A vector.
+    type V: Copy;
+    /// Columns in it.
+    const N: usize;
+    unsafe fn splat(v: u32) -> Self::V;
+    unsafe fn load(from: *const u32) -> Self::V;
+    /// Every second of two vectors' words.
+    unsafe fn load_even(from: *const u32) -> Self::V;
+    unsafe fn store(to: *mut u32, v: Self::V);
+    unsafe fn xor(a: Self::V, b: Self::V) -> Self::V;
+    /// sums + products of four bytes of `a`, 0 to 127, with signed ones of `w`.
+    unsafe fn dot8(sums: Self::V, a: Self::V, w: Self::V) -> Self::V;
+    /// The same where the bytes of `a` are 0 to 255.
+    unsafe fn dot8_full(sums: Self::V, a: Self::V, w: Self::V) -> Self::V;
+    /// sums + products of two signed 16-bit numbers.
+    unsafe fn dot16(sums: Self::V, a: Self::V, w: Self::V) -> Self::V;
+    /// Values of sums.
+    unsafe fn narrow(sums: Self::V, n: &Narrow) -> Self::V;
+    /// Values of sums.
+    unsafe fn wide(sums: Self::V, w: &Wide) -> Self::V;
+    /// Words of four bytes each, of which the lowest counts.
+    unsafe fn join8(v: [Self::V; 4]) -> Self::V;
+    /// Words of two 16-bit numbers, of which the low halves count.
+    unsafe fn join16(a: Self::V, b: Self::V) -> Self::V;
+}
+
+/// Input of 8 bits, 0 to 127.
+const PLAIN8: u8 = 0;
+/// Input of 8 bits, signed.
+const SIGNED8: u8 = 1;
+/// Input of 16 bits.
+const PLAIN16: u8 = 2;
+
+/// Computes rows of the output.
+///
+/// # Safety
+/// The machine has the instructions of `L`, and the job was checked with these rows.
+#[inline(always)]
+pub unsafe fn convolve<L: Lanes>(job: &Job, rows: Range<usize>, out: &mut [u32]) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        match (job.packed.input, job.packed.signed) {
+            (Element::I8, false) => rows_of::<L, PLAIN8>(job, rows, out),
+            (Element::I8, true) => rows_of::<L, SIGNED8>(job, rows, out),
+            (Element::I16, _) => rows_of::<L, PLAIN16>(job, rows, out),
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn rows_of<L: Lanes, const KIND: u8>(job: &Job, rows: Range<usize>, out: &mut [u32]) {
+    let (height, width) = (job.out.size[1], job.out.size[2].next_multiple_of(L::N));
+    for (row, out) in rows.zip(out.chunks_exact_mut(job.out.row())) {
+        let (level, y) = (row / height, row % height);
+        let mut x = 0;
+        while x < width {
+            let left = (width - x) / L::N;
+            // SAFETY: as the caller promises; the columns lie within the row.
+            let done = unsafe {
+                macro_rules! tiles {
+                    ($r:literal) => {{
+                        for quad in 0..job.packed.ends.len() {
+                            if job.packed.stride == 2 {
+                                tile::<L, KIND, 2, $r>(job, level, y, quad, x, out)
+                            } else {
+                                tile::<L, KIND, 1, $r>(job, level, y, quad, x, out)
+                            }
+                        }
+                        $r
+                    }};
+                }
+                // Vectors of sixteen columns come with the registers for more of them.
+                match left {
+                    1 => tiles!(1),
+                    2 => tiles!(2),
+                    3 | 5 | 6 if L::N > 8 => tiles!(3),
+                    4.. if L::N > 8 => tiles!(4),
+                    _ => tiles!(2),
+                }
+            };
+            x += done * L::N;
+        }
+    }
+}
+
+/// Four outputs at R vectors of columns.
+///
+/// # Safety
+/// As [`convolve`]; column `x` and the R vectors from there on lie within the output's row.
+#[inline(always)]
+unsafe fn tile<L: Lanes, const KIND: u8, const STRIDE: usize, const R: usize>(
+    job: &Job,
+    level: usize,
+    y: usize,
+    quad: usize,
+    x: usize,
+    out: &mut [u32],
+) {
+    let packed = job.packed;
+    let [kh, kw] = packed.kernel;
+    let (starts, finish) = &packed.ends[quad];
+    let each = packed.groups * kh * kw * OUTPUTS;
+    // SAFETY: `Job::check` compared all lengths with what is read here, and the caller promises the rest.
+    unsafe {
+        let mut weights = packed.weights.as_ptr().add(quad * each);
+        let mut sums = [[L::splat(0); R]; OUTPUTS];
+        for (sums, start) in sums.iter_mut().zip(starts) {
+            *sums = [L::splat(*start as u32); R];
+        }
+        let flip = L::splat(0x8080_8080);
+        for part in job.parts {
+            let layout = &part.layout;
+            let (height, stride, row) = (layout.size[1], layout.stride(), layout.row());
+            let first = part.words.as_ptr().add(BEFORE + STRIDE * x - kw / 2);
+            for g in 0..layout.groups() {
+                for ky in 0..kh {
+                    let from = (STRIDE * y + ky).saturating_sub(kh / 2).min(height - 1);
+                    let mut from = first.add((level * height + from) * row + g * stride);
+                    for _ in 0..kw {
+                        let mut a = [L::splat(0); R];
+                        for (r, a) in a.iter_mut().enumerate() {
+                            let at = from.add(r * L::N * STRIDE);
+                            *a = if STRIDE == 2 { L::load_even(at) } else { L::load(at) };
+                            if KIND == SIGNED8 {
+                                *a = L::xor(*a, flip);
+                            }
+                        }
+                        for (o, sums) in sums.iter_mut().enumerate() {
+                            let w = L::splat(*weights.add(o));
+                            for (sum, a) in sums.iter_mut().zip(a) {
+                                *sum = match KIND {
+                                    PLAIN8 => L::dot8(*sum, a, w),
+                                    SIGNED8 => L::dot8_full(*sum, a, w),
+                                    _ => L::dot16(*sum, a, w),
+                                };
+                            }
+                        }
+                        weights = weights.add(OUTPUTS);
+                        from = from.add(1);
+                    }
+                }
+            }
+        }
+        match finish {
+            Finish::Narrow(ends) => {
+                for (sums, end) in sums.iter_mut().zip(ends) {
+                    for sum in sums {
+                        *sum = L::narrow(*sum, end);
+                    }
+                }
+            }
+            Finish::Wide(ends) => {
+                for (sums, end) in sums.iter_mut().zip(ends) {
+                    for sum in sums {
+                        *sum = L::wide(*sum, end);
+                    }
+                }
+            }
+        }
+        let stride = job.out.stride();
+        for r in 0..R {
+            let at = BEFORE + x + r * L::N;
+            let v = [0, 1, 2, 3].map(|o| sums[o][r]);
+            match packed.output {
+                Element::I8 => L::store(out[quad * stride..].as_mut_ptr().add(at), L::join8(v)),
+                Element::I16 => {
+                    L::store(out[2 * quad * stride..].as_mut_ptr().add(at), L::join16(v[0], v[1]));
+                    if 2 * quad + 1 < job.out.groups() {
+                        L::store(out[(2 * quad + 1) * stride..].as_mut_ptr().add(at), L::join16(v[2], v[3]));
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Convolutions of packed values, for several instruction sets: one algorithm, and what a vector can do in each.
+//!
+//! A vector holds a word of several neighbouring columns. The products of four 8-bit (two 16-bit) inputs with their
+//! weights are added to the sums of one output in each column at once; four outputs and several vectors of columns
+//! are computed together, so that what is loaded is used often. Their values make one word again.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod conv;
+mod portable;
+
+pub use conv::{Job, Part};
+
+use crate::predict::kernel::{instruction_set, InstructionSet};
+
+/// Instruction sets that there are kernels for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+pub enum Kernel {
+    Portable,
+    Avx2,
+    /// AVX2 with the dot products of AVX-VNNI.
+    AvxVnni,
+    /// AVX-512 with VNNI.
+    Avx512Vnni,
+}
+
+impl Kernel {
+    /// Those of this machine, the best last.
+    pub fn all() -> Vec<Self> {
+        let mut found = vec![Self::Portable];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx2") {
+                found.push(Self::Avx2);
+                if is_x86_feature_detected!("avxvnni") {
+                    found.push(Self::AvxVnni);
+                }
+            }
+            let wide = is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512vl")
+                && is_x86_feature_detected!("avx512dq");
+            if wide && is_x86_feature_detected!("avx512vnni") {
+                found.push(Self::Avx512Vnni);
+            }
+        }
+        found
+    }
+
+    /// The best of this machine within the limit that `AUGUR_CPU` sets.
+    pub fn best() -> Self {
+        static FOUND: std::sync::OnceLock<Kernel> = std::sync::OnceLock::new();
+        let best = *FOUND.get_or_init(|| Self::all().last().copied().unwrap_or(Self::Portable));
+        let limited = std::env::var_os("AUGUR_CPU").is_some_and(|v| v == "avx2");
+        match (instruction_set(), best) {
+            (InstructionSet::Portable, _) => Self::Portable,
+            (InstructionSet::Avx2, _) if limited => Self::Avx2,
+            _ => best,
+        }
+    }
+
+    /// Computes rows `rows` of the output, which `out` holds.
+    pub fn convolve(self, job: &Job, rows: std::ops::Range<usize>, out: &mut [u32]) {
+        job.check(&rows, out);
+        // SAFETY: the machine has the instructions (`all` asked it), and the job was checked.
+        unsafe {
+            match self {
+                #[cfg(target_arch = "x86_64")]
+                Self::Avx512Vnni => avx512::convolve(job, rows, out),
+                #[cfg(target_arch = "x86_64")]
+                Self::AvxVnni => avx2::convolve_vnni(job, rows, out),
+                #[cfg(target_arch = "x86_64")]
+                Self::Avx2 => avx2::convolve(job, rows, out),
+                _ => portable::convolve(job, rows, out),
+            }
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! In what order the nodes of a graph are computed, how, and where their values lie.
+
+use super::graph::{Element, Graph, Op};
+use super::packed::{per_word, Layout};
+
+/// How a node is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// An input's planes are packed.
+    Pack,
+    /// A convolution by the fast kernels.
+    Convolve,
+    /// Planes of an input to channels of packed values.
+    SpaceToDepth,
+    /// Packed values to the planes of this output.
+    DepthToSpace(usize),
+    Upsample,
+    Add,
+    /// By the layer's definition, from and to planes.
+    Plain,
+}
+
+/// A node to be computed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    pub node: usize,
+    pub way: Way,
+}
+
+/// What is done with a graph at one size.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub steps: Vec<Step>,
+    pub layouts: Vec<Layout>,
+    /// The nodes in whose memory a node's channels lie, one part after the other: itself, or what it puts together.
+    pub parts: Vec<Vec<usize>>,
+    /// The memory of each node that has any.
+    pub slots: Vec<Option<usize>>,
+    /// Words of each piece of memory.
+    pub lengths: Vec<usize>,
+    /// How often the ends of rows are repeated.
+    pub border: usize,
+}
+
+impl Plan {
+    /// A plan for values of `size`; all by definition if `plain`.
+    pub fn new(graph: &Graph, size: [usize; 3], plain: bool) -> Self {
+        let nodes = &graph.nodes;
+        let layouts: Vec<Layout> = nodes
+            .iter()
+            .map(|n| Layout { channels: n.channels, element: n.element, size: n.size(size) })
+            .collect();
+        let mut needed = vec![false; nodes.len()];
+        graph.outputs.iter().for_each(|&k| needed[k] = true);
+        for k in (0..nodes.len()).rev().filter(|&k| !matches!(nodes[k].op, Op::Input(_))) {
+            if needed[k] {
+                nodes[k].inputs.iter().for_each(|&i| needed[i] = true);
+            }
+        }
+        let mut plan = Self {
+            steps: vec![],
+            layouts,
+            parts: (0..nodes.len()).map(|k| vec![k]).collect(),
+            slots: vec![None; nodes.len()],
+            lengths: vec![],
+            border: graph.packed.iter().flatten().map(|p| p.kernel[1] / 2).max().unwrap_or(0),
+        };
+        // Those whose packed values are read, which for inputs need not be so.
+        let mut read = vec![false; nodes.len()];
+        let mut ways = vec![None; nodes.len()];
+        for k in 0..nodes.len() {
+            if !needed[k] {
+                continue;
+            }
+            let way = if plain { Some(Way::Plain) } else { plan.way(graph, k) };
+            if let Some(Way::Convolve | Way::DepthToSpace(_) | Way::Upsample | Way::Add) = way {
+                for &i in &nodes[k].inputs {
+                    plan.parts[i].iter().for_each(|&p| read[p] = true);
+                }
+            }
+            ways[k] = way;
+        }
+        for (k, way) in ways.into_iter().enumerate() {
+            match (&nodes[k].op, way) {
+                (_, None) => {}
+                (Op::Input(_), Some(_)) if !read[k] => {}
+                (Op::Input(_), Some(_)) => plan.steps.push(Step { node: k, way: Way::Pack }),
+                (_, Some(way)) => plan.steps.push(Step { node: k, way }),
+            }
+        }
+        plan.place(graph);
+        plan
+    }
+
+    /// How a node is computed, if at all.
+    fn way(&mut self, graph: &Graph, k: usize) -> Option<Way> {
+        let node = &graph.nodes[k];
+        let first = node.inputs.first().copied().unwrap_or(0);
+        let whole = |plan: &Self, i: usize| plan.parts[i].len() == 1;
+        Some(match &node.op {
+            Op::Input(_) => Way::Pack,
+            Op::Conv(_) if graph.packed[k].is_some() => Way::Convolve,
+            Op::SpaceToDepth
+                if node.element == Element::I16 && matches!(graph.nodes[first].op, Op::Input(_)) =>
+            {
+                Way::SpaceToDepth
+            }
+            Op::DepthToSpace if node.element == Element::I16 && whole(self, first) => {
+                let used = graph.nodes.iter().any(|n| n.inputs.contains(&k));
+                match graph.outputs.iter().position(|&o| o == k) {
+                    Some(output) if !used => Way::DepthToSpace(output),
+                    _ => Way::Plain,
+                }
+            }
+            Op::Upsample if !node.levels && whole(self, first) => Way::Upsample,
+            Op::Add if node.inputs.iter().all(|&i| whole(self, i)) => Way::Add,
+            Op::Concat => {
+                let parts: Vec<usize> =
+                    node.inputs.iter().flat_map(|&i| self.parts[i].iter().copied()).collect();
+                let (_, before) = parts.split_last()?;
+                let n = per_word(node.element);
+                if before.iter().any(|&i| graph.nodes[i].channels % n != 0) {
+                    return Some(Way::Plain);
+                }
+                self.parts[k] = parts;
+                return None;
+            }
+            _ => Way::Plain,
+        })
+    }
+
+    /// Gives every node memory, that of others again where nobody reads them any more.
+    fn place(&mut self, graph: &Graph) {
+        let count = self.steps.len();
+        let mut last = vec![0; graph.nodes.len()];
+        for (at, step) in self.steps.iter().enumerate() {
+            for &i in &graph.nodes[step.node].inputs {
+                self.parts[i].iter().for_each(|&p| last[p] = at);
+            }
+        }
+        for &o in &graph.outputs {
+            self.parts[o].iter().for_each(|&p| last[p] = count);
+        }
+        let mut free: Vec<usize> = vec![];
+        for at in 0..count {
+            let Step { node, way } = self.steps[at];
+            if !matches!(way, Way::DepthToSpace(_)) {
+                let len = self.layouts[node].len();
+                // The smallest that is large enough, or the largest of all, made larger.
+                let best = free.iter().enumerate().min_by_key(|(_, &s)| match self.lengths[s] {
+                    has if has >= len => (0, has),
+                    has => (1, usize::MAX - has),
+                });
+                let slot = match best.map(|(i, _)| i) {
+                    Some(i) => free.swap_remove(i),
+                    None => {
+                        self.lengths.push(0);
+                        self.lengths.len() - 1
+                    }
+                };
+                self.lengths[slot] = self.lengths[slot].max(len);
+                self.slots[node] = Some(slot);
+            }
+            for k in (0..graph.nodes.len()).filter(|&k| last[k] == at) {
+                // Also what is read by nobody, such as an output that is read by nobody else.
+                if let Some(slot) = self.slots[k] {
+                    if !free.contains(&slot) {
+                        free.push(slot);
+                    }
+                }
+            }
+        }
+    }
+}

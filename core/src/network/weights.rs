@@ -1,0 +1,211 @@
+//! Weights of a convolution as the fast kernels read them, and how their sums become values.
+
+use super::graph::{Conv, Element, Node, Op};
+use super::packed::per_word;
+
+/// Output channels that are computed together: those of one word.
+pub const OUTPUTS: usize = 4;
+
+/// Sums of which 16 bits are enough to say what value they give: within a window, value = (sum * multiplier + half) >>
+/// shift in 32 bits. The sums are kept less the middle of the window (their start takes that into account).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Narrow {
+    /// Ends of the window, less its middle: -32768 to 32767.
+    pub window: (i32, i32),
+    /// 1 to 32767
+    pub multiplier: i32,
+    /// What is added before the shift, the middle of the window times the multiplier included.
+    pub half: i32,
+    pub shift: i32,
+}
+
+/// Any sums: value = clamp((sum * multiplier + 2^(shift-1)) >> shift) in 64 bits; before the clamp it fits 32 bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wide {
+    pub multiplier: i32,
+    pub shift: i32,
+    pub clamp: (i32, i32),
+}
+
+/// How the sums of four outputs become values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finish {
+    Narrow([Narrow; OUTPUTS]),
+    Wide([Wide; OUTPUTS]),
+}
+
+/// A convolution in rows and columns, or a dense layer, for the fast kernels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packed {
+    /// Rows and columns of the kernel.
+    pub kernel: [usize; 2],
+    pub stride: usize,
+    /// Type of the input.
+    pub input: Element,
+    /// Whether inputs of 8 bits may be negative: then they are taken as 128 larger, and the starts as so much smaller.
+    pub signed: bool,
+    /// Type of the output.
+    pub output: Element,
+    /// Groups of input channels.
+    pub groups: usize,
+    /// Four outputs after the other: \[group of inputs\]\[row\]\[column\]\[output\], each with the weights of a word's inputs.
+    pub weights: Vec<u32>,
+    /// Starts of the sums and how they end, for four outputs after the other.
+    pub ends: Vec<([i32; OUTPUTS], Finish)>,
+}
+
+impl Packed {
+    /// The node's weights, if the fast kernels can compute it from inputs of `range` and type `input`.
+    pub fn new(node: &Node, input: Element, range: (i32, i32)) -> Option<Self> {
+        let Op::Conv(conv) = &node.op else { return None };
+        let [kz, kh, kw] = conv.kernel;
+        if conv.transposed || kz != 1 || conv.stride[0] != 1 {
+            return None;
+        }
+        let n = per_word(input);
+        let channels = conv.requantise.bias.len();
+        let points = kh * kw;
+        let inputs = conv.weight.len() / channels / points;
+        let groups = inputs.div_ceil(n);
+        let signed = input == Element::I8 && range.0 < 0;
+        let at = |o: usize, i: usize, k: usize| match o < channels && i < inputs {
+            true => conv.weight[(o * inputs + i) * points + k],
+            false => 0,
+        };
+        let quads = channels.div_ceil(OUTPUTS);
+        let mut weights = Vec::with_capacity(quads * groups * points * OUTPUTS);
+        let mut ends = vec![];
+        for quad in 0..quads {
+            for g in 0..groups {
+                for k in 0..points {
+                    for o in (0..OUTPUTS).map(|o| quad * OUTPUTS + o) {
+                        let word = |word: u32, i: usize| match n {
+                            4 => word | u32::from(at(o, g * n + i, k) as u8) << (8 * i),
+                            _ => word | u32::from(i16::from(at(o, g * n + i, k)) as u16) << (16 * i),
+                        };
+                        weights.push((0..n).fold(0, word));
+                    }
+                }
+            }
+            ends.push(Self::end(conv, node.range, quad, range, signed)?);
+        }
+        Some(Self {
+            kernel: [kh, kw],
+            stride: conv.stride[2],
+            input,
+            signed,
+            output: node.element,
+            groups,
+            weights,
+            ends,
+        })
+    }
+
+    /// Starts and ends of the sums of four outputs.
+    fn end(
+        conv: &Conv,
+        clamp: (i32, i32),
+        quad: usize,
+        range: (i32, i32),
+        signed: bool,
+    ) -> Option<([i32; OUTPUTS], Finish)> {
+        let r = &conv.requantise;
+        let channels = r.bias.len();
+        let each = conv.weight.len() / channels;
+        let mut starts = [0i32; OUTPUTS];
+        let (mut narrow, mut wide) = ([None; OUTPUTS], [Wide::default(); OUTPUTS]);
+        for k in 0..OUTPUTS {
+            let c = quad * OUTPUTS + k;
+            if c >= channels {
+                // Nobody reads it.
+                narrow[k] = Some((Narrow { shift: 1, ..Narrow::default() }, 0));
+                wide[k] = Wide { multiplier: 0, shift: 1, clamp: (0, 0) };
+                continue;
+            }
+            let weights = &conv.weight[c * each..(c + 1) * each];
+            let (m, shift) = (i64::from(r.multiplier[c]), r.shift[c]);
+            let largest = i64::from(range.0.abs().max(range.1.abs()));
+            let sum: i64 = weights.iter().map(|w| i64::from(w.unsigned_abs())).sum();
+            let bound = sum * largest + i64::from(r.bias[c]).abs();
+            if (bound * m + (1 << (shift - 1))) >> shift >= 1 << 31 {
+                return None;
+            }
+            let more = if signed { 128 * weights.iter().map(|w| i64::from(*w)).sum::<i64>() } else { 0 };
+            starts[k] = (i64::from(r.bias[c]) - more) as i32;
+            narrow[k] = window(bound, m, shift, clamp);
+            wide[k] = Wide { multiplier: m as i32, shift: shift.into(), clamp };
+        }
+        if let [Some(a), Some(b), Some(c), Some(d)] = narrow {
+            let found = [a, b, c, d];
+            for (start, (_, middle)) in starts.iter_mut().zip(found) {
+                *start = start.wrapping_sub(middle);
+            }
+            return Some((starts, Finish::Narrow(found.map(|(n, _)| n))));
+        }
+        Some((starts, Finish::Wide(wide)))
+    }
+}
+
+/// The window of sums outside of which the value is the clamp's, and its middle, where 16 bits are enough for it and 32
+/// for the products.
+fn window(bound: i64, m: i64, shift: u8, clamp: (i32, i32)) -> Option<(Narrow, i32)> {
+    let half = 1i64 << (shift - 1);
+    let value = |sum: i64| (sum * m + half) >> shift;
+    let (low, high) = (i64::from(clamp.0), i64::from(clamp.1));
+    // The smallest sum of this value or a larger one: sum * m + half >= value << shift.
+    let least = |value: i64| ((value << shift) - half + m - 1).div_euclid(m);
+    let first = least(low).clamp(-bound, bound);
+    let last = least(high).clamp(-bound, bound).max(first);
+    // Sums outside of the window have the values of its ends.
+    let reached = (first == -bound && value(first) >= low) || value(first) == low;
+    let reached = reached && ((last == bound && value(last) <= high) || value(last) == high);
+    let fits = |sum: i64| i32::try_from(sum * m + half).is_ok();
+    let middle = first + 32768;
+    let ok = shift < 32
+        && last - first <= 65535
+        && reached
+        && fits(first)
+        && fits(last)
+        && bound + middle.abs() < 1 << 31
+        && m <= 32767;
+    let narrow = Narrow {
+        window: (-32768, (last - middle) as i32),
+        multiplier: m as i32,
+        // In 32 bits that may wrap: the sum with the product does not.
+        half: (half + middle * m) as i32,
+        shift: shift.into(),
+    };
+    ok.then_some((narrow, middle as i32))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plain::requantised;
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn windows_give_the_same_values(
+            multiplier in 1i32..32768,
+            shift in 1u8..47,
+            bound in 0i64..1 << 30,
+            clamp in prop_oneof![Just((0, 127)), Just((-128, 127)), Just((3, 3)), Just((-32768, 32767))],
+            sums in prop::collection::vec(any::<i32>(), 50),
+        ) {
+            if let Some((n, middle)) = window(bound, multiplier.into(), shift, clamp) {
+                for sum in sums.into_iter().flat_map(|s| [s, s >> 12, s >> 18]).filter(|s| i64::from(*s).abs() <= bound) {
+                    let kept = (sum - middle).clamp(n.window.0, n.window.1);
+                    let found = kept.wrapping_mul(n.multiplier).wrapping_add(n.half) >> n.shift;
+                    prop_assert_eq!(found, requantised(sum, multiplier, shift, clamp));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn ordinary_layers_have_windows() {
+        assert!(window(2_000_000, 20000, 22, (0, 127)).is_some());
+        assert!(window(2_000_000, 20000, 27, (0, 127)).is_none());
+    }
+}
