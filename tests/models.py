@@ -64,11 +64,16 @@ def travelling(steps: int = 32, ny: int = 60, nx: int = 61, seed: int = 1, dtype
 
 
 def embed(file, model: bytes) -> str:
-    """Puts the model into an open h5py file, as a byte dataset; returns its path."""
-    path = f"{GROUP}/{digest(model)}"
-    if path not in file:
-        file.create_dataset(path, data=np.frombuffer(model, "u1"))
-    return path
+    """Puts the model into an open h5py file, as a byte dataset; returns its path.
+
+    netCDF opens a file to write only if its groups track the order of creation.
+    """
+    group = file
+    for part in GROUP.strip("/").split("/"):
+        group = group[part] if part in group else group.create_group(part, track_order=True)
+    if digest(model) not in group:
+        group.create_dataset(digest(model), data=np.frombuffer(model, "u1"))
+    return f"{GROUP}/{digest(model)}"
 
 
 def store(folder, model: bytes, name: str | None = None) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from model_programs import model_env, program, text_of_models, warnings  # noqa: F401
+from model_programs import model_env, program, warnings  # noqa: F401
 
 @pytest.mark.parametrize("kind", ["variable", "ascii", "fixed", "padded", "element", "utf-8"])
 def test_every_kind_of_string_names_a_model(program, tmp_h5, kind):  # noqa: F811
