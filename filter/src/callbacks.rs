@@ -4,8 +4,10 @@
 //! leaves the host's buffer alone until it has succeeded.
 
 use crate::cd_values::Expanded;
+use crate::chunk::Surroundings;
 use crate::h5types::{H5ZClass2, Hid, H5Z_CLASS_T_VERS, H5Z_FLAG_REVERSE};
 use crate::host::Host;
+use crate::models::{Search, Wanted};
 use crate::{chunk, dataset, open, report, FILTER_ID};
 use augur_core::{Error, Result};
 use std::any::Any;
@@ -78,6 +80,11 @@ unsafe fn prelude(dcpl: Hid, dtype: Hid, space: Hid, from: *const c_void, store:
         if !store {
             return Ok(1);
         }
+        if let (Some(prefix), true) = (expanded.settings.model, expanded.settings.strict) {
+            // SAFETY: in a callback of the host. The dataset is not open yet, its file is.
+            let search = unsafe { Search::new(host, &[]) };
+            search.wanted(&Wanted::Prefix(prefix))?;
+        }
         // SAFETY: as above; the words are copied.
         let status = unsafe { (api.H5Pmodify_filter)(dcpl, FILTER_ID, flags, words.len(), words.as_ptr()) };
         if status < 0 {
@@ -123,14 +130,18 @@ pub(crate) unsafe extern "C" fn filter(
         // SAFETY: the host states that many bytes there; the slice ends before the buffer is changed.
         let input = unsafe { std::slice::from_raw_parts(data.cast::<u8>(), bytes) };
         let threads = crate::threads();
+        // SAFETY: in a callback of the host; used below only.
+        let search = unsafe { Search::new(host, cd) };
         let (output, least) = if reading {
-            chunk::decode(cd, input, threads)?
+            chunk::decode_with(cd, input, threads, &search)?
         } else {
             let tail = |expanded: &Expanded| {
                 // SAFETY: in a callback of the host.
                 host.map_or(0, |h| unsafe { open::tail_of(h, cd, expanded.settings.time_axis) })
             };
-            (chunk::encode(cd, host.is_some().then_some(&tail), input, threads)?, 0)
+            let model = |expanded: &Expanded| search.for_writing(&expanded.settings);
+            let around = Surroundings { tail: &tail, model: &model };
+            (chunk::encode_within(cd, host.is_some().then_some(&around), input, threads)?, 0)
         };
         let needed = output.len().max(least);
         if needed > room {

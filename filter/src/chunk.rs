@@ -11,12 +11,23 @@
 
 use crate::cd_values::{CdValues, Expanded};
 use crate::layout;
-use augur_core::{Bound, ByteOrder, Decoding, Dtype, Error, Header, Memory, Params, Preset, Result};
+use crate::models::begins_model;
+use augur_core::{
+    Bound, ByteOrder, Decoding, Dtype, Error, Header, Memory, Model, Models, NoModels, Params, Preset, Result,
+};
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// Gives the number of steps in a dataset's last chunk along time; 0 where that is full or not known.
 pub type Tail<'a> = &'a dyn Fn(&Expanded) -> usize;
+
+/// What is asked about the dataset of a chunk that is written.
+pub struct Surroundings<'a> {
+    /// Its last chunk along time.
+    pub tail: Tail<'a>,
+    /// Its model, if the preset uses one and it can be found.
+    pub model: &'a dyn Fn(&Expanded) -> Option<Arc<Model>>,
+}
 
 /// Memory that the codec needs at most, in chunks.
 const CODEC_CHUNKS: usize = 3;
@@ -27,18 +38,33 @@ fn memory() -> &'static Memory {
     MEMORY.get_or_init(Memory::new)
 }
 
+/// Encodes a chunk as [`encode_within`] does, without a model.
+///
+/// # Errors
+/// As there.
+pub fn encode(words: &[u32], tail: Option<Tail>, raw: &[u8], threads: usize) -> Result<Vec<u8>> {
+    let around = tail.map(|tail| Surroundings { tail, model: &|_| None });
+    encode_within(words, around.as_ref(), raw, threads)
+}
+
 /// Encodes a chunk of `raw.len()` bytes as the cd_values say.
 ///
-/// `tail` gives the number of steps in the last chunk along time (0: all, or not known); it is asked only
-/// for chunks that are partly filled. `None` says that set_local cannot have looked at the dataset: the words
-/// may stem from another one then, and the chunk is stored lossless. So it is whatever goes wrong in the codec.
+/// `around` gives the number of steps in the last chunk along time (0: all, or not known), asked only for chunks that
+/// are partly filled, and the model, asked only for chunks that hold more than one value. `None` says that set_local
+/// cannot have looked at the dataset: the words may stem from another one then, and the chunk is stored lossless. So it is
+/// whatever goes wrong in the codec.
 ///
 /// # Errors
 /// Only when even lossless storage fails (for want of memory).
-pub fn encode(words: &[u32], tail: Option<Tail>, raw: &[u8], threads: usize) -> Result<Vec<u8>> {
+pub fn encode_within(
+    words: &[u32],
+    around: Option<&Surroundings>,
+    raw: &[u8],
+    threads: usize,
+) -> Result<Vec<u8>> {
     check_memory(raw.len())?;
-    let mut stream = match (CdValues::from_words(words), tail) {
-        (Ok(CdValues::Expanded(expanded)), Some(tail)) => encode_expanded(&expanded, tail, raw, threads)?,
+    let mut stream = match (CdValues::from_words(words), around) {
+        (Ok(CdValues::Expanded(expanded)), Some(around)) => encode_expanded(&expanded, around, raw, threads)?,
         _ => stored(&[1, 1, raw.len()], raw)?,
     };
     if stream.len() == raw.len() {
@@ -48,29 +74,52 @@ pub fn encode(words: &[u32], tail: Option<Tail>, raw: &[u8], threads: usize) -> 
     Ok(stream)
 }
 
-fn encode_expanded(expanded: &Expanded, tail: Tail, raw: &[u8], threads: usize) -> Result<Vec<u8>> {
+fn encode_expanded(
+    expanded: &Expanded,
+    around: &Surroundings,
+    raw: &[u8],
+    threads: usize,
+) -> Result<Vec<u8>> {
     if expanded.preceded {
         return stored(&[1, raw.len()], raw);
     }
     if expanded.raw_len() != Some(raw.len()) {
         return stored(&[1, 1, raw.len()], raw);
     }
+    if expanded.dtype.size() == 1 && expanded.shape.len() == 1 && begins_model(raw) {
+        // Somebody compresses a whole file, the models in it included.
+        return lossless(expanded, raw, threads);
+    }
     let (size, shape, time) = (expanded.dtype.size(), &expanded.shape, expanded.time_axis);
     let partial = layout::last_step_is_constant(raw, size, shape, time);
-    let tail = if partial { tail(expanded) } else { 0 };
-    let first = expanded
-        .params(tail, threads)
-        .and_then(|params| guarded(|| augur_core::encode_with(&params, raw, memory())));
+    let tail = if partial { (around.tail)(expanded) } else { 0 };
+    let varied = raw[size..] != raw[..raw.len() - size];
+    // A panic in the search ends there, too.
+    let model = match expanded.settings.preset {
+        Preset::Learned if varied => guarded(|| Ok((around.model)(expanded))).unwrap_or(None),
+        _ => None,
+    };
+    let attempt = |model: Option<Arc<Model>>| {
+        let params = Params { model, ..expanded.params(tail, threads)? };
+        guarded(|| augur_core::encode_with(&params, raw, memory()))
+    };
+    let with_model = model.is_some();
+    let first = attempt(model).or_else(|e| if with_model { attempt(None) } else { Err(e) });
     first.or_else(|e| {
         crate::report::warn(&format!("a chunk is stored lossless because the codec failed: {e}"));
-        let mut params = expanded.params(0, threads).unwrap_or_else(|_| Params {
-            order: expanded.order,
-            ..Params::new(expanded.dtype, &expanded.shape, Bound::Lossless)
-        });
-        params.bound = Bound::Lossless;
-        params.preset = Preset::Lossless;
-        guarded(|| augur_core::encode(&params, raw)).or_else(|_| stored(&[1, 1, raw.len()], raw))
+        lossless(expanded, raw, threads)
     })
+}
+
+/// `raw` as what it is, lossless; as bytes if even that fails.
+fn lossless(expanded: &Expanded, raw: &[u8], threads: usize) -> Result<Vec<u8>> {
+    let mut params = expanded.params(0, threads).unwrap_or_else(|_| Params {
+        order: expanded.order,
+        ..Params::new(expanded.dtype, &expanded.shape, Bound::Lossless)
+    });
+    params.bound = Bound::Lossless;
+    params.preset = Preset::Lossless;
+    guarded(|| augur_core::encode(&params, raw)).or_else(|_| stored(&[1, 1, raw.len()], raw))
 }
 
 /// `raw` as bytes of this shape, lossless.
@@ -86,12 +135,25 @@ fn stored(shape: &[usize], raw: &[u8]) -> Result<Vec<u8>> {
     guarded(|| augur_core::encode(&params, raw))
 }
 
-/// Decodes `stream`, which belongs to a dataset with these cd_values. Returns the chunk, and the number of
-/// bytes that a host may expect in the buffer whatever the stream says (0 if unknown).
+/// Decodes a stream as [`decode_with`] does, without models.
 ///
 /// # Errors
-/// As [`augur_core::decode`], and `InvalidArgument` for a stream that was made for another kind of dataset.
+/// As there.
 pub fn decode(words: &[u32], stream: &[u8], threads: usize) -> Result<(Vec<u8>, usize)> {
+    decode_with(words, stream, threads, &NoModels)
+}
+
+/// Decodes `stream`, which belongs to a dataset with these cd_values and may need one of `models`. Returns the chunk,
+/// and the number of bytes that a host may expect in the buffer whatever the stream says (0 if unknown).
+///
+/// # Errors
+/// As [`augur_core::decode_with`], and `InvalidArgument` for a stream that was made for another kind of dataset.
+pub fn decode_with(
+    words: &[u32],
+    stream: &[u8],
+    threads: usize,
+    models: &dyn Models,
+) -> Result<(Vec<u8>, usize)> {
     // Words that this build cannot read do not make the chunk unreadable: the stream describes itself.
     let expanded = match CdValues::from_words(words) {
         Ok(CdValues::Expanded(expanded)) => Some(expanded),
@@ -100,14 +162,14 @@ pub fn decode(words: &[u32], stream: &[u8], threads: usize) -> Result<(Vec<u8>, 
     let header = guarded(|| Header::read(stream))?.0;
     let Some(expanded) = expanded else {
         check_memory(header.raw_len())?;
-        return Ok((guarded(|| augur_core::decode(stream, None, threads))?, 0));
+        let decoding = Decoding { threads, models, ..Decoding::default() };
+        return Ok((guarded(|| augur_core::decode_with(stream, &decoding))?, 0));
     };
     let chunk_len = expanded.raw_len();
     let expected = check(&expanded, &header)?.then_some(chunk_len).flatten();
     check_memory(header.raw_len())?;
     let raw = guarded(|| {
-        let decoding =
-            Decoding { expected_len: expected, threads, memory: Some(memory()), ..Decoding::default() };
+        let decoding = Decoding { expected_len: expected, threads, memory: Some(memory()), models };
         augur_core::decode_with(stream, &decoding)
     })?;
     let room = if expanded.preceded { 0 } else { chunk_len.unwrap_or(0) };

@@ -66,8 +66,46 @@ unsafe impl Sync for H5ZClass2 {}
 
 /// `H5F_OBJ_ALL`, as the file: objects of every open file.
 pub const H5F_OBJ_ALL: Hid = 0x1f;
+/// `H5F_OBJ_FILE`.
+pub const H5F_OBJ_FILE: c_uint = 0x01;
 /// `H5F_OBJ_DATASET`.
 pub const H5F_OBJ_DATASET: c_uint = 0x02;
+
+/// `H5P_DEFAULT`.
+pub const H5P_DEFAULT: Hid = 0;
+/// `H5S_ALL`.
+pub const H5S_ALL: Hid = 0;
+/// `H5F_ACC_RDONLY`.
+pub const H5F_ACC_RDONLY: c_uint = 0;
+/// `H5D_VIRTUAL` of `H5D_layout_t`.
+pub const H5D_VIRTUAL: c_int = 3;
+/// `H5T_INTEGER` of `H5T_class_t`.
+pub const H5T_INTEGER: c_int = 0;
+/// `H5T_STRING` of `H5T_class_t`.
+pub const H5T_STRING: c_int = 3;
+/// `H5T_DIR_DEFAULT` of `H5T_direction_t`.
+pub const H5T_DIR_DEFAULT: c_int = 0;
+/// `H5_INDEX_NAME` of `H5_index_t`.
+pub const H5_INDEX_NAME: c_int = 0;
+/// `H5_ITER_INC` of `H5_iter_order_t`.
+pub const H5_ITER_INC: c_int = 1;
+
+/// `H5E_auto2_t`, which may be null: (stack, data).
+pub type ErrorPrinter = Option<unsafe extern "C" fn(Hid, *mut c_void) -> Herr>;
+
+/// `H5G_info_t`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct GroupInfo {
+    /// How links are stored.
+    pub storage: c_int,
+    /// Number of links.
+    pub links: Hsize,
+    /// Largest creation order.
+    pub order: i64,
+    /// Whether a file is mounted here.
+    pub mounted: bool,
+}
 
 macro_rules! table {
     ($(#[$doc:meta])* $table:ident { $($name:ident: fn($($arg:ty),*) -> $ret:ty;)* }) => {
@@ -126,6 +164,41 @@ table! {
         H5Dget_space: fn(Hid) -> Hid;
         H5Sclose: fn(Hid) -> Herr;
         H5Pclose: fn(Hid) -> Herr;
+    }
+}
+
+table! {
+    /// The functions of one libhdf5 that find and read models in its files.
+    Objects {
+        H5Iget_name: fn(Hid, *mut c_char, usize) -> isize;
+        H5Fget_name: fn(Hid, *mut c_char, usize) -> isize;
+        H5Fopen: fn(*const c_char, c_uint, Hid) -> Hid;
+        H5Fclose: fn(Hid) -> Herr;
+        H5Lexists: fn(Hid, *const c_char, Hid) -> Htri;
+        H5Lget_name_by_idx: fn(Hid, *const c_char, c_int, c_int, Hsize, *mut c_char, usize, Hid) -> isize;
+        H5Gget_info_by_name: fn(Hid, *const c_char, *mut GroupInfo, Hid) -> Herr;
+        H5Dopen2: fn(Hid, *const c_char, Hid) -> Hid;
+        H5Dget_type: fn(Hid) -> Hid;
+        H5Dread: fn(Hid, Hid, Hid, Hid, Hid, *mut c_void) -> Herr;
+        H5Dclose: fn(Hid) -> Herr;
+        H5Aexists: fn(Hid, *const c_char) -> Htri;
+        H5Aopen: fn(Hid, *const c_char, Hid) -> Hid;
+        H5Aget_type: fn(Hid) -> Hid;
+        H5Aget_space: fn(Hid) -> Hid;
+        H5Aread: fn(Hid, Hid, *mut c_void) -> Herr;
+        H5Aclose: fn(Hid) -> Herr;
+        H5Tget_native_type: fn(Hid, c_int) -> Hid;
+        H5Tget_class: fn(Hid) -> c_int;
+        H5Tget_size: fn(Hid) -> usize;
+        H5Tis_variable_str: fn(Hid) -> Htri;
+        H5Tclose: fn(Hid) -> Herr;
+        H5Sget_simple_extent_npoints: fn(Hid) -> i64;
+        H5Pget_layout: fn(Hid) -> c_int;
+        H5Pget_virtual_count: fn(Hid, *mut usize) -> Herr;
+        H5Pget_virtual_filename: fn(Hid, usize, *mut c_char, usize) -> isize;
+        H5Eget_auto2: fn(Hid, *mut ErrorPrinter, *mut *mut c_void) -> Herr;
+        H5Eset_auto2: fn(Hid, ErrorPrinter, *mut c_void) -> Herr;
+        H5Eclear2: fn(Hid) -> Herr;
     }
 }
 

@@ -7,7 +7,7 @@
 //! the functions are found only when it exports them; if it does not there is no [`Host`], and the filter
 //! does with what HDF5 passes.
 
-use crate::h5types::{Api, H5Epush2, Hid, OpenDatasets, H5E_DEFAULT, H5E_MAJOR, H5E_MINOR};
+use crate::h5types::{Api, H5Epush2, Hid, Objects, OpenDatasets, H5E_DEFAULT, H5E_MAJOR, H5E_MINOR};
 use crate::open::Known;
 use std::ffi::{c_void, CStr, CString};
 use std::ptr;
@@ -25,6 +25,7 @@ pub struct Host {
 struct Functions {
     api: Api,
     datasets: Option<OpenDatasets>,
+    objects: Option<Objects>,
     /// Which open dataset has which nonce. Only ever tried, never waited for: a fork may leave it locked.
     known: Mutex<Known>,
     push: H5Epush2,
@@ -73,6 +74,11 @@ impl Host {
     pub(crate) fn datasets(&self) -> Option<(&Api, &OpenDatasets)> {
         let f = self.functions.as_ref()?;
         Some((&f.api, f.datasets.as_ref()?))
+    }
+
+    /// The library's functions that find and read models in its files.
+    pub(crate) fn objects(&self) -> Option<&Objects> {
+        self.functions.as_ref()?.objects.as_ref()
     }
 
     /// What is known of the open datasets; `None` where another thread uses it.
@@ -168,13 +174,15 @@ fn find(return_address: *const c_void, base: usize) -> Option<Functions> {
         (!address.is_null() && ours).then_some(address)
     };
     // SAFETY: `lookup` gives addresses of the functions of the names asked for, in a libhdf5.
-    let (api, datasets) = unsafe { (Api::resolve(lookup)?, OpenDatasets::resolve(lookup)) };
+    let (api, datasets, objects) =
+        unsafe { (Api::resolve(lookup)?, OpenDatasets::resolve(lookup), Objects::resolve(lookup)) };
     let push = lookup(c"H5Epush2")?;
     // SAFETY: the address is H5Epush2's, whose C type this is.
     let push = unsafe { std::mem::transmute::<*mut c_void, H5Epush2>(push) };
     Some(Functions {
         api,
         datasets,
+        objects,
         known: Mutex::default(),
         push,
         error_ids: [const { AtomicI64::new(0) }; 3],

@@ -15,6 +15,7 @@ mod fill;
 pub mod h5types;
 pub mod host;
 mod layout;
+pub mod models;
 mod nonce;
 mod open;
 mod report;

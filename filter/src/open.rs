@@ -2,8 +2,8 @@
 //!
 //! HDF5 tells the filter function nothing about the dataset. Among the host's open datasets it is the one
 //! whose property list holds the same cd_values, with the nonce that set_local drew. Copies made by H5Ocopy hold
-//! the same, and so do some datasets without a nonce; the last one found is taken then, which may store a partly
-//! filled chunk finer or coarser than it had to be, within the bound.
+//! the same, and so do some datasets without a nonce; the one opened last is taken then, which may store a partly
+//! filled chunk finer or coarser than it had to be, or with another model, within the bound.
 
 use crate::dataset::entry;
 use crate::h5types::{Api, Hid, Hsize, OpenDatasets, H5F_OBJ_ALL, H5F_OBJ_DATASET, H5S_MAX_RANK};
@@ -18,7 +18,7 @@ const MOST: usize = 4096;
 /// Which open dataset has which cd_values. Looking into a property list takes HDF5 long; each is looked into once.
 #[derive(Default)]
 pub struct Known {
-    by_words: HashMap<Vec<u32>, Hid>,
+    by_words: HashMap<Vec<u32>, Vec<Hid>>,
     seen: HashSet<Hid>,
 }
 
@@ -36,9 +36,24 @@ pub unsafe fn tail_of(host: &Host, words: &[u32], time_axis: usize) -> usize {
     // SAFETY: the host's own functions, in its callback.
     unsafe {
         looker.update(&mut known);
-        let id = known.by_words.get(words).copied();
+        let id = known.by_words.get(words).and_then(|ids| ids.last().copied());
         id.and_then(|id| looker.tail(id, time_axis)).unwrap_or(0)
     }
+}
+
+/// The open datasets with these (expanded) cd_values, the one opened last first.
+///
+/// # Safety
+/// Called in a callback of the host.
+pub unsafe fn with_words(host: &Host, words: &[u32]) -> Vec<Hid> {
+    let Some((api, datasets)) = host.datasets() else { return vec![] };
+    let looker = Looker { api, datasets };
+    let (mut shared, mut fresh) = (host.known(), Known::default());
+    // Where a fork left the lock closed, everything is looked at anew.
+    let known = shared.as_deref_mut().unwrap_or(&mut fresh);
+    // SAFETY: the host's own functions, in its callback.
+    unsafe { looker.update(known) };
+    known.by_words.get(words).map(|ids| ids.iter().rev().copied().collect()).unwrap_or_default()
 }
 
 /// The functions that look at datasets.
@@ -64,13 +79,18 @@ impl Looker<'_> {
         ids.truncate(usize::try_from(found).unwrap_or(0));
         let open: HashSet<Hid> = ids.iter().copied().collect();
         known.seen.retain(|id| open.contains(id));
-        known.by_words.retain(|_, id| open.contains(id));
+        known.by_words.retain(|_, ids| {
+            ids.retain(|id| open.contains(id));
+            !ids.is_empty()
+        });
+        // In the order in which they were opened.
+        ids.sort_unstable();
         for id in ids {
             if known.seen.insert(id) {
                 // SAFETY: an id that the library gave.
                 let entry = unsafe { self.with_plist(id, |dcpl| entry(self.api, dcpl).ok()) };
                 if let Some(entry) = entry {
-                    known.by_words.insert(entry.words, id);
+                    known.by_words.entry(entry.words).or_default().push(id);
                 }
             }
         }
