@@ -22,9 +22,13 @@ fn bound() -> impl Strategy<Value = Bound> {
 }
 
 fn settings() -> impl Strategy<Value = Settings> {
-    (0..3u8, bound(), proptest::option::of(any::<u64>()), 0..16usize).prop_map(
-        |(preset, bound, fill, time_axis)| Settings {
+    let model = proptest::option::of(any::<[u8; 16]>());
+    (0..4u8, bound(), proptest::option::of(any::<u64>()), 0..16usize, model, any::<bool>()).prop_map(
+        |(preset, bound, fill, time_axis, model, strict)| Settings {
             preset: Preset::from_code(preset).expect("a preset"),
+            // Only this preset uses models.
+            model: model.filter(|m| preset == 3 && *m != [0; 16]),
+            strict: strict && preset == 3,
             // The words have room for one of the two.
             fill: fill.filter(|_| bound.parameters().1 == 0.0).map(Fill::from_bits),
             bound,
@@ -65,7 +69,7 @@ proptest! {
     #[test]
     fn settings_survive_their_words(settings in settings()) {
         let words = settings.to_words().unwrap();
-        prop_assert!(words.len() <= 6 && !words.is_empty());
+        prop_assert!(words.len() <= 10 && !words.is_empty());
         prop_assert_eq!(CdValues::from_words(&words).unwrap(), CdValues::User(settings));
     }
 
@@ -130,7 +134,7 @@ fn refusals_name_the_word_and_what_was_expected() {
     };
     assert!(good(&|_| ()).is_ok());
     type Change<'a> = &'a dyn Fn(&mut Vec<u32>);
-    let cases: [(Change, &[&str]); 17] = [
+    let cases: [(Change, &[&str]); 21] = [
         (&|w| w[0] = 0, &["word 0", "version 0", "knows version 1"]),
         (&|w| w[0] = 2, &["word 0", "version 2"]),
         (&|w| w[0] |= 9 << 8, &["word 0", "preset 9", "expected 0 to"]),
@@ -145,7 +149,11 @@ fn refusals_name_the_word_and_what_was_expected() {
         (&|w| w[3] = 0x7ff8_0000, &["absolute bound is NaN"]),
         (&|w| w[5] = 0x3ff0_0000, &["words 4 and 5", "0 expected"]),
         (&|w| w[1] = 0, &["words 2 and 3", "0 expected"]),
-        (&|w| w[7] = 5, &["word 7", "model"]),
+        (&|w| w[7] = 5, &["words 6 to 9", "model", "preset balanced", "learned"]),
+        (&|w| w[0] |= 1 << 26, &["word 0", "strict", "preset balanced"]),
+        (&|w| w[0] |= 1 << 27, &["word 0", "0x8000000"]),
+        (&|w| w[0] |= 5 << 23 | 3 << 8, &["word 0", "only set_local"]),
+        (&|w| w[0] |= 3 << 8 | 1 << 19, &["word 0", "only set_local"]),
         (&|w| w[13] = 5, &["word 13", "leave them out"]),
         (&|w| w.push(0), &["17 cd_values", "at most 16"]),
     ];
@@ -162,4 +170,47 @@ fn a_fill_value_and_a_second_parameter_have_no_room_together() {
     let both =
         Settings { fill: Some(Fill::value(1.0)), ..Settings::new(Bound::AbsRel { abs: 1.0, rel: 1.0 }) };
     assert!(both.to_words().unwrap_err().message().contains("words 4 and 5"));
+}
+
+#[test]
+fn a_model_is_named_by_the_first_half_of_its_digest() {
+    let digest: [u8; 16] = std::array::from_fn(|i| i as u8 + 1);
+    let settings =
+        Settings { preset: Preset::Learned, model: Some(digest), ..Settings::new(Bound::Absolute(1e-3)) };
+    let words = settings.to_words().unwrap();
+    let model = [0x0403_0201, 0x0807_0605, 0x0c0b_0a09, 0x100f_0e0d];
+    assert_eq!(words, [&[1 | 3 << 8, 1, 0xd2f1_a9fc, 0x3f50_624d, 0, 0][..], &model].concat());
+    let strict = Settings { strict: true, ..settings };
+    assert_eq!(strict.to_words().unwrap()[0], 1 | 3 << 8 | 1 << 26);
+}
+
+#[test]
+fn a_dataset_keeps_its_nonce_or_the_digest_whatever_its_fill_value() {
+    let expanded = |model| Expanded {
+        settings: Settings {
+            preset: Preset::Learned,
+            model,
+            fill: Some(Fill::value(1.0)),
+            ..Settings::new(Bound::Absolute(1.0))
+        },
+        own_fill: Some([1, 2, 3, 4, 5, 6, 7, 8]),
+        dtype: Dtype::F64,
+        order: ByteOrder::Little,
+        shape: vec![4],
+        time_axis: 0,
+        preceded: false,
+        nonce: 77,
+    };
+    for (model, nonce) in [(None, 77), (Some([9; 16]), 0)] {
+        let words = expanded(model).to_words().unwrap();
+        let CdValues::Expanded(back) = CdValues::from_words(&words).unwrap() else { panic!("not expanded") };
+        assert_eq!(back, Expanded { nonce, ..expanded(model) });
+    }
+    // Words 8 and 9 stay free, and only this preset has room there.
+    let words = expanded(None).to_words().unwrap();
+    for change in [|w: &mut [u32; WORDS]| w[8] = 1, |w: &mut [u32; WORDS]| w[0] &= !(3 << 8)] {
+        let mut bad = words;
+        change(&mut bad);
+        assert!(CdValues::from_words(&bad).unwrap_err().message().contains("words 6 and 7"));
+    }
 }
