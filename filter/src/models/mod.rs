@@ -22,7 +22,7 @@ pub const GROUP: &str = "/_augur/models";
 /// of a file from the folder of the HDF5 file.
 pub const ATTRIBUTE: &str = "augur_model";
 /// Largest model, in bytes.
-pub const MOST_BYTES: usize = 256 << 20;
+pub const MOST_BYTES: usize = augur_core::network::MAX_MODEL_LEN;
 
 /// Whether these bytes begin a model file. Such bytes are never stored with errors, whatever the bound: they would be of
 /// no use.

@@ -1,0 +1,107 @@
+"""A model made by hand, and a field that it forecasts: for tests that need a model without training one.
+
+The model moves the picture by SHIFT rows and columns per step. That is farther than the patches of the preset
+`balanced` reach, so that only the model makes uncorrelated noise that travels so small. It needs numpy alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from pathlib import Path
+
+import numpy as np
+
+ATTRIBUTE = "augur_model"
+GROUP = "/_augur/models"
+SHIFT = (3, 4)
+
+
+def safetensors(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> bytes:
+    """A safetensors file: length of the header, the header as JSON, the tensors one after the other."""
+    kinds = {"int8": "I8", "int16": "I16", "int32": "I32", "uint8": "U8"}
+    header, data = {"__metadata__": metadata}, b""
+    for name, tensor in tensors.items():
+        raw = np.ascontiguousarray(tensor).tobytes()
+        header[name] = {"dtype": kinds[tensor.dtype.name], "shape": list(tensor.shape), "data_offsets": [len(data), len(data) + len(raw)]}
+        data += raw
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def shifting_model(name: str = "shift", shift: tuple[int, int] = SHIFT) -> bytes:
+    """A model whose forecast is the last frame moved by `shift` rows and columns; `name` tells models apart."""
+    dy, dx = abs(shift[0]), abs(shift[1])
+    # Three planes: position, change, step. The last frame moved, less the last frame where it was.
+    weight = np.zeros((1, 3, 2 * dy + 1, 2 * dx + 1), "i1")
+    weight[0, 0, dy - shift[0], dx - shift[1]] = 64
+    weight[0, 0, dy, dx] -= 64
+    # Positions have the standard deviation 4096, changes the root mean square 1024, which is sqrt 2 standard
+    # deviations where neighbours have nothing to do with one another: 1 / (4 sqrt 2) / 64 = 23170 / 2^23.
+    tensors = {"w": weight, "b": np.zeros(1, "<i4"), "m": np.array([23170], "<i4"), "s": np.array([23], "u1")}
+    conv = {"op": "conv2d", "in": [0], "weight": "w", "bias": "b", "multiplier": "m", "shift": "s", "stride": 1,
+            "clamp": [-32767, 32767], "type": "i16"}
+    graph = {"frames": 2, "levels": 0, "nodes": [{"op": "input", "channels": 3, "type": "i16"}, conv]}
+    return safetensors(tensors, {
+        "format": "augur-model", "version": "1", "graphs": json.dumps({"forecaster": graph}), "name": name,
+        "architecture": "one convolution", "license": "MIT OR Apache-2.0",
+    })
+
+
+def digest(model: bytes) -> str:
+    """The model's name: 64 hexadecimal digits."""
+    return hashlib.sha256(model).hexdigest()
+
+
+def travelling(steps: int = 32, ny: int = 60, nx: int = 61, seed: int = 1, dtype: str = "f4") -> np.ndarray:
+    """Uncorrelated noise that moves by SHIFT per step (t, y, x), new at the edges where it comes in."""
+    rng = np.random.default_rng(seed)
+    (dy, dx), last = SHIFT, steps - 1
+    noise = rng.standard_normal((ny + last * dy, nx + last * dx))
+    return np.stack([noise[(last - t) * dy:, (last - t) * dx:][:ny, :nx] for t in range(steps)]).astype(dtype)
+
+
+def embed(file, model: bytes) -> str:
+    """Puts the model into an open h5py file, as a byte dataset; returns its path."""
+    path = f"{GROUP}/{digest(model)}"
+    if path not in file:
+        file.create_dataset(path, data=np.frombuffer(model, "u1"))
+    return path
+
+
+def store(folder, model: bytes, name: str | None = None) -> Path:
+    """Puts the model into a folder, under its digest or another name."""
+    path = Path(folder) / f"{name or digest(model)}.safetensors"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(model)
+    return path
+
+
+def words(bound: float, model: bytes | None = None, strict: bool = False) -> tuple[int, ...]:
+    """cd_values of the preset `learned` with an absolute bound, written down from the documented layout."""
+    head = (1 | 3 << 8 | strict << 26, 1, *struct.unpack("<2I", struct.pack("<d", bound)), 0, 0)
+    return head if model is None else head + struct.unpack("<4I", bytes.fromhex(digest(model))[:16])
+
+
+def needed(stream: bytes) -> str | None:
+    """The digest of the model that a chunk's stream needs, from its header; None: it needs none."""
+    assert stream[:4] == b"\x89AGR", stream[:4]
+    method, rank = stream[5], stream[7] & 15
+    if method != LEARNED:
+        return None
+    at = 8 + 4 * rank
+    formula = stream[at] >> 4
+    at += 1 + 4 * 8 + (8 if formula == 2 else 0)
+    return stream[at:at + 32].hex()
+
+
+LEARNED = 3
+"""Method of streams that name a model."""
+
+
+def chunk_models(dataset) -> list[str | None]:
+    """For each chunk of an open h5py dataset the model that it needs."""
+    chunks = [dataset.id.get_chunk_info(i).chunk_offset for i in range(dataset.id.get_num_chunks())]
+    return [needed(dataset.id.read_direct_chunk(offset)[1]) for offset in chunks]
