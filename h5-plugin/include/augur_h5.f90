@@ -33,6 +33,10 @@ module augur_h5
    integer, parameter, public :: AUGUR_PRESET_BALANCED = 0 !< prediction over space and time, fitted to each chunk
    integer, parameter, public :: AUGUR_PRESET_FAST = 1     !< faster, somewhat larger
    integer, parameter, public :: AUGUR_PRESET_LOSSLESS = 2 !< nothing is lost, whatever the bound
+   integer, parameter, public :: AUGUR_PRESET_LEARNED = 3  !< as balanced, with what a trained model adds; see augur_set_model
+
+   !> Attribute with which a dataset names its model.
+   character(len=*), parameter, public :: AUGUR_H5_MODEL_ATTRIBUTE = 'augur_model'
 
    !> What Augur is asked to do with a dataset. Start from one of the functions below, then change components.
    type, public :: augur_options
@@ -49,10 +53,17 @@ module augur_h5
       !> bound that has a second parameter.
       logical :: has_fill = .false.
       real(real64) :: fill = 0.0_real64          !< that value, as the dataset's type holds it
+      !> Preset learned: SHA-256 of the model, 64 hexadecimal digits, also after 'sha256:' or '/_augur/models/'; blank: the
+      !> dataset's attribute names it.
+      character(len=80) :: model = ' '
+      !> .true.: creating the dataset fails when the model is not found; .false.: chunks are then stored as with preset
+      !> balanced, and a warning says so.
+      logical :: strict = .false.
    end type augur_options
 
    public :: augur_lossless, augur_absolute, augur_relative, augur_absrel, augur_pointwise_relative, augur_psnr
-   public :: h5pset_augur_f, h5augur_available_f
+   public :: augur_set_model
+   public :: h5pset_augur_f, h5augur_available_f, h5augur_set_model_attribute_f
 
 contains
 
@@ -101,6 +112,58 @@ contains
       options = augur_options(mode=AUGUR_BOUND_PSNR, bound=db)
    end function augur_psnr
 
+   !> Predicts with a trained model (preset learned). `digest` is its name, the SHA-256 of its file, which `augur models`
+   !> prints; without it the dataset's attribute names the model, see h5augur_set_model_attribute_f. The filter must find the
+   !> model when chunks are written and when they are read: in the HDF5 file (`augur models embed`), in a folder of
+   !> AUGUR_MODEL_PATH, or in the user's store (`augur models add`).
+   pure subroutine augur_set_model(options, digest)
+      type(augur_options), intent(inout) :: options
+      character(len=*), intent(in), optional :: digest
+      options%preset = AUGUR_PRESET_LEARNED
+      options%model = ' '
+      if (present(digest)) options%model = digest
+   end subroutine augur_set_model
+
+   !> Gives a dataset the attribute that names its model, in place of one that it has: chunks that are written from then on
+   !> with preset learned and without a model in the options use it. `model` is 'sha256:' and 64 hexadecimal digits, the path
+   !> of a model in the HDF5 file ('/_augur/models/' and the digits), or the path of a model file, relative to the HDF5 file.
+   !> Call it right after h5dcreate_f: a chunk that is written before is stored as with preset balanced. Reading does not need
+   !> the attribute, since every chunk names its model itself.
+   subroutine h5augur_set_model_attribute_f(dataset, model, hdferr)
+      integer(hid_t), intent(in) :: dataset
+      character(len=*), intent(in) :: model
+      integer, intent(out) :: hdferr
+
+      integer(hid_t) :: kind, space, attribute
+      integer :: ignored
+      logical :: there
+
+      hdferr = -1
+      if (len_trim(model) == 0) then
+         write (error_unit, '(a)') 'augur: no model was named'
+         return
+      end if
+      call h5aexists_f(dataset, AUGUR_H5_MODEL_ATTRIBUTE, there, hdferr)
+      if (hdferr < 0) return
+      if (there) call h5adelete_f(dataset, AUGUR_H5_MODEL_ATTRIBUTE, hdferr)
+      if (hdferr < 0) return
+      call h5tcopy_f(H5T_FORTRAN_S1, kind, hdferr)
+      if (hdferr < 0) return
+      call h5tset_size_f(kind, int(len_trim(model), size_t), hdferr)
+      call h5tset_strpad_f(kind, H5T_STR_NULLPAD_F, ignored)
+      if (hdferr >= 0) call h5screate_f(H5S_SCALAR_F, space, hdferr)
+      if (hdferr >= 0) then
+         call h5acreate_f(dataset, AUGUR_H5_MODEL_ATTRIBUTE, kind, space, attribute, hdferr)
+         if (hdferr >= 0) then
+            call h5awrite_f(attribute, kind, trim(model), [1_hsize_t], hdferr)
+            call h5aclose_f(attribute, ignored)
+            if (ignored < 0) hdferr = ignored
+         end if
+         call h5sclose_f(space, ignored)
+      end if
+      call h5tclose_f(kind, ignored)
+   end subroutine h5augur_set_model_attribute_f
+
    !> Whether HDF5 finds the plugin; loads it when it was not loaded yet.
    subroutine h5augur_available_f(available, hdferr)
       logical, intent(out) :: available
@@ -117,8 +180,7 @@ contains
       type(augur_options), intent(in) :: options
       integer, intent(out) :: hdferr
 
-      integer, parameter :: words = 6
-      integer :: cd_values(words), flags, n, i, id, old_flags
+      integer :: cd_values(10), words, flags, n, i, id, old_flags
       integer :: old_values(1)
       integer(size_t) :: none
       character(len=16) :: name
@@ -151,6 +213,12 @@ contains
          cd_values(1) = ior(cd_values(1), ishft(1, 17)) ! the last two words hold the user's fill value
          cd_values(5:6) = low_and_high(options%fill)
       end if
+      if (options%strict) cd_values(1) = ior(cd_values(1), ishft(1, 26)) ! no dataset without the model
+      words = 6 ! words that are left out count as 0
+      if (len_trim(options%model) > 0) then
+         words = 10
+         call read_digest(options%model, cd_values(7:10), available)
+      end if
       flags = H5Z_FLAG_OPTIONAL_F
       if (options%mandatory) flags = 0 ! H5Z_FLAG_MANDATORY, which HDF5's Fortran modules do not name
 
@@ -173,6 +241,8 @@ contains
       type(augur_options), intent(in) :: o
       character(len=300) :: text
       character(len=24) :: what
+      integer :: ignored(4)
+      logical :: valid
 
       text = ' '
       select case (o%mode)
@@ -205,14 +275,50 @@ contains
          if (.not. o%second == 0.0_real64) &
             write (text, '(a,g0,a)') 'the second parameter is ', o%second, ', but this bound has none; set it to 0'
       end select
-      if (o%preset < AUGUR_PRESET_BALANCED .or. o%preset > AUGUR_PRESET_LOSSLESS) &
-         write (text, '(a,i0,a)') 'preset ', o%preset, ' is unknown, expected 0 (balanced), 1 (fast) or 2 (lossless)'
+      if (o%preset < AUGUR_PRESET_BALANCED .or. o%preset > AUGUR_PRESET_LEARNED) &
+         write (text, '(a,i0,a)') 'preset ', o%preset, &
+         ' is unknown, expected 0 (balanced), 1 (fast), 2 (lossless) or 3 (learned)'
+      if (o%preset /= AUGUR_PRESET_LEARNED .and. (len_trim(o%model) > 0 .or. o%strict)) &
+         write (text, '(a,i0,a)') 'a model or strict was given, but preset ', o%preset, &
+         ' uses no model; expected AUGUR_PRESET_LEARNED (3)'
+      if (len_trim(o%model) > 0) then
+         call read_digest(o%model, ignored, valid)
+         if (.not. valid) text = 'the model "'//trim(o%model)// &
+            '" is no SHA-256, expected 64 hexadecimal digits (see augur models list)'
+      end if
       if (o%time_axis < 0 .or. o%time_axis > 15) &
          write (text, '(a,i0,a)') 'the time axis is ', o%time_axis, ', expected 0 (the slowest, Fortran''s last) to 15'
       if (o%has_fill .and. o%second /= 0.0_real64) &
          text = 'a fill value was given beside a bound with a second parameter, and only one of both fits; '// &
                 'declare the fill value with h5pset_fill_value_f instead'
    end function problem
+
+   !> The first 128 bits of a SHA-256 in hexadecimal as four words, the first byte lowest.
+   pure subroutine read_digest(text, words, valid)
+      character(len=*), intent(in) :: text
+      integer, intent(out) :: words(4)
+      logical, intent(out) :: valid
+
+      character(len=*), parameter :: digits = '0123456789abcdef0123456789ABCDEF'
+      integer(int64) :: bits
+      integer :: first, i, k, place
+
+      first = 1
+      if (index(text, 'sha256:') == 1) first = 8
+      if (index(text, '/_augur/models/') == 1) first = 16
+      words = 0
+      valid = len_trim(text) - first + 1 == 64 .and. verify(trim(text(first:)), digits) == 0
+      if (.not. valid) return
+      do i = 1, 4
+         bits = 0
+         do k = 0, 7
+            ! The digits of a byte stand high one first, the bytes low one first.
+            place = first + 8*(i - 1) + ieor(k, 1)
+            bits = ior(bits, ishft(int(mod(index(digits, text(place:place)) - 1, 16), int64), 4*k))
+         end do
+         words(i) = word(bits)
+      end do
+   end subroutine read_digest
 
    !> Whether v is finite and greater than 0; NaN is not.
    pure logical function positive(v)

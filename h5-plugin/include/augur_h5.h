@@ -40,7 +40,10 @@ extern "C" {
 #define AUGUR_H5_LAYOUT_VERSION 1u
 
 /** Most cd_values that augur_cd_values() fills. */
-#define AUGUR_H5_CD_VALUES 6
+#define AUGUR_H5_CD_VALUES 10
+
+/** Attribute with which a dataset names its model. */
+#define AUGUR_H5_MODEL_ATTRIBUTE "augur_model"
 
 /** What an error bound means. */
 typedef enum augur_bound_t {
@@ -56,7 +59,8 @@ typedef enum augur_bound_t {
 typedef enum augur_preset_t {
     AUGUR_PRESET_BALANCED = 0, /**< prediction over space and time, fitted to each chunk */
     AUGUR_PRESET_FAST = 1,     /**< faster, somewhat larger */
-    AUGUR_PRESET_LOSSLESS = 2  /**< nothing is lost, whatever the bound */
+    AUGUR_PRESET_LOSSLESS = 2, /**< nothing is lost, whatever the bound */
+    AUGUR_PRESET_LEARNED = 3   /**< as balanced, with what a trained model adds; see augur_set_model() */
 } augur_preset_t;
 
 /** What Augur is asked to do with a dataset. Start from one of the functions below, then change fields. */
@@ -71,11 +75,16 @@ typedef struct augur_options_t {
                                 2.2 can crash and leave an unreadable file when that happens as a file is closed */
     int has_fill;          /**< 1: fill says which value marks missing points; 0: the dataset's own fill value does */
     double fill;           /**< that value, as the dataset's type holds it; see augur_set_fill() */
+    const char *model;     /**< preset learned: SHA-256 of the model, 64 hexadecimal digits, also after "sha256:" or
+                                "/_augur/models/"; NULL: the dataset's attribute names it. Only read by the calls that
+                                take the options */
+    int strict;            /**< 1: H5Dcreate fails when the model is not found; 0: chunks are then stored as with
+                                preset balanced, and a warning says so */
 } augur_options_t;
 
 /** Initialiser for a declaration: lossless, preset balanced, time is the first axis. */
 #define AUGUR_OPTIONS_DEFAULT \
-    { AUGUR_BOUND_LOSSLESS, 0.0, 0.0, AUGUR_PRESET_BALANCED, 0, 0, 0, 0.0 }
+    { AUGUR_BOUND_LOSSLESS, 0.0, 0.0, AUGUR_PRESET_BALANCED, 0, 0, 0, 0.0, NULL, 0 }
 
 /** Options with a bound of any mode; the functions below are shorter. */
 static inline augur_options_t augur_options(augur_bound_t mode, double bound, double second)
@@ -140,6 +149,18 @@ static inline void augur_set_fill(augur_options_t *options, double value)
     options->fill = value;
 }
 
+/**
+ * Predicts with a trained model (preset learned). `digest` is its name, the SHA-256 of its file, which `augur models`
+ * prints; the options keep the pointer, not a copy. NULL: the model that the dataset's attribute names, see
+ * H5augur_set_model_attribute(). The filter must find the model when chunks are written and when they are read: in the
+ * HDF5 file (`augur models embed`), in a folder of AUGUR_MODEL_PATH, or in the user's store (`augur models add`).
+ */
+static inline void augur_set_model(augur_options_t *options, const char *digest)
+{
+    options->preset = AUGUR_PRESET_LEARNED;
+    options->model = digest;
+}
+
 /** Puts `message` on the HDF5 error stack; with `print` the stack goes to the program's error printer too. */
 static inline herr_t augur_h5_fail_(hid_t minor, unsigned line, int print, const char *message)
 {
@@ -172,10 +193,47 @@ static inline int augur_h5_positive_(double v)
     return v > 0.0 && v <= 1.7976931348623157e308;
 }
 
+/** Value of a hexadecimal digit, or -1. */
+static inline int augur_h5_digit_(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/** Reads the first 128 bits of a SHA-256 in hexadecimal into four words, the first byte lowest; -1 when it is none. */
+static inline int augur_h5_digest_(const char *text, unsigned words[4])
+{
+    static const char *const before[2] = {"sha256:", "/_augur/models/"};
+    unsigned out[4] = {0, 0, 0, 0};
+    int i, high, low;
+
+    for (i = 0; i < 2; i++)
+        if (strncmp(text, before[i], strlen(before[i])) == 0) {
+            text += strlen(before[i]);
+            break;
+        }
+    if (strlen(text) != 64)
+        return -1;
+    for (i = 0; i < 32; i++) {
+        high = augur_h5_digit_(text[2 * i]);
+        low = augur_h5_digit_(text[2 * i + 1]);
+        if (high < 0 || low < 0)
+            return -1;
+        if (i < 16)
+            out[i / 4] |= (unsigned)(high << 4 | low) << (8 * (i % 4));
+    }
+    memcpy(words, out, sizeof out);
+    return 0;
+}
+
 /** Says in `text` what is wrong with the options and returns -1, or returns 0. */
 static inline int augur_h5_check_(const augur_options_t *o, char *text, size_t size)
 {
     const char *first = "bound";
+    unsigned digest[4];
 
     switch ((int)o->mode) {
     case AUGUR_BOUND_LOSSLESS:
@@ -234,10 +292,20 @@ static inline int augur_h5_check_(const augur_options_t *o, char *text, size_t s
                  (int)o->mode);
         return -1;
     }
-    if ((int)o->preset < AUGUR_PRESET_BALANCED || (int)o->preset > AUGUR_PRESET_LOSSLESS) {
+    if ((int)o->preset < AUGUR_PRESET_BALANCED || (int)o->preset > AUGUR_PRESET_LEARNED) {
         snprintf(text, size,
-                 "preset %d is unknown, expected AUGUR_PRESET_BALANCED (0), _FAST (1) or _LOSSLESS (2)",
+                 "preset %d is unknown, expected AUGUR_PRESET_BALANCED (0), _FAST (1), _LOSSLESS (2) or _LEARNED (3)",
                  (int)o->preset);
+        return -1;
+    }
+    if (o->preset != AUGUR_PRESET_LEARNED && (o->model != NULL || o->strict)) {
+        snprintf(text, size, "%s was given, but preset %d uses no model; expected AUGUR_PRESET_LEARNED (3)",
+                 o->model != NULL ? "a model" : "strict", (int)o->preset);
+        return -1;
+    }
+    if (o->model != NULL && augur_h5_digest_(o->model, digest) < 0) {
+        snprintf(text, size, "the model \"%.100s\" is no SHA-256, expected 64 hexadecimal digits (see augur models list)",
+                 o->model);
         return -1;
     }
     if (o->time_axis > 15) {
@@ -272,6 +340,11 @@ static inline int augur_cd_values(const augur_options_t *options, unsigned words
         words[0] |= 1u << 17; /* words 4 and 5 hold the user's fill value */
         augur_h5_put_double_(words + 4, options->fill);
     }
+    if (options->strict)
+        words[0] |= 1u << 26; /* no dataset without the model */
+    memset(words + 6, 0, 4 * sizeof words[0]);
+    if (options->model != NULL)
+        (void)augur_h5_digest_(options->model, words + 6);
     return 0;
 }
 
@@ -299,6 +372,7 @@ static inline herr_t H5Pset_augur(hid_t dcpl, const augur_options_t *options)
     char text[640], reason[512];
     const char *path;
     unsigned flags;
+    size_t count;
     htri_t found;
     int i, n;
 
@@ -319,6 +393,7 @@ static inline herr_t H5Pset_augur(hid_t dcpl, const augur_options_t *options)
         return augur_h5_fail_(H5E_NOFILTER, __LINE__, 1, text);
     }
     flags = options->mandatory ? H5Z_FLAG_MANDATORY : H5Z_FLAG_OPTIONAL;
+    count = options->model != NULL ? AUGUR_H5_CD_VALUES : 6; /* words that are left out count as 0 */
 
     n = H5Pget_nfilters(dcpl);
     if (n < 0)
@@ -329,14 +404,53 @@ static inline herr_t H5Pset_augur(hid_t dcpl, const augur_options_t *options)
         char name[8];
         if (H5Pget_filter2(dcpl, (unsigned)i, &old_flags, &none, NULL, sizeof name, name, &config) ==
             AUGUR_H5_FILTER_ID) {
-            if (H5Pmodify_filter(dcpl, AUGUR_H5_FILTER_ID, flags, AUGUR_H5_CD_VALUES, words) < 0)
+            if (H5Pmodify_filter(dcpl, AUGUR_H5_FILTER_ID, flags, count, words) < 0)
                 return augur_h5_fail_(H5E_CANTSET, __LINE__, 0, "augur: the filter's options could not be changed");
             return 0;
         }
     }
-    if (H5Pset_filter(dcpl, AUGUR_H5_FILTER_ID, flags, AUGUR_H5_CD_VALUES, words) < 0)
+    if (H5Pset_filter(dcpl, AUGUR_H5_FILTER_ID, flags, count, words) < 0)
         return augur_h5_fail_(H5E_CANTSET, __LINE__, 0, "augur: the filter could not be added to the pipeline");
     return 0;
+}
+
+/**
+ * Gives a dataset the attribute that names its model, in place of one that it has: chunks that are written from then on
+ * with preset learned and without a model in the options use it. `model` is "sha256:" and 64 hexadecimal digits, the path
+ * of a model in the HDF5 file ("/_augur/models/" and the digits), or the path of a model file, relative to the HDF5 file.
+ *
+ * Call it right after H5Dcreate: a chunk that is written before is stored as with preset balanced. Reading does not need
+ * the attribute, since every chunk names its model itself.
+ *
+ * Returns a negative value when HDF5 refuses; the reason is on the HDF5 error stack.
+ */
+static inline herr_t H5augur_set_model_attribute(hid_t dataset, const char *model)
+{
+    hid_t type = -1, space = -1, attribute = -1;
+    herr_t status = -1;
+    htri_t there;
+
+    if (model == NULL || model[0] == '\0') {
+        H5Eclear2(H5E_DEFAULT);
+        return augur_h5_fail_(H5E_BADVALUE, __LINE__, 1, "augur: no model was named");
+    }
+    there = H5Aexists(dataset, AUGUR_H5_MODEL_ATTRIBUTE);
+    if (there < 0 || (there > 0 && H5Adelete(dataset, AUGUR_H5_MODEL_ATTRIBUTE) < 0))
+        return -1;
+    type = H5Tcopy(H5T_C_S1);
+    space = H5Screate(H5S_SCALAR);
+    if (type >= 0 && space >= 0 && H5Tset_size(type, strlen(model)) >= 0 && H5Tset_strpad(type, H5T_STR_NULLPAD) >= 0)
+        attribute = H5Acreate2(dataset, AUGUR_H5_MODEL_ATTRIBUTE, type, space, H5P_DEFAULT, H5P_DEFAULT);
+    if (attribute >= 0) {
+        status = H5Awrite(attribute, type, model);
+        if (H5Aclose(attribute) < 0)
+            status = -1;
+    }
+    if (space >= 0)
+        H5Sclose(space);
+    if (type >= 0)
+        H5Tclose(type);
+    return status;
 }
 
 #ifdef __cplusplus

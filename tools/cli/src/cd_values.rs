@@ -1,6 +1,7 @@
 //! `augur cd-values`: the filter's parameters in the words of every tool that takes them.
 
 use crate::failure::Result;
+use crate::models::find;
 use crate::options::{bound_json, bound_text, BoundOptions};
 use crate::output;
 use augur_filter::FILTER_ID;
@@ -13,6 +14,10 @@ Examples:
   augur cd-values --absolute 1e-3
   augur cd-values --relative 1e-4 --fill-value -999
   augur cd-values --pointwise-relative 0.01 --floor 1e-6 --json
+  augur cd-values --absolute 0.01 --model wind.safetensors
+
+With a model the words only name it. It must be found when chunks are written and read: in the file (augur models
+embed), in a folder of AUGUR_MODEL_PATH, or in the user's store (augur models add).
 
 Exit status: 0, or 2 when the options make no sense.")]
 pub struct CdValues {
@@ -31,7 +36,8 @@ pub struct CdValues {
 /// # Errors
 /// Options that make no sense.
 pub fn run(options: &CdValues) -> Result<()> {
-    let settings = options.bound.settings()?;
+    let model = options.bound.model().map(|text| find::prefix(text, &[])).transpose()?;
+    let settings = options.bound.settings(model)?;
     let words = settings.to_words()?;
     let name = &options.name;
     let commas = words.iter().map(u32::to_string).collect::<Vec<_>>();
@@ -57,6 +63,7 @@ pub fn run(options: &CdValues) -> Result<()> {
             "filter": FILTER_ID,
             "cd_values": words,
             "preset": settings.preset.name(),
+            "model": settings.model.as_ref().map(find::half),
             "bound": bound_json(&settings.bound),
             "lines": {
                 "h5repack": lines[0].1, "h5repack_all": lines[1].1, "nccopy": lines[2].1,
@@ -65,7 +72,11 @@ pub fn run(options: &CdValues) -> Result<()> {
         }));
         return Ok(());
     }
-    println!("{}, preset {}", bound_text(&settings.bound), settings.preset.name());
+    let model = match &settings.model {
+        Some(prefix) => format!(", model sha256:{}...", find::half(prefix)),
+        None => String::new(),
+    };
+    println!("{}, preset {}{model}", bound_text(&settings.bound), settings.preset.name());
     println!("cd_values: {}", commas.join(" "));
     for (tool, line) in lines {
         println!("\n{tool}:\n  {line}");

@@ -6,11 +6,14 @@ use crate::h5::chunks;
 use crate::h5::dataset::{self, Dataset, Layout};
 use crate::h5::pipeline::{self, Filter};
 use crate::h5::{file, types, Id};
+use crate::models::{embedded, find, show, Located};
 use crate::options::{bound_json, bound_text, matches};
 use crate::{output, walk};
+use augur_filter::models::{Named, Wanted};
 use clap::Args;
 use serde_json::{json, Value};
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 /// Say which datasets are compressed, how, and how well
 #[derive(Debug, Args)]
@@ -20,7 +23,8 @@ Examples:
   augur inspect small.h5 -d velocity --chunks
   augur inspect small.h5 --json
 
-With --chunks every chunk's header and checksums are read (not its values).
+With --chunks every chunk's header and checksums are read (not its values), and with that which models
+reading needs.
 
 Exit status: 0; 1 when --chunks finds a damaged chunk; 2 for everything else.")]
 pub struct Inspect {
@@ -55,6 +59,18 @@ struct Row {
     /// `None` without Augur; an error where its parameters cannot be read.
     augur: Option<std::result::Result<Augur, String>>,
     chunks: Vec<ChunkRow>,
+    /// The models that it names and that its chunks need.
+    models: Vec<Use>,
+}
+
+/// A model of a dataset.
+struct Use {
+    /// What says so: parameters, attribute, chunks.
+    by: &'static str,
+    /// As it is said there.
+    named: String,
+    /// Where it is found; `None` where it is not.
+    found: Option<Located>,
 }
 
 /// Lists the file's datasets.
@@ -70,10 +86,11 @@ pub fn run(options: &Inspect) -> Result<()> {
             return Err(Failure::new(format!("no dataset of {shown} matches \"{pattern}\"")));
         }
     }
+    let held = embedded::list(&file).map_err(|e| e.while_doing(&shown))?;
     let rows = found
         .iter()
         .filter(|f| options.datasets.is_empty() || options.datasets.iter().any(|p| matches(p, &f.shown())))
-        .map(|f| look(&file, f, options.chunks).map_err(|e| e.while_doing(f.shown())))
+        .map(|f| look(&file, f, options, &held).map_err(|e| e.while_doing(f.shown())))
         .collect::<Result<Vec<Row>>>()?;
     if options.json {
         output::json(&json!({
@@ -90,23 +107,60 @@ pub fn run(options: &Inspect) -> Result<()> {
     Ok(())
 }
 
-fn look(file: &Id, found: &walk::Found, with_chunks: bool) -> Result<Row> {
+fn look(file: &Id, found: &walk::Found, options: &Inspect, held: &[embedded::Embedded]) -> Result<Row> {
     let set = dataset::open(file, &found.path, None)?;
     let filters = pipeline::list(&set.dcpl)?;
     let augur = augur::of(&set).map_err(|e| e.to_string()).transpose();
     let mut rows = Vec::new();
-    if let (true, Some(Ok(augur)), Layout::Chunked(extents)) = (with_chunks, &augur, &set.layout) {
+    let mut models = Vec::new();
+    let mut needed = BTreeSet::new();
+    if let Some(Ok(augur)) = &augur {
+        models.extend(named(&set, augur, held, &options.file)?);
+    }
+    if let (true, Some(Ok(augur)), Layout::Chunked(extents)) = (options.chunks, &augur, &set.layout) {
         let raw = extents.iter().product::<usize>() as u64 * types::size(&set.dtype) as u64;
         for chunk in chunks::list(&set)? {
             let state = match augur.inspect(&set, &chunk) {
-                Ok(Some(info)) => Ok((info.header.method.name().to_string(), info.description)),
+                Ok(Some(info)) => {
+                    needed.extend(info.header.model);
+                    Ok((info.header.method.name().to_string(), info.description))
+                }
                 Ok(None) => Ok(("stored".into(), "Augur was skipped for this chunk".into())),
                 Err(e) => Err(e.to_string()),
             };
             rows.push(ChunkRow { offset: chunk.offset, stored: chunk.stored as u64, raw, state });
         }
     }
-    Ok(Row { path: found.shown(), set, filters, augur, chunks: rows })
+    models.extend(needed.into_iter().map(|digest| Use {
+        by: "chunks",
+        named: format!("sha256:{digest}"),
+        found: find::wanted(held, &Wanted::Digest(digest)),
+    }));
+    Ok(Row { path: found.shown(), set, filters, augur, chunks: rows, models })
+}
+
+/// The models that a dataset's parameters and its attribute name.
+fn named(set: &Dataset, augur: &Augur, held: &[embedded::Embedded], file: &Path) -> Result<Vec<Use>> {
+    let mut uses = Vec::new();
+    if let Some(prefix) = augur.settings.model {
+        let wanted = Wanted::Prefix(prefix);
+        uses.push(Use { by: "cd_values", named: wanted.to_string(), found: find::wanted(held, &wanted) });
+    }
+    if let Some(text) = embedded::named(&set.id)? {
+        let found = match Named::parse(&text) {
+            Ok(named) => match (named.digest(), named) {
+                (Some(digest), _) => find::wanted(held, &Wanted::Digest(digest)),
+                (None, Named::Relative(path)) => {
+                    let path = file.parent().unwrap_or(Path::new("")).join(path);
+                    find::one(&path.to_string_lossy(), &[]).ok()
+                }
+                _ => file::open(file).and_then(|f| embedded::other(&f, &text)).ok(),
+            },
+            Err(_) => None,
+        };
+        uses.push(Use { by: "attribute", named: text, found });
+    }
+    Ok(uses)
 }
 
 fn filters_text(filters: &[Filter]) -> String {
@@ -154,7 +208,7 @@ fn print(rows: &[Row], options: &Inspect) {
         .collect();
     let without: Vec<Vec<String>> = rows
         .iter()
-        .filter(|row| row.augur.is_none())
+        .filter(|row| row.augur.is_none() && !row.path.starts_with("/_augur/"))
         .map(|row| [common(row), vec![filters_text(&row.filters)], sizes(row)].concat())
         .collect();
     if with.is_empty() {
@@ -166,6 +220,14 @@ fn print(rows: &[Row], options: &Inspect) {
     if !without.is_empty() {
         println!("\nOther datasets:");
         output::table(&["dataset", "shape", "type", "chunk", "filters", "stored", "ratio"], &without);
+    }
+    let uses: Vec<Vec<String>> = rows
+        .iter()
+        .flat_map(|row| uses_text(&row.models).into_iter().map(|u| [vec![row.path.clone()], u].concat()))
+        .collect();
+    if !uses.is_empty() {
+        println!("\nModels:");
+        output::table(&["dataset", "model", "named by", "found in", "what"], &uses);
     }
     for row in rows.iter().filter(|r| !r.chunks.is_empty()) {
         println!("\nChunks of {}:", row.path);
@@ -185,6 +247,32 @@ fn print(rows: &[Row], options: &Inspect) {
     }
 }
 
+/// One line for each model, with everything that names it.
+fn uses_text(uses: &[Use]) -> Vec<Vec<String>> {
+    let mut lines: Vec<Vec<String>> = Vec::new();
+    for one in uses {
+        let (model, place, what) = match &one.found {
+            Some(Located { model, place }) => {
+                let place = if place.starts_with("/_augur/") { "this file" } else { place };
+                (
+                    format!("sha256:{}", &model.digest().to_string()[..16]),
+                    place.to_string(),
+                    show::title(model),
+                )
+            }
+            None => {
+                let named = one.named.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+                (named, "NOT FOUND".into(), "-".into())
+            }
+        };
+        match lines.iter_mut().find(|l| l[0] == model && l[2] == place) {
+            Some(line) => line[1] = format!("{}, {}", line[1], one.by),
+            None => lines.push(vec![model, one.by.into(), place, what]),
+        }
+    }
+    lines
+}
+
 fn row_json(row: &Row) -> Value {
     let set = &row.set;
     let (raw, stored) = (set.raw_bytes(), set.stored_bytes());
@@ -198,6 +286,11 @@ fn row_json(row: &Row) -> Value {
             "preset": a.settings.preset.name(),
             "time_axis": a.settings.time_axis,
             "cd_values": a.filters[a.at].words,
+            "strict": a.settings.strict,
+            "models": row.models.iter().map(|u| json!({
+                "by": u.by, "named": u.named, "found": u.found.as_ref().map(|l| &l.place),
+                "sha256": u.found.as_ref().map(|l| l.model.digest().to_string()),
+            })).collect::<Vec<_>>(),
         }),
         Err(e) => json!({ "problem": e }),
     });

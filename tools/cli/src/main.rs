@@ -11,6 +11,7 @@ mod doctor;
 mod failure;
 mod h5;
 mod inspect;
+mod models;
 mod options;
 mod output;
 mod verify;
@@ -36,6 +37,7 @@ enum Command {
     Convert(convert::Convert),
     Inspect(inspect::Inspect),
     Verify(verify::Verify),
+    Models(models::Models),
     Doctor(doctor::Doctor),
 }
 
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Command::Convert(options) => convert::run(options),
         Command::Inspect(options) => inspect::run(options),
         Command::Verify(options) => verify::run(options),
+        Command::Models(options) => models::run(options),
         Command::Doctor(options) => doctor::run(options),
     });
     match done {

@@ -10,6 +10,9 @@ const LOSS: &str = "What may be lost (one of them)";
 /// Heading of the help for everything else about compressing.
 pub const HOW: &str = "How to compress";
 
+/// Stands for the model that a dataset's attribute names.
+const ATTRIBUTE: &str = "attribute";
+
 /// What may be lost and how hard to try.
 #[derive(Debug, Clone, Args)]
 #[command(group = ArgGroup::new("bound").multiple(false))]
@@ -38,9 +41,16 @@ pub struct BoundOptions {
     /// Nothing is lost
     #[arg(long, group = "bound", help_heading = LOSS)]
     lossless: bool,
-    /// How to predict and code: balanced, fast or lossless
+    /// How to predict and code: balanced, fast, lossless or learned [default: balanced; learned with --model]
     #[arg(long, value_parser = preset, help_heading = HOW)]
     preset: Option<Preset>,
+    /// Trained model to predict with: a model file, an HDF5 file that holds one, 8 or more digits of a SHA-256, or
+    /// "attribute" for the one that each dataset's attribute augur_model names
+    #[arg(long, value_name = "MODEL", help_heading = HOW)]
+    model: Option<String>,
+    /// Refuse to create a dataset whose model is found nowhere, instead of storing it as with balanced
+    #[arg(long, help_heading = HOW)]
+    strict: bool,
     /// Value that marks missing data, kept exactly [default: the dataset's own fill value]
     #[arg(long, value_name = "V", allow_negative_numbers = true, help_heading = HOW)]
     fill_value: Option<f64>,
@@ -59,11 +69,29 @@ impl BoundOptions {
         self.time_axis
     }
 
-    /// The settings that the options state, checked.
+    /// The model, where one was given and it is not the attribute that names it.
+    pub fn model(&self) -> Option<&str> {
+        self.model.as_deref().filter(|m| *m != ATTRIBUTE)
+    }
+
+    /// The settings that the options state, checked; `model` is the first half of the digest of [`Self::model`].
     ///
     /// # Errors
     /// No bound at all, or one that cannot be kept.
-    pub fn settings(&self) -> Result<Settings> {
+    pub fn settings(&self, model: Option<[u8; 16]>) -> Result<Settings> {
+        let preset = match (self.preset, &self.model) {
+            (None, Some(_)) => Preset::Learned,
+            (Some(preset), Some(_)) if preset != Preset::Learned => {
+                return Err(Failure::new(format!(
+                    "--preset {} uses no model: drop --model, or ask for --preset learned",
+                    preset.name()
+                )))
+            }
+            (preset, _) => preset.unwrap_or_default(),
+        };
+        if self.strict && preset != Preset::Learned {
+            return Err(Failure::new("--strict is about models: it goes with --model or --preset learned"));
+        }
         let absrel = match self.absrel.as_deref() {
             Some(&[abs, rel]) => Some(Bound::AbsRel { abs, rel }),
             _ => None,
@@ -102,7 +130,9 @@ impl BoundOptions {
             return Err(Failure::new(format!("--time-axis is {axis}, it must be 0 to 15")));
         }
         let settings = Settings {
-            preset: self.preset.unwrap_or_default(),
+            preset,
+            model,
+            strict: self.strict,
             fill: self.fill_value.map(Fill::value),
             time_axis: self.time_axis.unwrap_or(0),
             ..Settings::new(bound)

@@ -88,8 +88,12 @@ fn nonsense_is_refused_with_a_reason() {
 #[test]
 fn help_has_examples_for_every_subcommand() {
     let scratch = Scratch::new();
-    for name in ["cd-values", "convert", "inspect", "verify", "doctor"] {
+    for name in ["cd-values", "convert", "inspect", "verify", "doctor", "models"] {
         let out = augur(scratch.path(), &[name, "--help"]).ok();
         assert!(out.contains(&format!("  augur {name}")) && out.contains("Exit status"), "{out}");
+    }
+    for name in ["list", "show", "embed", "extract", "add", "remove", "gc"] {
+        let out = augur(scratch.path(), &["models", name, "--help"]).ok();
+        assert!(out.contains(&format!("  augur models {name}")), "{out}");
     }
 }

@@ -8,12 +8,14 @@ mod tree;
 
 use crate::failure::{Failure, Result};
 use crate::h5::{dataset, file, object, Id};
+use crate::models::{embedded, find};
 use crate::options::{BoundOptions, HOW};
 use crate::{output, verify, walk};
 use clap::Args;
 use plan::{Choice, Skipped, Wish};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use temporary::Temporary;
 use tree::Notes;
 
@@ -27,11 +29,15 @@ Examples:
   augur convert winds.nc small.nc --relative 1e-3
   augur convert run.h5 small.h5 -d velocity -d 'fields/*' --absolute 0.01 --verify
   augur convert run.h5 small.h5 --absolute 0.01 --chunk 16,256,256 --preset fast
+  augur convert run.h5 small.h5 --absolute 0.01 --model wind.safetensors
   augur convert run.h5 small.h5 --relative 1e-3 --dry-run
 
 Without --dataset every numeric dataset of at least 16 KiB is compressed, except coordinates of
 dimensions and what Augur compressed before. Groups, attributes, links, references, dimension
 scales, other datasets and their filters stay as they are.
+
+With --model, OUT holds the model once, and the attribute augur_model of what was compressed names it.
+With --model attribute, so it is with the models that the datasets of IN name.
 
 OUT appears only when it is complete. Exit status: 0; 1 when --verify finds a bound broken (OUT is
 not made then); 2 for everything else.")]
@@ -70,7 +76,9 @@ pub struct Convert {
 /// # Errors
 /// Wrong input, a full disk, a broken bound; OUT is not touched then.
 pub fn run(options: &Convert) -> Result<()> {
-    let settings = options.bound.settings()?;
+    let here = std::slice::from_ref(&options.input);
+    let model = options.bound.model().map(|text| find::one(text, here)).transpose()?.map(|l| l.model);
+    let settings = options.bound.settings(model.as_ref().map(|m| m.digest().prefix()))?;
     if options.chunk.as_ref().is_some_and(|c| c.contains(&0)) {
         return Err(Failure::new("--chunk holds a 0, every extent must be at least 1"));
     }
@@ -82,6 +90,8 @@ pub fn run(options: &Convert) -> Result<()> {
         chunk: options.chunk.as_deref(),
         time_axis: options.bound.time_axis(),
         settings: &settings,
+        model: model.map(Arc::new),
+        input: &options.input,
     };
     let (chosen, skipped) = plan::decide(&source, &found, &wish)?;
     if options.dry_run {
@@ -134,6 +144,12 @@ fn write(
     let version = file::superblock_version(&options.input, userblock);
     let root = object::open(source, c"/")?;
     let copy = file::create_like(path, source, &root.id, version)?;
+    // Before the data, whose chunks are coded as they are written.
+    for choice in chosen.values() {
+        if let Some(model) = &choice.model {
+            embedded::put(&copy, model)?;
+        }
+    }
     let total = chosen.values().map(|c| c.raw_bytes).sum();
     let bar = output::progress(total, options.json);
     let notes = tree::copy(source, &copy, chosen, &bar).and_then(|n| file::flush(&copy).map(|()| n));
@@ -159,6 +175,7 @@ fn copy_userblock(from: &Path, to: &Path, len: u64) -> Result<()> {
 
 struct Row {
     path: String,
+    model: Option<String>,
     chunk: Vec<usize>,
     raw: u64,
     stored: u64,
@@ -171,6 +188,7 @@ fn measure(copy: &Id, found: &[walk::Found], chosen: &[(usize, Choice)]) -> Resu
             let set = dataset::open(copy, &found[*i].path, None)?;
             Ok(Row {
                 path: c.path.clone(),
+                model: c.model.as_ref().map(|m| m.digest().to_string()),
                 chunk: c.chunk.clone(),
                 raw: c.raw_bytes,
                 stored: set.stored_bytes(),
@@ -193,7 +211,7 @@ fn report(options: &Convert, rows: &[Row], skipped: &[Skipped], notes: Notes) {
             "output_bytes": after,
             "datasets": rows.iter().map(|r| serde_json::json!({
                 "path": r.path, "chunk": r.chunk, "raw_bytes": r.raw, "stored_bytes": r.stored,
-                "ratio": output::ratio_json(r.raw, r.stored),
+                "ratio": output::ratio_json(r.raw, r.stored), "model": r.model,
             })).collect::<Vec<_>>(),
             "copied": skipped_json(skipped),
             "null_references": notes.lost,
@@ -237,6 +255,12 @@ fn report(options: &Convert, rows: &[Row], skipped: &[Skipped], notes: Notes) {
         options.output.display(),
         output::bytes(after)
     );
+    let mut models: Vec<&String> = rows.iter().filter_map(|r| r.model.as_ref()).collect();
+    models.sort();
+    models.dedup();
+    for model in models {
+        println!("{} holds the model sha256:{model}.", options.output.display());
+    }
     if options.verify && !rows.is_empty() {
         println!("Verified: every bound holds.");
     }
@@ -265,6 +289,7 @@ fn report_plan(options: &Convert, chosen: &[(usize, Choice)], skipped: &[Skipped
         output::json(&serde_json::json!({
             "datasets": chosen.iter().map(|(_, c)| serde_json::json!({
                 "path": c.path, "chunk": c.chunk, "raw_bytes": c.raw_bytes, "cd_values": c.words,
+                "model": c.model.as_ref().map(|m| m.digest().to_string()),
             })).collect::<Vec<_>>(),
             "copied": skipped_json(skipped),
         }));

@@ -3,10 +3,15 @@
 use super::chunking;
 use crate::failure::{Failure, Result};
 use crate::h5::dataset::{self, Dataset, Layout};
-use crate::h5::{attribute, pipeline, types, Id};
+use crate::h5::{attribute, file, pipeline, types, Id};
+use crate::models::{embedded, find};
 use crate::options::matches;
 use crate::walk::Found;
+use augur_core::{Model, Preset};
+use augur_filter::models::Named;
 use augur_filter::{Fill, Settings};
+use std::path::Path;
+use std::sync::Arc;
 
 /// Bytes below which a dataset is left alone unless it is named: a chunk's header and its own index entry
 /// would eat the gain.
@@ -26,6 +31,8 @@ pub struct Choice {
     pub words: Vec<u32>,
     /// Bytes of its elements.
     pub raw_bytes: u64,
+    /// The model that predicts it, which the copy is to hold and its attribute to name.
+    pub model: Option<Arc<Model>>,
 }
 
 /// A dataset that is copied as it is, and why.
@@ -51,6 +58,10 @@ pub struct Wish<'a> {
     pub time_axis: Option<usize>,
     /// Bound and preset.
     pub settings: &'a Settings,
+    /// The model for all; `None` with the preset learned: the one that each dataset's attribute names.
+    pub model: Option<Arc<Model>>,
+    /// The file to read.
+    pub input: &'a Path,
 }
 
 /// Decides for every dataset of the file; the chosen ones come with their index in `found`.
@@ -74,7 +85,7 @@ pub fn decide(file: &Id, found: &[Found], wish: &Wish<'_>) -> Result<Plan> {
         }
         let set = dataset::open(file, &one.path, None)?;
         let exact = wish.patterns.iter().any(|p| !p.contains(['*', '?']) && matches(p, &path));
-        let reason = match impossible(&set) {
+        let reason = match impossible(&set, one) {
             Some(reason) => Some((reason, true)),
             None if named => None,
             None => unwise(&set)?.map(|reason| (reason, false)),
@@ -108,7 +119,10 @@ fn unknown(pattern: &str, found: &[Found]) -> String {
 }
 
 /// Why a dataset cannot be compressed at all.
-fn impossible(set: &Dataset) -> Option<String> {
+fn impossible(set: &Dataset, found: &Found) -> Option<String> {
+    if embedded::is_own(&found.path) {
+        return Some("a model".into());
+    }
     if types::numeric(&set.dtype).is_none() {
         return Some(format!("{} values", types::name(&set.dtype)));
     }
@@ -190,7 +204,28 @@ fn choose(set: &Dataset, path: &str, wish: &Wish<'_>, exact: bool) -> Result<Cho
         settings.fill = stated_fill(set)?;
     }
     let words = settings.to_words()?;
-    Ok(Choice { path: path.into(), chunk, words, raw_bytes: set.raw_bytes() })
+    let model = match &wish.model {
+        None if settings.preset == Preset::Learned => named_model(set, wish.input)?.map(Arc::new),
+        known => known.clone(),
+    };
+    Ok(Choice { path: path.into(), chunk, words, raw_bytes: set.raw_bytes(), model })
+}
+
+/// The model that the dataset's attribute names, which may be relative to the file that is read.
+fn named_model(set: &Dataset, input: &Path) -> Result<Option<Model>> {
+    let Some(text) = embedded::named(&set.id)? else { return Ok(None) };
+    let doing = |e: Failure| e.while_doing(format!("attribute augur_model (\"{text}\")"));
+    let named = Named::parse(&text).map_err(|e| doing(e.into()))?;
+    let input_file = [input.to_path_buf()];
+    let found = match (&named, named.digest()) {
+        (_, Some(digest)) => find::one(&digest.to_string(), &input_file),
+        (Named::Relative(path), None) => {
+            let folder = input.parent().unwrap_or(Path::new(""));
+            find::one(&folder.join(path).to_string_lossy(), &[])
+        }
+        _ => embedded::other(&file::open(input).map_err(doing)?, &text),
+    };
+    found.map(|l| Some(l.model)).map_err(doing)
 }
 
 /// The missing value that attributes state, where it is not the dataset's own fill value, which the filter

@@ -14,6 +14,7 @@ use crate::h5::link::{self, Link, Target};
 use crate::h5::object::{self, Kind, Object, Token};
 use crate::h5::reference::{translate, Translation};
 use crate::h5::{attribute, c_string, pipeline, types, Id};
+use crate::models::embedded;
 use crate::walk::join;
 use indicatif::ProgressBar;
 use std::collections::HashMap;
@@ -89,6 +90,19 @@ impl Copy<'_> {
             return link::create(to, entry);
         }
         let old = object::open(from, &entry.name)?;
+        // Models were put there before everything else.
+        let is_own = here.as_bytes() == b"/_augur" || embedded::is_own(here);
+        if is_own && link::exists(to, &entry.name)? {
+            self.placed.insert(old.token, here.clone());
+            let new = object::open(to, &entry.name)?;
+            return match (old.kind, new.kind) {
+                (Kind::Group, Kind::Group) => {
+                    self.attributes(&old.id, old.kind, &new.id, here)?;
+                    self.group(&old.id, &new.id, here.as_bytes())
+                }
+                _ => Ok(()),
+            };
+        }
         if let Some(path) = self.placed.get(&old.token) {
             return link::create_hard(to, entry, self.copy, path);
         }
@@ -118,6 +132,9 @@ impl Copy<'_> {
             // No chunk cache: every box is made of whole chunks, and an error shows where it happens.
             let new = dataset::create(to, &entry.name, entry.utf8, &dtype, &source.space, &dcpl, 0)?;
             self.attributes(&old.id, old.kind, &new.id, here)?;
+            if let Some(model) = &choice.model {
+                embedded::attach(&new.id, &model.digest())?;
+            }
             self.bar.set_message(here.to_string_lossy().into_owned());
             return data::copy(&source, &new, self.bar, |_, _| Ok(()));
         }

@@ -1,6 +1,7 @@
 //! `augur doctor`: can the HDF5 of this environment use the plugin, and if not, why and what helps?
 
 mod hosts;
+mod models;
 mod plugin;
 
 use crate::failure::{Failure, Result};
@@ -22,6 +23,7 @@ Examples:
 
 Tried are h5repack and h5dump on PATH, and h5py and netCDF4 of the Python on PATH (or of those that
 --python names): each writes and reads a small array through the plugin, in a process of its own.
+The models that chunks are written and read with are looked for in the folders that are named.
 
 Exit status: 0 when each works; 1 when one does not (the fix is printed); 2 when there is nothing to try.")]
 pub struct Doctor {
@@ -181,6 +183,7 @@ fn report(options: &Doctor, findings: &[Finding], candidates: &[PathBuf]) {
                 "loads": state.is_ok(),
                 "problem": state.as_ref().err(),
             })).collect::<Vec<_>>(),
+            "models": models::json(),
             "hosts": findings.iter().map(finding_json).collect::<Vec<_>>(),
         }));
         return;
@@ -195,6 +198,9 @@ fn report(options: &Doctor, findings: &[Finding], candidates: &[PathBuf]) {
     }
     if checked.is_empty() {
         println!("plugin: {} was found nowhere; build it (make build) or pip install h5augur", plugin::FILE);
+    }
+    for line in models::lines() {
+        println!("{line}");
     }
     for f in findings {
         print_finding(f);

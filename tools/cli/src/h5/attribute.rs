@@ -4,13 +4,15 @@ use super::{check, object, types, Id};
 use crate::failure::Result;
 use hdf5_sys::h5::{herr_t, H5_index_t, H5_iter_order_t};
 use hdf5_sys::h5a::{
-    H5A_info_t, H5Acreate2, H5Aexists, H5Aget_create_plist, H5Aget_space, H5Aget_type, H5Aiterate2, H5Aopen,
-    H5Aread, H5Awrite,
+    H5A_info_t, H5Acreate2, H5Adelete, H5Aexists, H5Aget_create_plist, H5Aget_space, H5Aget_type,
+    H5Aiterate2, H5Aopen, H5Aread, H5Awrite,
 };
 use hdf5_sys::h5i::hid_t;
 use hdf5_sys::h5p::H5P_DEFAULT;
-use hdf5_sys::h5s::H5Sget_simple_extent_npoints;
-use hdf5_sys::h5t::{H5T_class_t, H5Tis_variable_str, H5Treclaim};
+use hdf5_sys::h5s::{H5S_class_t, H5Screate, H5Sget_simple_extent_npoints};
+use hdf5_sys::h5t::{
+    H5T_class_t, H5T_str_t, H5Tis_variable_str, H5Treclaim, H5Tset_size, H5Tset_strpad, H5T_C_S1,
+};
 use std::ffi::{c_char, c_void, CStr, CString};
 
 /// Names of an object's attributes, in creation order where the object keeps it, otherwise by name.
@@ -189,5 +191,28 @@ pub fn create_like(object: &Id, name: &CStr, model: &Attribute, dtype: &Id) -> R
         let dtype = Id::take(H5Aget_type(id.raw()), what)?;
         let space = Id::take(H5Aget_space(id.raw()), what)?;
         Ok(Attribute { id, dtype, space })
+    }
+}
+
+/// Gives the object the attribute `name` with an ASCII text, in place of what it holds now.
+///
+/// # Errors
+/// When HDF5 refuses.
+pub fn set_text(object: &Id, name: &CStr, text: &str) -> Result<()> {
+    let what = || format!("setting the attribute {}", name.to_string_lossy());
+    if exists(object, name)? {
+        // SAFETY: a valid object and C string.
+        check(unsafe { H5Adelete(object.raw(), name.as_ptr()) }, what)?;
+    }
+    // SAFETY: valid identifiers, a C string, and as many bytes as the type has.
+    unsafe {
+        let dtype = types::copy_of(*H5T_C_S1)?;
+        check(H5Tset_size(dtype.raw(), text.len().max(1)), what)?;
+        check(H5Tset_strpad(dtype.raw(), H5T_str_t::H5T_STR_NULLPAD), what)?;
+        let space = Id::take(H5Screate(H5S_class_t::H5S_SCALAR), what)?;
+        let (d, to) = (H5P_DEFAULT, object.raw());
+        let id = Id::take(H5Acreate2(to, name.as_ptr(), dtype.raw(), space.raw(), d, d), what)?;
+        let bytes = if text.is_empty() { b"\0" } else { text.as_bytes() };
+        check(H5Awrite(id.raw(), dtype.raw(), bytes.as_ptr().cast()), what)
     }
 }

@@ -4,7 +4,7 @@ use super::{c_string, check, plist, Id};
 use crate::failure::{Failure, Result};
 use hdf5_sys::h5f::{
     H5F_libver_t, H5F_scope_t, H5Fcreate, H5Fflush, H5Fget_create_plist, H5Fis_accessible, H5Fopen,
-    H5F_ACC_EXCL, H5F_ACC_RDONLY,
+    H5F_ACC_EXCL, H5F_ACC_RDONLY, H5F_ACC_RDWR,
 };
 use hdf5_sys::h5p::{
     H5Pget_attr_creation_order, H5Pget_link_creation_order, H5Pget_userblock, H5Pset_attr_creation_order,
@@ -23,6 +23,30 @@ fn c_path(path: &Path) -> Result<CString> {
 /// # Errors
 /// A file that is missing, not readable or no HDF5 file; the message says which.
 pub fn open(path: &Path) -> Result<Id> {
+    open_as(path, H5F_ACC_RDONLY)
+}
+
+/// Opens a file for changing it.
+///
+/// # Errors
+/// As [`open`], and a file that may not be written.
+pub fn open_to_change(path: &Path) -> Result<Id> {
+    if std::fs::metadata(path).is_ok_and(|m| m.permissions().readonly()) {
+        return Err(Failure::new(format!("{} may not be written", path.display())));
+    }
+    open_as(path, H5F_ACC_RDWR)
+}
+
+/// Whether the file is one that HDF5 reads.
+pub fn is_hdf5(path: &Path) -> bool {
+    let Ok(name) = c_path(path) else { return false };
+    // SAFETY: `name` is a valid C string.
+    let known = path.is_file() && unsafe { H5Fis_accessible(name.as_ptr(), H5P_DEFAULT) } > 0;
+    let _ = super::error("");
+    known
+}
+
+fn open_as(path: &Path, flags: std::ffi::c_uint) -> Result<Id> {
     let shown = path.display();
     let meta = std::fs::metadata(path).map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => Failure::new(format!("{shown}: no such file")),
@@ -54,15 +78,18 @@ pub fn open(path: &Path) -> Result<Id> {
         return Err(Failure::new(format!("{shown} is not an HDF5 or netCDF-4 file{hint}")));
     }
     // SAFETY: `name` is a valid C string.
-    let raw = unsafe { H5Fopen(name.as_ptr(), H5F_ACC_RDONLY, H5P_DEFAULT) };
+    let raw = unsafe { H5Fopen(name.as_ptr(), flags, H5P_DEFAULT) };
     Id::take(raw, || format!("{shown} cannot be opened")).map_err(|e| {
         if !e.to_string().contains("unable to lock file") {
             return e;
         }
-        Failure::new(format!(
-            "{shown} cannot be opened: a program has it open for writing; wait until that is done, or set \
-             HDF5_USE_FILE_LOCKING=FALSE to read it as it is now"
-        ))
+        Failure::new(match flags {
+            H5F_ACC_RDONLY => format!(
+                "{shown} cannot be opened: a program has it open for writing; wait until that is done, or set \
+                 HDF5_USE_FILE_LOCKING=FALSE to read it as it is now"
+            ),
+            _ => format!("{shown} cannot be changed: a program has it open; wait until that is done"),
+        })
     })
 }
 

@@ -5,8 +5,8 @@ use crate::failure::{Failure, Result};
 use hdf5_sys::h5::{herr_t, H5_index_t, H5_iter_order_t};
 use hdf5_sys::h5i::hid_t;
 use hdf5_sys::h5l::{
-    H5L_info2_t, H5L_type_t, H5Lcreate_external, H5Lcreate_hard, H5Lcreate_soft, H5Lget_info2, H5Lget_val,
-    H5Literate2, H5Lunpack_elink_val,
+    H5L_info2_t, H5L_type_t, H5Lcreate_external, H5Lcreate_hard, H5Lcreate_soft, H5Ldelete, H5Lexists,
+    H5Lget_info2, H5Lget_val, H5Literate2, H5Lunpack_elink_val,
 };
 use hdf5_sys::h5p::{H5Pget_link_creation_order, H5P_DEFAULT};
 use hdf5_sys::h5t::H5T_cset_t;
@@ -116,6 +116,27 @@ fn unpack_external(value: &[u8], shown: &str) -> Result<Target> {
     // SAFETY: HDF5 checked that both are C strings inside `value`.
     let (file, path) = unsafe { (CStr::from_ptr(file).to_owned(), CStr::from_ptr(path).to_owned()) };
     Ok(Target::External { file, path })
+}
+
+/// Whether the group has a link of this name.
+///
+/// # Errors
+/// When the group is damaged.
+pub fn exists(group: &Id, name: &CStr) -> Result<bool> {
+    // SAFETY: a valid group and C string.
+    let known = unsafe { H5Lexists(group.raw(), name.as_ptr(), H5P_DEFAULT) };
+    check(known, || format!("looking for {}", name.to_string_lossy()))?;
+    Ok(known > 0)
+}
+
+/// Removes a link, and with the last one its object.
+///
+/// # Errors
+/// When there is none, or HDF5 refuses.
+pub fn remove(group: &Id, name: &CStr) -> Result<()> {
+    // SAFETY: a valid group and C string.
+    let status = unsafe { H5Ldelete(group.raw(), name.as_ptr(), H5P_DEFAULT) };
+    check(status, || format!("removing {}", name.to_string_lossy()))
 }
 
 /// Makes a soft or external link named and encoded like `link`.

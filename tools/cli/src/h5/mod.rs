@@ -4,6 +4,7 @@
 //! libhdf5 is linked statically and used from one thread only. `unsafe` stays inside this module.
 
 pub mod attribute;
+pub mod bytes;
 pub mod chunks;
 pub mod dataset;
 pub mod file;

@@ -1,6 +1,6 @@
 //! Objects of a file: groups, datasets and named types, with their identity and creation properties.
 
-use super::{check, error, plist, Id};
+use super::{check, error, link, plist, Id};
 use crate::failure::{Failure, Result};
 use hdf5_sys::h5d::H5Dget_create_plist;
 use hdf5_sys::h5g::{H5Gcreate2, H5Gget_create_plist};
@@ -118,6 +118,21 @@ pub fn create_group_like(parent: &Id, name: &CStr, utf8: bool, model: &Id) -> Re
     // SAFETY: valid identifiers and a C string.
     let raw = unsafe { H5Gcreate2(parent.raw(), name.as_ptr(), lcpl.raw(), gcpl.raw(), H5P_DEFAULT) };
     Id::take(raw, || format!("creating the group {}", name.to_string_lossy()))
+}
+
+/// Opens the group `name` of `parent`, or creates it like `parent`.
+///
+/// # Errors
+/// When the name belongs to something else, or HDF5 refuses.
+pub fn group(parent: &Id, name: &CStr) -> Result<Id> {
+    if link::exists(parent, name)? {
+        let there = open(parent, name)?;
+        if there.kind != Kind::Group {
+            return Err(Failure::new(format!("{} is no group in this file", name.to_string_lossy())));
+        }
+        return Ok(there.id);
+    }
+    create_group_like(parent, name, false, parent)
 }
 
 /// Copies the object `name` of `from` as it is stored, without its attributes.

@@ -140,8 +140,16 @@ pub fn base(dtype: &Id) -> Result<Id> {
 /// # Errors
 /// When memory runs out.
 pub fn copy(dtype: &Id) -> Result<Id> {
+    copy_of(dtype.raw())
+}
+
+/// A copy of one of the library's types.
+///
+/// # Errors
+/// When memory runs out.
+pub fn copy_of(dtype: hid_t) -> Result<Id> {
     // SAFETY: a valid type identifier.
-    Id::take(unsafe { H5Tcopy(dtype.raw()) }, || "copying a type".into())
+    Id::take(unsafe { H5Tcopy(dtype) }, || "copying a type".into())
 }
 
 /// Stores a copy of `dtype` in `file` as an object that has no name yet.

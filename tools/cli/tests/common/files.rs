@@ -78,6 +78,39 @@ pub fn open(path: &Path) -> File {
     File { id, _alone: guard }
 }
 
+/// Opens a file to change it.
+pub fn change(path: &Path) -> File {
+    let guard = alone();
+    // SAFETY: a valid C string.
+    let id = Id::new(unsafe { H5Fopen(c_path(path).as_ptr(), H5F_ACC_RDWR, unlocked().0) });
+    File { id, _alone: guard }
+}
+
+/// Removes a link.
+pub fn unlink(file: &File, path: &CStr) {
+    // SAFETY: a valid file and C string.
+    assert!(unsafe { H5Ldelete(file.id.0, path.as_ptr(), H5P_DEFAULT) } >= 0);
+}
+
+/// Removes an attribute.
+pub fn unset(file: &File, at: &CStr, name: &CStr) {
+    // SAFETY: a valid file and C strings.
+    assert!(unsafe { H5Adelete_by_name(file.id.0, at.as_ptr(), name.as_ptr(), H5P_DEFAULT) } >= 0);
+}
+
+/// Attaches a text.
+pub fn text(file: &File, at: &CStr, name: &CStr, value: &str) {
+    // SAFETY: valid identifiers and C strings; the buffer holds as many bytes as the type has.
+    unsafe {
+        let object = Id::new(H5Oopen(file.id.0, at.as_ptr(), H5P_DEFAULT));
+        let kind = Id::new(H5Tcopy(*H5T_C_S1));
+        assert!(H5Tset_size(kind.0, value.len()) >= 0);
+        let (space, default) = (Id::new(H5Screate(H5S_class_t::H5S_SCALAR)), H5P_DEFAULT);
+        let attr = Id::new(H5Acreate2(object.0, name.as_ptr(), kind.0, space.0, default, default));
+        assert!(H5Awrite(attr.0, kind.0, value.as_ptr().cast()) >= 0);
+    }
+}
+
 /// A dataset to be made.
 pub struct Plan<'a> {
     pub shape: &'a [u64],
@@ -141,6 +174,13 @@ pub fn read_floats(file: &File, path: &CStr) -> Vec<f32> {
         assert!(status >= 0, "reading {path:?}");
         values
     }
+}
+
+/// Makes a group below `at`, which is an open object.
+pub fn group(at: hid_t, name: &CStr) -> Id {
+    let d = H5P_DEFAULT;
+    // SAFETY: a valid object and C string.
+    Id::new(unsafe { H5Gcreate2(at, name.as_ptr(), d, d, d) })
 }
 
 /// Attaches one 32-bit integer.

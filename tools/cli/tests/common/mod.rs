@@ -3,6 +3,7 @@
 #![allow(dead_code, clippy::unwrap_used, missing_docs)]
 
 pub mod files;
+pub mod models;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -87,6 +88,8 @@ pub fn finish(command: &mut Command) -> Ran {
 pub fn command(dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_augur"));
     command.current_dir(dir).env_remove("HDF5_PLUGIN_PATH").env_remove("HDF5_PLUGIN_PRELOAD");
+    // The store of who runs the tests is none of their business.
+    command.env_remove("AUGUR_MODEL_PATH").env("AUGUR_MODEL_STORE", dir.join("store"));
     command
 }
 

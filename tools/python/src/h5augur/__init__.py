@@ -13,6 +13,7 @@ other libhdf5 of this process and of its child processes; reading needs nothing 
 
 from ._filter import Augur, from_filter_options
 from ._hosts import PLUGIN_PATH, register
+from ._models import embed_model, model_digest
 from ._netcdf import compress_variable
 from ._version import version
 from ._words import FILTER_ID, PRESETS
@@ -29,7 +30,9 @@ __all__ = [
     "PRESETS",
     "Augur",
     "compress_variable",
+    "embed_model",
     "from_filter_options",
+    "model_digest",
     "register",
     "version",
 ]

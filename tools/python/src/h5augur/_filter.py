@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, SupportsFloat
 
-from . import _words
+from . import _models, _words
 from ._words import FILTER_ID, PRESETS, Words
 
 try:
@@ -67,7 +68,14 @@ class Augur(_FilterRefBase):
     :param floor: With ``pointwise_relative``: values of smaller magnitude are stored exactly.
     :param psnr: Peak signal-to-noise ratio of each chunk to reach, in dB (1 to 1000).
     :param lossless: True: every bit is kept.
-    :param preset: How to predict and code: "balanced" (default), "fast" or "lossless".
+    :param preset: How to predict and code: "balanced" (default), "fast", "lossless", or "learned" (the
+        default where ``model`` is given).
+    :param model: The trained model to predict with: the path of a model file, its name
+        ("sha256:<hex>", or what `embed_model` returned), or True for the one that the dataset's
+        attribute ``augur_model`` names. The filter must find it when chunks are written: in the file
+        (`embed_model`), in a directory of AUGUR_MODEL_PATH, or in the user's store
+        (``augur models add``). Otherwise they are stored as with "balanced", and a warning says so.
+    :param strict: True: creating the dataset fails when the model is not found.
     :param fill_value: A value that marks points without data; they are stored exactly and kept out of
         value ranges. Not needed for the dataset's own fill value, nor for NaN.
         It cannot be given together with a bound that has two parameters.
@@ -89,11 +97,21 @@ class Augur(_FilterRefBase):
         floor: float | None = None,
         psnr: float | None = None,
         lossless: bool = False,
-        preset: str = "balanced",
+        preset: str | None = None,
         fill_value: float | None = None,
         time_axis: int = 0,
+        model: str | os.PathLike[str] | bool | None = None,
+        strict: bool = False,
     ) -> None:
-        preset = _known_preset(preset)
+        named, prefix = _model(model)
+        default = "balanced" if named is None else "learned"
+        preset = default if preset is None else _known_preset(preset)
+        if named is not None and preset != "learned":
+            raise ValueError(f"model= goes with preset \"learned\", not with {preset!r}: leave one of both out")
+        if strict not in (True, False):
+            raise TypeError(f"strict must be True or False, not {strict!r}")
+        if strict and preset != "learned":
+            raise TypeError("strict= goes with model=")
         if lossless not in (True, False):
             raise TypeError(f"lossless must be True or False, not {lossless!r}")
         given = {
@@ -151,7 +169,7 @@ class Augur(_FilterRefBase):
         if floor is not None and mode != _words.POINTWISE:
             raise TypeError("floor= goes with pointwise_relative=")
 
-        if preset != "balanced":
+        if preset != default:
             config["preset"] = preset
         fill = None
         if fill_value is not None:
@@ -165,7 +183,12 @@ class Augur(_FilterRefBase):
         axis = _axis(time_axis)
         if axis:
             config["time_axis"] = axis
-        self.filter_options: tuple[int, ...] = _words.pack(Words(preset, mode, first, second, fill, axis))
+        if named is not None:
+            config["model"] = named
+        if strict:
+            config["strict"] = True
+        words = Words(preset, mode, first, second, fill, axis, prefix, bool(strict))
+        self.filter_options: tuple[int, ...] = _words.pack(words)
         self.__config = config
 
     def get_config(self) -> dict[str, float | bool | str]:
@@ -209,7 +232,14 @@ class Augur(_FilterRefBase):
             bound = {"psnr": words.first}
         else:
             bound = {"lossless": True}
-        return cls(**bound, preset=words.preset, fill_value=words.fill, time_axis=words.time_axis)
+        return cls(
+            **bound,
+            preset=words.preset,
+            fill_value=words.fill,
+            time_axis=words.time_axis,
+            model=f"sha256:{words.model.hex()}" if words.model else None,
+            strict=words.strict,
+        )
 
     _from_filter_options = from_filter_options  # the name under which hdf5plugin's classes have it
 
@@ -229,6 +259,18 @@ def from_filter_options(filter_id: int | str, filter_options: Sequence[int]) -> 
     if filter_id not in (FILTER_ID, Augur.filter_name):
         raise ValueError(f"filter {filter_id!r} is not Augur, whose id is {FILTER_ID}")
     return Augur.from_filter_options(filter_options)
+
+
+def _model(model: object) -> tuple[str | None, bytes]:
+    """The argument as `get_config` gives it (None: no model) and the digest's first 16 bytes (none: from the attribute)."""
+    if model is None or model is False:
+        return None, b""
+    if model is True or model == _models.ATTRIBUTE:
+        return _models.ATTRIBUTE, b""
+    if not isinstance(model, (str, os.PathLike)):
+        raise TypeError(f"model must be a path, \"sha256:<hex>\" or True, not {model!r}")
+    digest = _models.named(model)
+    return f"sha256:{digest}", bytes.fromhex(digest)[:16]
 
 
 def _known_preset(preset: object) -> str:

@@ -6,11 +6,13 @@ Layout version 1, 32-bit words, doubles as two words with the low one first:
 word   content
 ====== ==========================================================================================
 0      bits 0-7 layout version, 8-15 preset, 16 expanded by the filter, 17 fill value given,
-       18 fill value taken from the dataset, 19 big-endian data
+       18 fill value taken from the dataset, 19 big-endian data, 26 no writing without the model
 1      bits 0-7 bound mode, 20-23 time axis; the filter fills the rest
 2-3    first parameter of the bound (float64)
 4-5    second parameter of the bound (float64), or the fill value (float64, cast to the data type)
-6-15   model and what the filter fills in
+6-9    first 16 bytes of the SHA-256 of the model's file, low byte first; 0: none, or the one that the
+       dataset's attribute names
+10-15  what the filter fills in
 ====== ==========================================================================================
 
 Missing words are 0. `docs/filter.md` describes the layout in full.
@@ -27,7 +29,7 @@ FILTER_ID = 49493
 
 LAYOUT_VERSION = 1
 
-PRESETS: dict[str, int] = {"balanced": 0, "fast": 1, "lossless": 2}
+PRESETS: dict[str, int] = {"balanced": 0, "fast": 1, "lossless": 2, "learned": 3}
 """Presets by name, with the code that cd_values hold."""
 
 LOSSLESS, ABSOLUTE, RELATIVE, ABSREL, POINTWISE, PSNR = range(6)
@@ -36,6 +38,7 @@ LOSSLESS, ABSOLUTE, RELATIVE, ABSREL, POINTWISE, PSNR = range(6)
 MAX_TIME_AXIS = 15  # four bits in word 1
 
 _FILL_GIVEN = 1 << 17
+_STRICT = 1 << 26
 
 
 class Words(NamedTuple):
@@ -47,16 +50,21 @@ class Words(NamedTuple):
     second: float
     fill: float | None
     time_axis: int
+    model: bytes = b""
+    """First 16 bytes of the model's digest, or none."""
+    strict: bool = False
 
 
 def pack(words: Words) -> tuple[int, ...]:
     """The shortest cd_values that say this: trailing words that are 0 are left out."""
     flags = 0 if words.fill is None else _FILL_GIVEN
+    flags |= _STRICT if words.strict else 0
     tail = words.second if words.fill is None else words.fill
     out = [
         LAYOUT_VERSION | PRESETS[words.preset] << 8 | flags,
         words.mode | words.time_axis << 20,
         *struct.unpack("<4I", struct.pack("<2d", words.first, tail)),
+        *struct.unpack("<4I", words.model.ljust(16, b"\0")),
     ]
     while out[-1] == 0:
         out.pop()
@@ -94,4 +102,9 @@ def unpack(values: Sequence[int]) -> Words:
         fill, second = second, 0.0
     elif v[0] & 1 << 18:  # the dataset's fill value, put there by the filter
         second = 0.0
-    return Words(name, mode, first, second, fill, v[1] >> 20 & 0xF)
+    expanded = v[0] & 1 << 16
+    # Place 5 of the dataset's own fill value: it stands where the digest would.
+    model = b"" if expanded and v[0] >> 23 & 7 == 5 else struct.pack("<4I", *v[6:10])
+    return Words(
+        name, mode, first, second, fill, v[1] >> 20 & 0xF, model if any(model) else b"", bool(v[0] & _STRICT)
+    )
