@@ -13,13 +13,12 @@ use super::weights::{Sent, Tying};
 use super::Scale;
 use crate::chunk::Frames;
 use crate::error::Result;
-use crate::network::Graph;
-use crate::reference::forecast::{Forecaster, Normal};
+use crate::network::Model;
+use crate::reference::forecast::{Forecaster, Normal, Numbers};
 use crate::reference::{Step, CLASSES, MAX_REFERENCES};
 use crate::threads::parallel;
 use arrayvec::ArrayVec;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 
 /// Weight classes per class of references: three kinds at three groups of spacings, and the roots.
 pub const SLOTS: usize = 10;
@@ -154,7 +153,7 @@ pub struct Samples<'a> {
     /// Extents.
     pub frames: Frames,
     /// What makes forecasts, where the coding order has them.
-    pub forecasts: Option<(&'a Arc<Graph>, Normal)>,
+    pub forecasts: Option<(&'a Model, &'a Normal)>,
 }
 
 /// What the classes of a coding order are fitted to.
@@ -239,12 +238,12 @@ fn forecasts(
 ) -> Result<HashMap<usize, Pyramid<i32>>> {
     let mut out = HashMap::new();
     let wanted: Vec<&Step> = picked.iter().flatten().filter(|s| !s.forecast.is_empty()).copied().collect();
-    let (Some((graph, normal)), false) = (samples.forecasts, wanted.is_empty()) else { return Ok(out) };
-    let Frames { height, width, .. } = samples.frames;
-    let limits = (scale.low, scale.high);
-    let mut forecaster = Forecaster::new(graph, normal, scale.step, limits, (height, width), threads)?;
+    let (Some((model, normal)), false) = (samples.forecasts, wanted.is_empty()) else { return Ok(out) };
+    let Frames { height, width, levels, .. } = samples.frames;
+    let numbers = Numbers { step: scale.step, limits: (scale.low, scale.high), levels };
+    let mut forecaster = Forecaster::new(model, normal, numbers, (height, width), threads)?;
     for step in wanted {
-        let forecast = forecaster.run(&mut |k, y, row| {
+        let forecast = forecaster.run(step, &mut |k, y, row| {
             let frame = step.forecast[k];
             let start = (frame * height + y) * width;
             row.copy_from_slice(&samples.grid[start..start + width]);

@@ -14,7 +14,7 @@ use super::weighted::{weighted_sum, WeightedRow};
 use super::weights::{Sent, Tying};
 use super::{Band, Coder, RunAt, Scale, RUN_POINTS};
 use crate::chunk::Frames;
-use crate::reference::forecast::{Forecaster, MAX_FRAMES as MAX_WINDOW};
+use crate::reference::forecast::{Forecaster, MAX_FRAMES};
 use crate::reference::{released, Step, CLASSES, MAX_REFERENCES};
 use arrayvec::ArrayVec;
 
@@ -97,9 +97,9 @@ pub fn walk(
             step.references.iter().filter_map(|&r| decoded[r].as_ref()).collect();
         let forecast = match &mut forecaster {
             Some(forecaster) if !step.forecast.is_empty() => {
-                let window: ArrayVec<&Decoded, MAX_WINDOW> =
+                let window: ArrayVec<&Decoded, MAX_FRAMES> =
                     step.forecast.iter().filter_map(|&f| decoded[f].as_ref()).collect();
-                let values = forecaster.run(&mut |k, y, row: &mut [i32]| {
+                let values = forecaster.run(step, &mut |k, y, row: &mut [i32]| {
                     interleave_row(&window[k].values.levels[0], y, row);
                 });
                 forecast.fill(values, band.width);

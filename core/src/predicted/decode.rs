@@ -15,8 +15,8 @@ use crate::number::Number;
 use crate::predict::kernel::{find_large, keep, put_back, reconstruct};
 use crate::predict::multiscale::{self, Weights};
 use crate::predict::plane::Pyramid;
-use crate::predict::{lorenzo, Band, Coder, RunAt};
-use crate::reference::forecast::{self, Forecaster};
+use crate::predict::{lorenzo, Band, Coder, RunAt, Scale};
+use crate::reference::forecast::{Forecaster, Numbers};
 use crate::scratch::Buffer;
 use crate::stream::parts::Reader;
 use crate::threads::parallel;
@@ -108,16 +108,13 @@ fn decode_band<N: Number>(
         Predictor::Multiscale(sent) => {
             let weights = Weights::new(side.scale, &plan, sent);
             let fine: Vec<bool> = side.kinds.iter().map(|k| *k != FrameKind::Normal).collect();
-            let forecaster = side.normal.map(|normal| {
+            let forecaster = side.normal.as_ref().map(|normal| {
                 let model = shared
                     .model
                     .ok_or_else(|| Error::corruption("the stream has forecasts but names no model"))?;
-                let graph = forecast::graph(model).ok_or_else(|| {
-                    Error::invalid(format!("the model sha256:{} makes no forecasts", model.digest()))
-                })?;
-                let limits = (side.scale.low, side.scale.high);
-                let size = (band.height, band.width);
-                Forecaster::new(graph, normal, side.scale.step, limits, size, shared.inner)
+                let Scale { step, low, high, .. } = side.scale;
+                let numbers = Numbers { step, limits: (low, high), levels: shared.frames.levels };
+                Forecaster::new(model, normal, numbers, (band.height, band.width), shared.inner)
             });
             multiscale::walk(&weights, &plan, band, &fine, forecaster.transpose()?, &mut runs);
         }

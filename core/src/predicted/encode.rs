@@ -13,6 +13,7 @@ use crate::entropy::bits::{zigzag, BitWriter};
 use crate::entropy::quiet::Quiet;
 use crate::entropy::tables::{histograms, merged, Histogram};
 use crate::entropy::{rans, split_large, DIRECT_SYMBOLS};
+use crate::error::Result;
 use crate::grid::{allowed_error, lattice, Allowed, Grid, Mapping};
 use crate::network::{Digest, Model};
 use crate::number::Number;
@@ -23,7 +24,7 @@ use crate::predict::lorenzo;
 use crate::predict::multiscale::{self, Weights};
 use crate::predict::plane::Pyramid;
 use crate::predict::{Band, Coder, RunAt, Scale};
-use crate::reference::forecast::{self, Forecaster, Normal};
+use crate::reference::forecast::{self, Forecaster, Normal, Numbers};
 use crate::reference::{coding_order, TimeOrder};
 use crate::scratch::Buffer;
 use crate::stream::header::checksum;
@@ -133,7 +134,7 @@ fn encode_chunk<N: Number>(
         mapped = map::<N>(raw, frames, &grid, special, &domain, writing, params.threads);
     }
     let choice = choose(&mapped, frames, &grid, params, true);
-    if matches!(choice.predictor, Predictor::Lorenzo(_)) && grid.step > 1 {
+    if matches!(choice.0.predictor, Predictor::Lorenzo(_)) && grid.step > 1 {
         if mapped.kinds.iter().any(|k| *k != FrameKind::Normal) || !N::FLOAT {
             // Lorenzo knows only steps of one unit; these frames need the finer grid.
             let choice = choose(&mapped, frames, &grid, params, false);
@@ -159,20 +160,24 @@ fn effort(params: &Params) -> &'static Effort {
     }
 }
 
-/// What makes forecasts of the chunk: the model, where it can.
-fn forecasts(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Params) -> Option<(Arc<Model>, Normal)> {
+/// What makes forecasts of the chunk: the model, if it can, and the numbers for each window.
+fn forecasts(
+    mapped: &Mapped,
+    frames: &Frames,
+    grid: &Grid,
+    params: &Params,
+) -> Option<(Arc<Model>, Vec<Normal>)> {
     let model = params.model.as_ref().filter(|_| params.preset == Preset::Learned)?;
-    let graph = forecast::graph(model)?;
-    let size = (frames.height, frames.width);
-    let normal = forecast::window(graph)
-        .map(|window| Normal::of(&mapped.grid, mapped.mask.as_deref(), frames, window))
-        .and_then(|normal| {
-            let limits = (mapped.low, mapped.high);
-            let usable = normal.map(|n| Forecaster::new(graph, n, grid.step, limits, size, 1)).transpose();
-            usable.map(|_| normal)
-        });
-    match normal {
-        Ok(normal) => normal.map(|n| (Arc::clone(model), n)),
+    let numbers = numbers(&scale(mapped, grid), frames);
+    let usable = |window| {
+        let Some(normal) = Normal::of(&mapped.grid, mapped.mask.as_deref(), frames, window) else {
+            return Ok(None);
+        };
+        // Bands are no larger than the frames that this is tried on.
+        Forecaster::new(model, &normal, numbers, (frames.height, frames.width), 1).map(|_| Some(normal))
+    };
+    match forecast::windows(model).and_then(|w| w.into_iter().map(usable).collect::<Result<Vec<_>>>()) {
+        Ok(normals) => Some((Arc::clone(model), normals.into_iter().flatten().collect())),
         Err(e) => {
             log::warn!("the model sha256:{} is not used: {e}", model.digest());
             None
@@ -180,13 +185,27 @@ fn forecasts(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Params) -> 
     }
 }
 
-/// How much larger a chunk must be without forecasts for them to be used.
+/// The numbers of a chunk as forecasts need them.
+fn numbers(scale: &Scale, frames: &Frames) -> Numbers {
+    Numbers { step: scale.step, limits: (scale.low, scale.high), levels: frames.levels }
+}
+
+/// How much larger a chunk must be without forecasts for them to be used: reading them takes many times as long.
 const FORECAST_GAIN: f64 = 1.01;
 /// Bits that name a model and what its inputs are.
 const NAME_BITS: f64 = 8.0 * 48.0;
+/// Estimates of a larger gain are believed.
+const SURE_GAIN: f64 = 1.3;
 
-/// The predictor and order of the fewest estimated bits; `lorenzo` says whether it may be Lorenzo's.
-fn choose(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Params, lorenzo: bool) -> Choice {
+/// The predictor and order of the fewest estimated bits; `lorenzo` says whether it may be Lorenzo's. Where that has
+/// forecasts, a second choice may follow that has none.
+fn choose(
+    mapped: &Mapped,
+    frames: &Frames,
+    grid: &Grid,
+    params: &Params,
+    lorenzo: bool,
+) -> (Choice, Option<Choice>) {
     let first = if frames.count() == 1 { TimeOrder::Independent } else { TimeOrder::Previous };
     let mask = mapped.mask.as_deref();
     let simple = || {
@@ -194,44 +213,58 @@ fn choose(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Params, lorenz
         Choice { predictor: Predictor::Lorenzo(neighbours), order: first, forecasts: None, bits }
     };
     if lorenzo && grid.shift < WEIGHT_BITS {
-        return simple();
+        return (simple(), None);
     }
-    let mut orders = vec![first];
-    let mut forecasts = None;
+    // Coding orders, with what their forecasts need.
+    let mut orders = vec![(first, None)];
     if frames.steps > 2 && params.preset != Preset::Fast {
-        orders.push(TimeOrder::Hierarchical);
-        forecasts = self::forecasts(mapped, frames, grid, params);
-        orders.extend(forecasts.iter().map(|(_, normal)| TimeOrder::Forecast(normal.window)));
+        orders.push((TimeOrder::Hierarchical, None));
+        if let Some((model, normals)) = forecasts(mapped, frames, grid, params) {
+            orders.extend(
+                normals.into_iter().map(|n| (TimeOrder::Forecast(n.window), Some((Arc::clone(&model), n)))),
+            );
+        }
     }
-    let fit = |order, effort: &Effort, threads| {
-        let made = forecasts.as_ref().filter(|_| matches!(order, TimeOrder::Forecast(_)));
+    let fit = |order: &(TimeOrder, Option<(Arc<Model>, Normal)>), effort: &Effort, threads| {
+        let (order, forecasts) = order.clone();
         let samples = Samples {
             grid: &mapped.grid,
             mask,
             frames: *frames,
-            forecasts: made.and_then(|(model, normal)| Some((forecast::graph(model)?, *normal))),
+            forecasts: forecasts.as_ref().map(|(model, normal)| (&**model, normal)),
         };
         let (sent, bits) = fit(&samples, &coding_order(order, frames), &scale(mapped, grid), effort, threads);
-        Choice { predictor: Predictor::Multiscale(sent), order, forecasts: made.cloned(), bits }
+        Choice { predictor: Predictor::Multiscale(sent), order, forecasts, bits }
     };
     let effort = effort(params);
     // Small samples tell which order is better; weights are worth a larger one.
     let quick = effort.quick();
-    let mut tries: Vec<Option<TimeOrder>> =
-        if orders.len() > 1 { orders.iter().copied().map(Some).collect() } else { vec![] };
+    let mut tries = if orders.len() > 1 { orders.iter().map(Some).collect() } else { vec![] };
     tries.extend(lorenzo.then_some(None));
     let tried = parallel(tries, params.threads, |order| order.map_or_else(simple, |o| fit(o, &quick, 1)));
-    // Reading forecasts takes many times as long, and their model's name is to be paid for.
-    let worth = |c: &Choice| if c.forecasts.is_some() { c.bits * FORECAST_GAIN + NAME_BITS } else { c.bits };
-    let least = |a: &&Choice, b: &&Choice| worth(a).total_cmp(&worth(b));
-    let (simple, quick): (Vec<&Choice>, Vec<&Choice>) =
-        tried.iter().partition(|c| matches!(c.predictor, Predictor::Lorenzo(_)));
-    let order = quick.into_iter().min_by(least).map_or(first, |c| c.order);
-    let multiscale = fit(order, effort, params.threads);
-    match simple.first() {
-        Some(lorenzo) if lorenzo.bits < multiscale.bits => (*lorenzo).clone(),
-        _ => multiscale,
+    let worth = |c: &Choice| match c.forecasts {
+        Some(_) => c.bits * FORECAST_GAIN + NAME_BITS,
+        None => c.bits,
+    };
+    let best = |with_forecasts: bool| {
+        let multiscale = tried.iter().filter(|c| matches!(c.predictor, Predictor::Multiscale(_)));
+        let found = multiscale.filter(|c| with_forecasts || c.forecasts.is_none());
+        let found = found.min_by(|a, b| worth(a).total_cmp(&worth(b)));
+        found.map_or(&orders[0], |c| orders.iter().find(|o| o.0 == c.order).unwrap_or(&orders[0]))
+    };
+    let simple = tried.iter().find(|c| matches!(c.predictor, Predictor::Lorenzo(_)));
+    let or_simple = |choice: Choice| match simple {
+        Some(simple) if simple.bits < choice.bits => simple.clone(),
+        _ => choice,
+    };
+    let chosen = or_simple(fit(best(true), effort, params.threads));
+    if chosen.forecasts.is_none() {
+        return (chosen, None);
     }
+    // Lorenzo would need another grid.
+    let other = fit(best(false), effort, params.threads);
+    let sure = chosen.bits * SURE_GAIN < other.bits;
+    (chosen, (!sure).then_some(other))
 }
 
 /// One coded band.
@@ -269,8 +302,33 @@ pub struct Shared<'a> {
     pub known: &'a [Option<f64>],
 }
 
+/// Codes a chunk as the first choice says, or as the second one if that is smaller.
 #[allow(clippy::too_many_arguments)]
 fn code<N: Number>(
+    params: &Params,
+    frames: &Frames,
+    raw: &[u8],
+    mapped: &Mapped,
+    grid: &Grid,
+    (choice, other): (Choice, Option<Choice>),
+    error: f64,
+    known: &[Option<f64>],
+) -> Encoded {
+    let code = |choice| code_as::<N>(params, frames, raw, mapped, grid, choice, error, known);
+    let Some(other) = other else { return code(choice) };
+    // Forecasts from decoded frames may be worse than estimated. Only the length is kept of the other one: both would take
+    // too much memory.
+    let without = code(other.clone()).payload.len();
+    let encoded = code(choice);
+    if encoded.payload.len() + NAME_BITS as usize / 8 <= without {
+        return encoded;
+    }
+    drop(encoded);
+    code(other)
+}
+
+#[allow(clippy::too_many_arguments)]
+fn code_as<N: Number>(
     params: &Params,
     frames: &Frames,
     raw: &[u8],
@@ -294,10 +352,9 @@ fn code<N: Number>(
             Predictor::Multiscale(sent) => {
                 let fine: Vec<bool> = mapped.kinds.iter().map(|k| *k != FrameKind::Normal).collect();
                 let weights = Weights::new(scale, &plan, sent);
-                let (size, limits) = ((band.height, band.width), (scale.low, scale.high));
                 let forecaster = choice.forecasts.as_ref().and_then(|(model, normal)| {
-                    // A band is no larger than the frames that this was tried on.
-                    Forecaster::new(forecast::graph(model)?, *normal, scale.step, limits, size, inner).ok()
+                    let size = (band.height, band.width);
+                    Forecaster::new(model, normal, numbers(&scale, frames), size, inner).ok()
                 });
                 multiscale::walk(&weights, &plan, band, &fine, forecaster, &mut rows);
             }

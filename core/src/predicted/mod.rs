@@ -17,6 +17,7 @@ use crate::chunk::Frames;
 use crate::error::Result;
 use crate::predict::multiscale::Weights;
 use crate::predict::Band;
+use crate::reference::forecast::Window;
 use crate::reference::TimeOrder;
 use crate::stream::parts::Reader;
 use side::{FrameKind, Predictor, Side};
@@ -43,7 +44,8 @@ pub fn describe(payload: &[u8], frames: &Frames, value_size: usize) -> Result<St
         TimeOrder::Previous => "previous frames",
         TimeOrder::Hierarchical => "hierarchical in time",
         TimeOrder::Independent => "no references",
-        TimeOrder::Forecast(_) => "previous frames and a forecast by a network",
+        TimeOrder::Forecast(Window::Past { .. }) => "previous frames and forecasts by a network",
+        TimeOrder::Forecast(Window::Between) => "hierarchical in time and interpolation by a network",
     };
     let count = |kind| side.kinds.iter().filter(|k| **k == kind).count();
     let mut text = format!(

@@ -2,7 +2,7 @@
 //!
 //! *Previous*: frame t from t-1 and t-2, as video coders' P frames. *Hierarchical*: the first frame, the last
 //! one, then always the middle of two known frames from both sides, as B pyramids. A frame of a chunk with
-//! vertical levels has the level above at the same time besides. *Forecast*: as previous, and a network's forecast
+//! vertical levels has the level above at the same time besides. *Forecast*: as one of these, and a network's forecast
 //! of the frame is one more reference, the first one ([`forecast`]).
 
 pub mod forecast;
@@ -25,7 +25,7 @@ pub enum TimeOrder {
     Hierarchical,
     /// Each frame for itself.
     Independent,
-    /// Each frame from the two before it and a forecast made from this window.
+    /// As previous or, where it is made from both sides, hierarchical, with forecasts from this window.
     Forecast(Window),
 }
 
@@ -71,9 +71,6 @@ impl Step {
 /// Number of classes that [`coding_order`] gives out; class 0 has no reference.
 pub const CLASSES: usize = 12;
 
-/// First time step that is forecast: a change must be seen first.
-const FIRST_FORECAST: usize = 2;
-
 /// The frames of a chunk in coding order.
 pub fn coding_order(order: TimeOrder, frames: &Frames) -> Vec<Step> {
     let z_count = frames.levels;
@@ -84,10 +81,10 @@ pub fn coding_order(order: TimeOrder, frames: &Frames) -> Vec<Step> {
     match order {
         TimeOrder::Independent => times.extend((1..=last).map(|t| (t, vec![], 0))),
         TimeOrder::Previous => times.extend((1..=last).map(|t| (t, vec![t - 1, t.max(2) - 2], 1))),
-        TimeOrder::Forecast(_) => {
+        TimeOrder::Forecast(Window::Past { .. }) => {
             times.extend((1..=last).map(|t| (t, vec![t - 1, t.max(2) - 2], if t > 1 { 2 } else { 1 })));
         }
-        TimeOrder::Hierarchical => {
+        TimeOrder::Hierarchical | TimeOrder::Forecast(Window::Between) => {
             if last > 0 {
                 times.push((last, vec![0, 0], 4));
             }
@@ -128,7 +125,7 @@ pub fn coding_order(order: TimeOrder, frames: &Frames) -> Vec<Step> {
                 }
                 (false, 0) => distance,
                 (false, _) => {
-                    if matches!(order, TimeOrder::Previous | TimeOrder::Forecast(_)) {
+                    if matches!(order, TimeOrder::Previous | TimeOrder::Forecast(Window::Past { .. })) {
                         // The level above at both times tells how this level changes.
                         references = vec![at(from[0], z), at(t, z - 1), at(from[0], z - 1)];
                     } else {
@@ -138,7 +135,7 @@ pub fn coding_order(order: TimeOrder, frames: &Frames) -> Vec<Step> {
                 }
             };
             let forecast = match order {
-                TimeOrder::Forecast(window) if t >= FIRST_FORECAST => window.frames(t, z, frames),
+                TimeOrder::Forecast(window) => window.frames(t, &from, z, frames),
                 _ => vec![],
             };
             steps.push(Step { frame: at(t, z), references, forecast, class });
@@ -169,9 +166,14 @@ mod tests {
 
     #[test]
     fn every_frame_is_coded_once_after_its_references() {
-        let window = |frames, levels| TimeOrder::Forecast(Window::new(frames, levels).unwrap());
+        let window = |frames, levels| TimeOrder::Forecast(Window::past(frames, levels).unwrap());
         let plain = [TimeOrder::Previous, TimeOrder::Hierarchical, TimeOrder::Independent];
-        for order in plain.into_iter().chain([window(2, false), window(3, false), window(3, true)]) {
+        for order in plain.into_iter().chain([
+            window(2, false),
+            window(3, false),
+            window(3, true),
+            TimeOrder::Forecast(Window::Between),
+        ]) {
             for steps in 1..20 {
                 for levels in 1..4 {
                     let frames = Frames { steps, levels, height: 1, width: 1 };
