@@ -14,7 +14,7 @@ use augur_core::{
     decode, decode_with, encode, inspect, Bound, ByteOrder, Decoding, Dtype, Error, Method, Model, Models,
     Params, Preset, Result,
 };
-use forecasts::{mover, moving};
+use forecasts::{bridge, mover, moving};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -101,7 +101,8 @@ fn golden_streams_cover_the_format() {
         "provisional",
         "special points",
         "points stored exactly",
-        "forecast",
+        "forecasts",
+        "interpolation",
     ];
     for want in wanted.chain(words.map(String::from)) {
         assert!(seen.contains(&want), "no golden stream has \"{want}\"; there are:\n{seen}");
@@ -115,7 +116,7 @@ fn write_golden_streams() {
     for file in fs::read_dir(directory()).unwrap() {
         fs::remove_file(file.unwrap().path()).unwrap();
     }
-    for model in [mover(3, 4, 2), mover(3, 4, 3)] {
+    for model in [mover(3, 4, 2), mover(3, 4, 3), bridge(3, 4)] {
         fs::write(directory().join(format!("{}.safetensors", model.digest())), model.bytes()).unwrap();
     }
     let mut sums = String::from("# stream, bytes of the chunk, xxh3-64 of the chunk\n");
@@ -130,11 +131,16 @@ fn write_golden_streams() {
 /// Every golden stream with its name.
 fn streams() -> Vec<(String, Vec<u8>)> {
     let mut out = vec![];
-    for (name, steps, levels, frames) in [("forecast-2d", 4, 1, 2), ("forecast-3d", 4, 2, 3)] {
+    let forecasts = [
+        ("forecast-2d", 4, 1, mover(3, 4, 2)),
+        ("forecast-3d", 4, 2, mover(3, 4, 3)),
+        ("interpolation", 6, 1, bridge(3, 4)),
+    ];
+    for (name, steps, levels, model) in forecasts {
         let shape = [steps, levels, 25, 30];
         let mut params = Params::new(Dtype::F32, &shape, Bound::Absolute(0.01));
         params.preset = Preset::Learned;
-        params.model = Some(mover(3, 4, frames));
+        params.model = Some(model);
         let values: Vec<f64> = moving(steps, levels, 25, 30).into_iter().map(f64::from).collect();
         out.push((name.to_string(), encode(&params, &bytes(&params, &values)).unwrap()));
     }

@@ -8,7 +8,7 @@ use augur_core::network::Element;
 use augur_core::{
     decode, decode_with, encode, inspect, Bound, Decoding, Dtype, Header, Model, Params, Preset,
 };
-use forecasts::{mover, moving};
+use forecasts::{bridge, mover, moving};
 use std::sync::Arc;
 
 fn bytes(values: &[f32]) -> Vec<u8> {
@@ -57,6 +57,19 @@ fn a_forecast_predicts_what_moves_too_fast_for_the_taps() {
             let wrong = params(&shape, Some(mover(-4, 1, frames)));
             assert_eq!(Header::read(&round_trip(&wrong, &values)).unwrap().0.model, None);
         }
+    }
+}
+
+#[test]
+fn an_interpolation_predicts_the_middle_of_two_frames() {
+    for (shape, levels) in [(vec![9, 40, 52], 1), (vec![9, 3, 37, 45], 3)] {
+        let (height, width) = (shape[shape.len() - 2], shape[shape.len() - 1]);
+        let values = moving(9, levels, height, width);
+        let plain = round_trip(&params(&shape, None), &values);
+        let stream = round_trip(&params(&shape, Some(bridge(3, 4))), &values);
+        // Four of nine frames are in the middle of two steps.
+        assert!(stream.len() * 100 < plain.len() * 92, "{} {} {shape:?}", stream.len(), plain.len());
+        assert!(inspect(&stream).unwrap().description.contains("interpolation"));
     }
 }
 

@@ -23,6 +23,7 @@ INTEGERS = {4: "b", 5: "B", 6: "h", 7: "H", 8: "i", 9: "I"}
 LORENZO_SPACE, LORENZO_TIME, LORENZO_BOTH, MULTISCALE = range(4)
 PREVIOUS, HIERARCHICAL, INDEPENDENT, FORECAST = range(4)
 LOSSLESS, PREDICTED, LEARNED = 1, 2, 3
+BETWEEN = "between"
 NORMAL, FINE, PROVISIONAL = range(3)
 
 
@@ -267,11 +268,13 @@ class Payload:
         if order == FORECAST:
             need(model is not None, "forecasts without a model")
             code, self.centre = r.byte(), r.signed()
-            self.window = (code & 15, code >> 4)
-            need(2 <= self.window[0] <= 3 and self.window[1] <= 1 and abs(self.centre) <= 1 << 29, "window and centre")
-            self.factors = [(r.number(), r.byte()) for _ in range(3)]
+            self.window = (code & 15, code >> 4) if code else BETWEEN
+            past = code > 0
+            need(not past or (2 <= self.window[0] <= 3 and self.window[1] <= 1), "window")
+            need(abs(self.centre) <= 1 << 29, "centre")
+            self.factors = [(r.number(), r.byte()) for _ in range(3 if past else 5)]
             need(all(m <= 32767 and 1 <= s <= 46 for m, s in self.factors), "factors")
-            self.network = network.graph(model, "forecaster")
+            self.network = network.graph(model, "forecaster" if past else "interpolator")
         self.kinds = r.packed(f.count) if flags & 1 else bytes(f.count)
         need(len(self.kinds) == f.count and max(self.kinds) <= 2, "kinds of frames")
         self.mask = self.read_mask(r) if flags & 2 else None
@@ -441,9 +444,11 @@ class Payload:
 
     def forecast(self, band: Band, step: Step) -> list[list[int]]:
         """Section 5: what the network makes of the frames of the window."""
-        position, change, output = self.factors
+        position, *changes = self.factors
         read = [band.values[f] for f in step.forecast]
-        first, (n, _) = read[0], self.window
+        times = [f // self.frames.levels for f in step.forecast]
+        span = times[1] - times[0]
+        change, output = changes[2:] if self.window == BETWEEN and span > 2 else changes[:2]
 
         def factor(f, x):
             return (x * f[0] + (1 << f[1] - 1)) >> f[1]
@@ -455,16 +460,23 @@ class Payload:
                 row += [row[-1]] * (-band.width % m)
             return plane + [plane[-1]] * (-band.height % m)
 
-        channels = [channel(position, first, [[self.centre] * band.width] * band.height)]
-        channels += [channel(change, read[k], read[k + 1]) for k in range(n - 1)]
-        channels += [channel(change, other, first) for other in read[n:]]
         c = limit(factor(change, self.step), 1, 32767)
         m = c.bit_length() - 1
-        channels.append([[256 * m + (256 * c >> m) - 256 - 2560] * len(row) for row in channels[0]])
+        constants = [256 * m + (256 * c >> m) - 256 - 2560]
+        if self.window == BETWEEN:
+            base = [[(x + y) >> 1 for x, y in zip(*rows)] for rows in zip(*read)]
+            differences = [(read[1], read[0])]
+            constants += [1024 * span - 3072, 4096 * (step.frame // self.frames.levels - times[0]) // span - 2048]
+        else:
+            base, n = read[0], self.window[0]
+            differences = [(read[k], read[k + 1]) for k in range(n - 1)] + [(other, base) for other in read[n:]]
+        channels = [channel(position, base, [[self.centre] * band.width] * band.height)]
+        channels += [channel(change, a, b) for a, b in differences]
+        channels += [[[v] * len(row) for row in channels[0]] for v in constants]
         o = network.run(self.network, channels)[0]
         return [
             [limit(f + factor(output, int(o[y][x])), self.low, self.high) for x, f in enumerate(row)]
-            for y, row in enumerate(first)
+            for y, row in enumerate(base)
         ]
 
     def plain_roots(self, lattice: Lattice, values, activity, code) -> None:
@@ -582,7 +594,7 @@ def coding_order(order: int, f: Frames, window) -> list[Step]:
     times, last = [(0, (), 0)], f.steps - 1
     if order == PREVIOUS:
         times += [(t, (t - 1, max(t - 2, 0)), 1) for t in range(1, f.steps)]
-    elif order == FORECAST:
+    elif order == FORECAST and window != BETWEEN:
         times += [(t, (t - 1, max(t - 2, 0)), min(t, 2)) for t in range(1, f.steps)]
     elif order == INDEPENDENT:
         times += [(t, (), 0) for t in range(1, f.steps)]
@@ -604,12 +616,15 @@ def coding_order(order: int, f: Frames, window) -> list[Step]:
                 pairs, klass = ([(t, z - 1), (t, max(z - 2, 0))], 5) if z else ([], 0)
             elif z == 0:
                 pairs, klass = [(r, 0) for r in references], distance
-            elif order in (PREVIOUS, FORECAST):
+            elif order == PREVIOUS or (order == FORECAST and window != BETWEEN):
                 pairs, klass = [(references[0], z), (t, z - 1), (references[0], z - 1)], 5 + distance
             else:
                 pairs, klass = [(r, z) for r in references] + [(t, z - 1)], 5 + distance
             read = []
-            if order == FORECAST and t >= 2:
+            if window == BETWEEN:
+                a, b = references or (0, 0)
+                read = [(a, z), (b, z)] if a < t < b <= a + 4 else []
+            elif order == FORECAST and t >= 2:
                 read = [(max(t - k, 0), z) for k in range(1, window[0] + 1)]
                 read += [(t - 1, max(z - 1, 0)), (t - 1, min(z + 1, f.levels - 1))] if window[1] else []
             frames = [[s * f.levels + level for s, level in part] for part in (pairs, read)]

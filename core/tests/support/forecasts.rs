@@ -31,6 +31,30 @@ pub fn mover(dy: i32, dx: i32, frames: usize) -> Arc<Model> {
     Arc::new(Model::from_bytes(&bytes).unwrap())
 }
 
+/// A network that interpolates the same picture in the middle of two steps: the earlier frame moved by (`dy`, `dx`), which
+/// is the mean of both less half of their difference.
+pub fn bridge(dy: i32, dx: i32) -> Arc<Model> {
+    let mut g = GraphBuilder::new("interpolator");
+    let side = 9;
+    let mut weight = vec![0i8; 5 * side * side];
+    let at = |y: i32, x: i32| ((4 + y) * side as i32 + 4 + x) as usize;
+    // Positions are a quarter as long as changes, and the root of 2 less: 35 is to 99 as that is to a half.
+    weight[at(-dy, -dx)] = 35;
+    weight[at(0, 0)] = -35;
+    weight[side * side + at(-dy, -dx)] = -99;
+    let input = g.input(5, Element::I16);
+    let w = Weights {
+        shape: vec![1, 5, side, side],
+        weight,
+        bias: vec![0],
+        multiplier: vec![21185],
+        shift: vec![22],
+    };
+    g.conv("conv2d", input, &w, (-32768, 32767), Element::I16, json!({"stride": 1}));
+    let bytes = ModelBuilder::new().graph("interpolator", g).to_bytes().unwrap();
+    Arc::new(Model::from_bytes(&bytes).unwrap())
+}
+
 /// Noise that moves by (3, 4) points a step, with something of its own at each step.
 pub fn moving(steps: usize, levels: usize, height: usize, width: usize) -> Vec<f32> {
     let noise = |seed: usize| {
