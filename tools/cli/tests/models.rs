@@ -39,7 +39,7 @@ fn convert_puts_the_model_into_the_file_and_gains_by_it() {
     let json =
         run(&scratch, "convert in.h5 out.h5 --absolute 0.05 --model m.safetensors --verify --json").json();
     assert_eq!(json["datasets"][0]["model"], digest);
-    assert_eq!(embedded(&scratch, "out.h5"), [digest.clone()], "once for both datasets");
+    assert_eq!(embedded(&scratch, "out.h5"), std::slice::from_ref(&digest), "once for both datasets");
     // Nothing but the file itself is left.
     std::fs::remove_file(scratch.file("m.safetensors")).unwrap();
     for path in ["/u", "/group/v"] {
@@ -70,7 +70,7 @@ fn convert_takes_the_models_that_attributes_name() {
         files::text(&file, c"/group/v", c"augur_model", "m.safetensors");
     }
     run(&scratch, "convert in.h5 elsewhere/out.h5 --absolute 0.05 --model attribute").ok();
-    assert_eq!(embedded(&scratch, "elsewhere/out.h5"), [digest.clone()]);
+    assert_eq!(embedded(&scratch, "elsewhere/out.h5"), std::slice::from_ref(&digest));
     for path in ["/u", "/group/v"] {
         let uses = inspected(&scratch, "elsewhere/out.h5", path)["augur"]["models"].clone();
         let by: Vec<&str> = uses.as_array().unwrap().iter().map(|u| u["by"].as_str().unwrap()).collect();
