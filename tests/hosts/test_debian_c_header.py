@@ -417,6 +417,24 @@ def test_fortran_program_names_the_model(files, embedded, run_python, plugin_env
     assert done.returncode == 11 and "is no SHA-256, expected 64 hexadecimal digits" in done.stderr
 
 
+def test_examples_take_models(fortran_program, files, run_python, plugin_env, tmp_path):  # noqa: F811
+    need("cc", "make", "pkg-config")
+    run("make", "-C", ROOT / "examples" / "c", f"OUT={tmp_path}", env=dict(os.environ))
+    digest = models.digest(models.shifting_model())
+    env = {**plugin_env, "AUGUR_MODEL_PATH": str(models.store(tmp_path / "models", models.shifting_model()).parent)}
+    run(tmp_path / "gray_scott", tmp_path / "c.h5", "--steps", "32", "--model", digest, env=env)
+    run(fortran_program, tmp_path / "f.h5", "1e-3", f"sha256:{digest}", env=env)
+    for name, dataset in (("c.h5", "u"), ("f.h5", "wave")):
+        done = run_python(
+            "import h5py, sys\nwith h5py.File(sys.argv[1]) as f:\n"
+            "    print(*f[sys.argv[2]].id.get_create_plist().get_filter(0)[2][:10])",
+            tmp_path / name, dataset, env=env,
+        )
+        options = tuple(map(int, done.stdout.split()))
+        assert options[0] >> 8 & 255 == 3 and options[6:] == models.words(1e-3, models.shifting_model())[6:]
+        assert models_of(run_python, tmp_path / name, env, dataset) != []
+
+
 def test_h5py_and_debian_read_each_others_files(files, plugin_env, tmp_path):  # noqa: F811
     """The wheel's HDF5 2.x writes, Debian's 1.10 reads: the same values in both."""
     need("h5dump")

@@ -245,6 +245,26 @@ def test_netcdf_files_stay_writable_for_netcdf(tmp_path):
     assert h5augur.embed_model(tmp_path / "c.nc", MODEL) == PATH
 
 
+def test_xarray_writes_with_a_model_and_it_is_embedded_afterwards(run_python, clean_env, model_file, tmp_path, plugin_env):
+    path = tmp_path / "x.nc"
+    run_python("""
+        import h5augur, models, sys, xarray as xr
+        ds = xr.Dataset({"u": (("time", "y", "x"), models.travelling())})
+        how = h5augur.Augur(absolute=0.05, model=sys.argv[2], strict=True)
+        ds.to_netcdf(sys.argv[1], engine="h5netcdf", encoding={"u": {"chunksizes": (16, 60, 61), **how.encoding()}})
+        h5augur.embed_model(sys.argv[1], sys.argv[2], dataset="u")
+    """, path, model_file, env={**clean_env, "AUGUR_MODEL_PATH": str(model_file.parent)})
+    model_file.unlink()
+    run_python("""
+        import models, sys, xarray as xr
+        from augur_testing import assert_bound
+        with xr.open_dataset(sys.argv[1], engine="h5netcdf") as ds:
+            assert_bound(models.travelling(), ds["u"].values, 0.05)
+        with xr.open_dataset(sys.argv[1], engine="netcdf4") as ds:
+            assert ds["u"].augur_model.endswith(models.digest(models.shifting_model()))
+    """, path, env=plugin_env)
+
+
 def test_the_command_and_python_agree(augur, model_file, tmp_h5, tmp_path):
     with h5py.File(tmp_h5, "w") as f:
         f["u"] = models.travelling()

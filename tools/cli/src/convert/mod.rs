@@ -13,7 +13,7 @@ use crate::options::{BoundOptions, HOW};
 use crate::{output, verify, walk};
 use clap::Args;
 use plan::{Choice, Skipped, Wish};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use temporary::Temporary;
@@ -145,10 +145,10 @@ fn write(
     let root = object::open(source, c"/")?;
     let copy = file::create_like(path, source, &root.id, version)?;
     // Before the data, whose chunks are coded as they are written.
-    for choice in chosen.values() {
-        if let Some(model) = &choice.model {
-            embedded::put(&copy, model)?;
-        }
+    let models: BTreeMap<_, _> =
+        chosen.values().filter_map(|c| c.model.as_ref()).map(|m| (m.digest(), m)).collect();
+    for model in models.values() {
+        embedded::put(&copy, model)?;
     }
     let total = chosen.values().map(|c| c.raw_bytes).sum();
     let bar = output::progress(total, options.json);
