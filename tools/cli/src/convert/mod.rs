@@ -37,7 +37,8 @@ dimensions and what Augur compressed before. Groups, attributes, links, referenc
 scales, other datasets and their filters stay as they are.
 
 With --model, OUT holds the model once, and the attribute augur_model of what was compressed names it.
-With --model attribute, so it is with the models that the datasets of IN name.
+With --model attribute, so it is with the models that the datasets of IN name; those that name none are
+compressed with the preset balanced.
 
 OUT appears only when it is complete. Exit status: 0; 1 when --verify finds a bound broken (OUT is
 not made then); 2 for everything else.")]
@@ -260,6 +261,11 @@ fn report(options: &Convert, rows: &[Row], skipped: &[Skipped], notes: Notes) {
     models.dedup();
     for model in models {
         println!("{} holds the model sha256:{model}.", options.output.display());
+    }
+    if options.bound.is_learned() {
+        for row in rows.iter().filter(|r| r.model.is_none()) {
+            println!("{} names no model; the preset balanced was used.", row.path);
+        }
     }
     if options.verify && !rows.is_empty() {
         println!("Verified: every bound holds.");
