@@ -39,6 +39,7 @@ fn convert_puts_the_model_into_the_file_and_gains_by_it() {
     let json =
         run(&scratch, "convert in.h5 out.h5 --absolute 0.05 --model m.safetensors --verify --json").json();
     assert_eq!(json["datasets"][0]["model"], digest);
+    assert_eq!(json["datasets"][0]["chunks_with_model"], 1);
     assert_eq!(embedded(&scratch, "out.h5"), std::slice::from_ref(&digest), "once for both datasets");
     // Nothing but the file itself is left.
     std::fs::remove_file(scratch.file("m.safetensors")).unwrap();
@@ -57,6 +58,24 @@ fn convert_puts_the_model_into_the_file_and_gains_by_it() {
     run(&scratch, "verify in.h5 out.h5").ok();
     let text = run(&scratch, "inspect out.h5").ok();
     assert!(text.contains("this file") && text.contains("shift, one convolution, small"), "{text}");
+}
+
+#[test]
+fn a_model_that_gains_nothing_is_told() {
+    let (scratch, digest) = prepared();
+    {
+        let file = files::create(&scratch.file("still.h5"));
+        files::floats(file.id.0, c"u", &files::Plan::contiguous(&files::SHAPE), &files::wave(files::SHAPE));
+    }
+    let text = run(&scratch, "convert still.h5 out.h5 --absolute 0.001 --model m.safetensors").ok();
+    assert!(
+        text.contains(&format!("sha256:{digest}, which 0 of 1 chunks need: it gains nothing here")),
+        "{text}"
+    );
+    // Nothing but the model and its attribute is between both.
+    run(&scratch, "convert still.h5 plain.h5 --absolute 0.001").ok();
+    let stored = |file| inspected(&scratch, file, "/u")["stored_bytes"].as_u64().unwrap();
+    assert_eq!(stored("out.h5"), stored("plain.h5"));
 }
 
 #[test]
