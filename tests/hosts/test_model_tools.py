@@ -6,6 +6,7 @@ What the filter does with them is tested in test_models*.py. The tests of the co
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 
@@ -263,6 +264,21 @@ def test_xarray_writes_with_a_model_and_it_is_embedded_afterwards(run_python, cl
         with xr.open_dataset(sys.argv[1], engine="netcdf4") as ds:
             assert ds["u"].augur_model.endswith(models.digest(models.shifting_model()))
     """, path, env=plugin_env)
+
+
+def test_the_example_shows_what_a_model_gains(repository, run_python, venv_python, clean_env, model_file, tmp_h5, tmp_path):
+    with h5py.File(tmp_h5, "w") as f:
+        f["g/u"] = models.travelling()
+    done = subprocess.run(
+        [venv_python, repository / "examples" / "h5py" / "learned.py", f"{tmp_h5}:/g/u", model_file, tmp_path / "o.h5",
+         "--absolute", str(BOUND)],
+        env=clean_env, capture_output=True, text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    found = re.findall(r"^(\w+) +[\d,]+ bytes  ratio +([\d.]+)  largest error ([\d.e-]+)$", done.stdout, re.MULTILINE)
+    assert [name for name, *_ in found] == ["balanced", "learned"]
+    (plain, error), (learned, other) = [(float(ratio), float(error)) for _, ratio, error in found]
+    assert learned > 1.4 * plain and max(error, other) <= BOUND
 
 
 def test_the_command_and_python_agree(augur, model_file, tmp_h5, tmp_path):
