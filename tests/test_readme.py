@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 
+import models
 import pytest
 
 
@@ -20,7 +21,8 @@ def blocks(text: str, language: str) -> list[str]:
 
 def test_python_and_shell_examples_run(readme, run_python, venv_python, clean_env, tmp_path):
     python = blocks(readme, "python")
-    assert len(python) == 3
+    assert len(python) == 4
+    (tmp_path / "wind.safetensors").write_bytes(models.shifting_model("wind"))
     for code in python:
         run_python(code, cwd=tmp_path)
     if not all(shutil.which(tool) for tool in ("h5repack", "h5dump", "nccopy")):
@@ -35,7 +37,7 @@ def test_python_and_shell_examples_run(readme, run_python, venv_python, clean_en
                 nc.createDimension(name, size)
             nc.createVariable("wind", "f4", ("time", "lat", "lon"), chunksizes=(16, 73, 144))[:] = wind
     """, cwd=tmp_path)
-    _, shell = blocks(readme, "sh")
+    _, shell, _ = blocks(readme, "sh")
     env = {**clean_env, "PATH": f"{venv_python.parent}:{clean_env['PATH']}"}
     done = subprocess.run(["sh", "-euc", shell], cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -49,6 +51,31 @@ def test_python_and_shell_examples_run(readme, run_python, venv_python, clean_en
                     number, _, options, _ = small["wind"].id.get_create_plist().get_filter(0)
                     assert h5augur.from_filter_options(number, options) == h5augur.Augur(absolute=0.01)
     """, cwd=tmp_path)
+
+
+def test_examples_of_models_run(readme, run_python, plugin_env, tmp_path):
+    python, (_, _, shell) = blocks(readme, "python"), blocks(readme, "sh")
+    (tmp_path / "wind.safetensors").write_bytes(models.shifting_model("wind"))
+    run_python(python[3], cwd=tmp_path)
+    run_python("""
+        import h5py, numpy as np
+        with h5py.File("plain.h5", "w") as f:
+            f["wind"] = np.random.default_rng(1).normal(size=(64, 73, 144)).cumsum(axis=0).astype("f4")
+    """, cwd=tmp_path)
+    if not shutil.which("augur"):
+        pytest.skip("the shell example needs the command augur")
+    done = subprocess.run(["sh", "-euc", shell], cwd=tmp_path, env=plugin_env, capture_output=True, text=True)
+    assert done.returncode == 0 and models.digest(models.shifting_model("wind")) in done.stdout, done.stderr
+    (tmp_path / "wind.safetensors").unlink()
+    run_python("""
+        import h5py
+        from augur_testing import assert_bound
+        with h5py.File("plain.h5") as plain:
+            for name in ("learned.h5", "learned_too.h5"):
+                with h5py.File(name) as f:
+                    assert_bound(plain["wind"][...], f["wind"][...], 0.01, what=name)
+                    assert f["wind"].id.get_create_plist().get_filter(0)[2][0] >> 8 & 255 == 3
+    """, env=plugin_env, cwd=tmp_path)
 
 
 def test_c_example_compiles_and_runs(readme, repository, plugin_env, run_python, tmp_path):

@@ -364,6 +364,7 @@ static const char usage[] =
     "  --bound E        absolute error bound (1e-3); 0: lossless\n"
     "  --relative E     error bound relative to each chunk's value range\n"
     "  --fast           preset fast instead of balanced\n"
+    "  --model SHA256   preset learned with this model, which `augur models add` or `augur models embed` put in place\n"
     "  --no-augur       no filter\n"
     "  --double         store 64-bit floats instead of 32-bit ones\n"
     "  --cache BYTES    chunk cache of each dataset (HDF5's default)\n"
@@ -386,6 +387,7 @@ int main(int argc, char **argv)
 {
     struct settings o;
     augur_preset_t preset = AUGUR_PRESET_BALANCED;
+    const char *model = NULL;
     int i;
 
     memset(&o, 0, sizeof o);
@@ -418,6 +420,8 @@ int main(int argc, char **argv)
             o.ny = ny, o.nx = nx, i++;
         else if (!strcmp(a, "--fast"))
             preset = AUGUR_PRESET_FAST;
+        else if (!strcmp(a, "--model"))
+            preset = AUGUR_PRESET_LEARNED, model = value, i++;
         else if (!strcmp(a, "--no-augur"))
             o.no_augur = 1;
         else if (!strcmp(a, "--double"))
@@ -438,6 +442,8 @@ int main(int argc, char **argv)
         return 2;
     }
     o.augur.preset = preset;
+    if (preset == AUGUR_PRESET_LEARNED)
+        augur_set_model(&o.augur, model);
     run(&o);
     return 0;
 }

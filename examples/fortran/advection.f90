@@ -9,6 +9,8 @@
 !     export HDF5_PLUGIN_PATH=$PWD/dist/plugins
 !     examples/fortran/advection wave.h5 1e-3
 !
+! A third argument names a trained model by its SHA-256, which `augur models add` put into the user's store.
+!
 ! Prints the bytes stored, the compression ratio, and the largest error of what it reads back over the bound.
 program advection
    use, intrinsic :: iso_fortran_env, only: int64, real32, real64, error_unit
@@ -19,20 +21,21 @@ program advection
    integer, parameter :: nx = 128, ny = 96, steps = 40, per_chunk = 16
    real(real64), parameter :: pi = 3.14159265358979324_real64
    real(real32), allocatable :: field(:, :), written(:, :, :), stored(:, :, :)
-   character(len=512) :: path, argument
+   character(len=512) :: path, argument, model
    real(real64) :: bound, worst
    integer(hid_t) :: file, data, dcpl, space, memory
    integer(hsize_t) :: extent(3), start(3), count(3), bytes
    type(augur_options) :: options
    integer :: error, i, j, step
 
-   if (command_argument_count() /= 2) then
-      write (error_unit, '(a)') 'usage: advection FILE BOUND'
+   if (command_argument_count() < 2 .or. command_argument_count() > 3) then
+      write (error_unit, '(a)') 'usage: advection FILE BOUND [MODEL]'
       stop 2
    end if
    call get_command_argument(1, path)
    call get_command_argument(2, argument)
    read (argument, *) bound
+   call get_command_argument(3, model)
 
    allocate (field(nx, ny), written(nx, ny, steps), stored(nx, ny, steps))
    do j = 1, ny
@@ -51,6 +54,7 @@ program advection
    call h5pset_chunk_f(dcpl, 3, [int(nx, hsize_t), int(ny, hsize_t), int(per_chunk, hsize_t)], error)
    call check(error, 'h5pset_chunk_f')
    options = augur_absolute(bound)
+   if (len_trim(model) > 0) call augur_set_model(options, trim(model))
    call h5pset_augur_f(dcpl, options, error)
    call check(error, 'h5pset_augur_f')
    call h5dcreate_f(file, 'wave', H5T_NATIVE_REAL, space, data, error, dcpl)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 
+import models
 import numpy as np
 import pytest
 from augur_testing import words
@@ -67,9 +69,28 @@ int main(void)
     o.preset = AUGUR_PRESET_FAST;
     o.time_axis = 2;
     show(&o);
+    o = augur_absolute(0.5);
+    augur_set_model(&o, "/_augur/models/00112233445566778899AABBCCDDEEFFfedcba9876543210fedcba9876543210");
+    show(&o);
+    augur_set_model(&o, NULL);
+    o.strict = 1;
+    show(&o);
     return 0;
 }
 """
+
+DIGEST = "00112233445566778899aabbccddeeff"
+"""First half of the digest in ALL_MODES."""
+
+
+def padded(options, count=10):
+    return tuple(options) + (0,) * (count - len(options))
+
+
+def learned(bound, digest="", strict=False):
+    """The words of the preset learned, written down from the documented layout."""
+    head, *tail = words("absolute", bound)
+    return padded((head | 3 << 8 | strict << 26, *tail, *struct.unpack(f"<{len(digest) // 8}I", bytes.fromhex(digest))))
 
 
 @pytest.mark.parametrize(
@@ -87,14 +108,16 @@ def test_header_gives_the_documented_words(tmp_path, compiler, suffix, flags):
     program = compile_c(tmp_path, ALL_MODES, *flags, compiler=compiler, suffix=suffix)
     lines = [tuple(map(int, line.split())) for line in run(program, env=dict(os.environ)).stdout.splitlines()]
     assert lines == [
-        words("lossless"),
-        words("absolute", 1e-3),
-        words("relative", 1e-4),
-        words("relative", 1e-4, 250.0),
-        words("absrel", 0.5, 1e-2),
-        words("pointwise_relative", 1e-2, 1e-9),
-        words("psnr", 60.0),
-        words("absolute", 0.25, preset="fast", time_axis=2),
+        padded(words("lossless")),
+        padded(words("absolute", 1e-3)),
+        padded(words("relative", 1e-4)),
+        padded(words("relative", 1e-4, 250.0)),
+        padded(words("absrel", 0.5, 1e-2)),
+        padded(words("pointwise_relative", 1e-2, 1e-9)),
+        padded(words("psnr", 60.0)),
+        padded(words("absolute", 0.25, preset="fast", time_axis=2)),
+        learned(0.5, DIGEST),
+        learned(0.5, strict=True),
     ]
 
 
@@ -110,6 +133,9 @@ BAD = {
     "augur_psnr(0.5)": "the target PSNR is 0.5 dB, it must lie between 1 and 1000",
     "augur_options((augur_bound_t)9, 1.0, 0.0)": "bound mode 9 is unknown",
     "augur_options(AUGUR_BOUND_ABSOLUTE, 1.0, 2.0)": "the second parameter is 2",
+    "augur_absolute(1.0), augur_set_model(&o, \"sha256:12\")": 'the model "sha256:12" is no SHA-256, expected 64',
+    "augur_absolute(1.0), augur_set_model(&o, \"" + "0g" * 32 + "\")": "is no SHA-256, expected 64",
+    "augur_absolute(1.0), augur_set_model(&o, NULL), o.preset = AUGUR_PRESET_FAST, o.strict = 1": "strict was given, but",
 }
 
 
@@ -244,6 +270,169 @@ def test_c_and_cpp_programs_write_and_read(files, plugin_env, tmp_path, compiler
     stored = files.read(tmp_path / "c.h5")  # with HDF5 2.x
     np.testing.assert_array_equal(stored[:, :4], data[:, :4])
     assert largest_error(stored[:, 4:], data[:, 4:]) <= 1e-4
+
+
+WITH_A_MODEL = r"""
+/* program FILE DIGEST DATA RAW: writes RAW (32 x 60 x 61 floats) with the model that DIGEST or else the attribute names */
+int main(int argc, char **argv)
+{
+    static float data[32][60][61];
+    const hsize_t dims[3] = { 32, 60, 61 }, chunk[3] = { 16, 60, 61 };
+    augur_options_t options = augur_absolute(0.05);
+    hid_t file, space, dcpl, set;
+    FILE *raw = fopen(argv[3], "rb");
+
+    (void)show;
+    if (argc != 5 || raw == NULL || fread(data, sizeof data, 1, raw) != 1)
+        return 10;
+    fclose(raw);
+    augur_set_model(&options, argv[2][0] ? argv[2] : NULL);
+    file = H5Fopen(argv[1], H5F_ACC_RDWR, H5P_DEFAULT);
+    space = H5Screate_simple(3, dims, NULL);
+    dcpl = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_chunk(dcpl, 3, chunk);
+    if (H5Pset_augur(dcpl, &options) < 0)
+        return 11;
+    set = H5Dcreate2(file, "u", H5T_NATIVE_FLOAT, space, H5P_DEFAULT, dcpl, H5P_DEFAULT);
+    if (argv[4][0] && (H5augur_set_model_attribute(set, "sha256:0") < 0 || H5augur_set_model_attribute(set, argv[4]) < 0))
+        return 12;
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    if (H5augur_set_model_attribute(set, "") >= 0 || H5augur_set_model_attribute(-1, "sha256:0") >= 0)
+        return 13;
+    if (set < 0 || H5Dwrite(set, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0)
+        return 14;
+    return H5Dclose(set) < 0 || H5Pclose(dcpl) < 0 || H5Sclose(space) < 0 || H5Fclose(file) < 0 ? 15 : 0;
+}
+"""
+
+
+@pytest.fixture
+def embedded(run_python, plugin_env, tmp_path):
+    """Makes a file that holds the model for travelling fields; returns its path and the model's digest."""
+
+    def make(name):
+        run_python(
+            "import h5py, models, sys\nwith h5py.File(sys.argv[1], 'w') as f:\n    models.embed(f, models.shifting_model())",
+            tmp_path / name, env=plugin_env,
+        )
+        return tmp_path / name, models.digest(models.shifting_model())
+
+    return make
+
+
+def models_of(run_python, path, env, name="u"):
+    """For each chunk of the dataset the digest of the model that it needs."""
+    done = run_python(
+        "import h5py, models, sys\nwith h5py.File(sys.argv[1]) as f:\n    print(*models.chunk_models(f[sys.argv[2]]))",
+        path, name, env=env,
+    )
+    return done.stdout.split()
+
+
+def test_c_program_names_the_model(files, embedded, run_python, plugin_env, tmp_path):  # noqa: F811
+    program = compile_c(tmp_path, WITH_A_MODEL, "-std=c99")
+    data = models.travelling()
+    data.tofile(tmp_path / "raw")
+    for i, (options, attribute) in enumerate([("sha256:{}", ""), ("", "/_augur/models/{}"), ("", "sha256:{}")]):
+        path, digest = embedded(f"{i}.h5")
+        done = run(program, path, options.format(digest), tmp_path / "raw", attribute.format(digest), env=plugin_env, check=False)
+        assert (done.returncode, done.stderr) == (0, ""), (options, attribute)
+        assert models_of(run_python, path, plugin_env) == [digest] * 2, (options, attribute)
+        assert largest_error(files.read(path), data) <= 0.05
+    # Without either the data are as safe, and a line says what is amiss.
+    path, digest = embedded("none.h5")
+    done = run(program, path, "", tmp_path / "raw", "", env=plugin_env)
+    assert "augur_model" in done.stderr
+    assert models_of(run_python, path, plugin_env) == ["None"] * 2
+    assert largest_error(files.read(path), data) <= 0.05
+
+
+FORTRAN_WITH_A_MODEL = """
+program learned
+   use, intrinsic :: iso_fortran_env, only: real32
+   use hdf5
+   use augur_h5
+   implicit none
+   integer(hid_t) :: file, space, dcpl, set
+   integer(hsize_t), parameter :: extent(3) = [61_hsize_t, 60_hsize_t, 32_hsize_t]
+   real(real32) :: data(61, 60, 32)
+   character(len=512) :: path, model, raw
+   type(augur_options) :: options
+   integer :: error, unit
+
+   call get_command_argument(1, path)
+   call get_command_argument(2, model)
+   call get_command_argument(3, raw)
+   open (newunit=unit, file=raw, access='stream', form='unformatted', status='old', action='read')
+   read (unit) data
+   close (unit)
+   call h5open_f(error)
+   call h5fopen_f(trim(path), H5F_ACC_RDWR_F, file, error)
+   call h5screate_simple_f(3, extent, space, error)
+   call h5pcreate_f(H5P_DATASET_CREATE_F, dcpl, error)
+   call h5pset_chunk_f(dcpl, 3, [61_hsize_t, 60_hsize_t, 16_hsize_t], error)
+   options = augur_absolute(0.05d0)
+   if (index(model, 'attribute:') == 1) then
+      call augur_set_model(options)
+   else
+      call augur_set_model(options, trim(model))
+      options%strict = .true.
+   end if
+   call h5pset_augur_f(dcpl, options, error)
+   if (error < 0) stop 11
+   call h5dcreate_f(file, 'u', H5T_NATIVE_REAL, space, set, error, dcpl)
+   if (error < 0) stop 12
+   if (index(model, 'attribute:') == 1) then
+      call h5augur_set_model_attribute_f(set, 'nothing of the kind', error)
+      call h5augur_set_model_attribute_f(set, trim(model(11:)), error)
+      if (error < 0) stop 13
+   end if
+   call h5dwrite_f(set, H5T_NATIVE_REAL, data, extent, error)
+   if (error < 0) stop 14
+   call h5dclose_f(set, error)
+   call h5fclose_f(file, error)
+   call h5close_f(error)
+end program learned
+"""
+
+
+def test_fortran_program_names_the_model(files, embedded, run_python, plugin_env, tmp_path):  # noqa: F811
+    need("gfortran", "pkg-config")
+    source = tmp_path / "learned.f90"
+    source.write_text(FORTRAN_WITH_A_MODEL)
+    flags = run("pkg-config", "--cflags", "--libs", "hdf5-serial", env=dict(os.environ)).stdout.split()
+    include = next((f for f in flags if f.startswith("-I")), "-I/usr/include/hdf5/serial")
+    run("gfortran", "-O1", "-Wall", "-Werror=implicit-interface", include, INCLUDE / "augur_h5.f90", source, "-o", tmp_path / "learned",
+        *flags, "-lhdf5_fortran", env=dict(os.environ), cwd=tmp_path)
+    data = models.travelling()
+    data.tofile(tmp_path / "raw")
+    for i, form in enumerate(["{}", "sha256:{}", "attribute:sha256:{}", "attribute:/_augur/models/{}"]):
+        path, digest = embedded(f"{i}.h5")
+        done = run(tmp_path / "learned", path, form.format(digest), tmp_path / "raw", env=plugin_env, check=False)
+        assert (done.returncode, done.stderr) == (0, ""), form
+        assert models_of(run_python, path, plugin_env) == [digest] * 2, form
+        assert largest_error(files.read(path), data) <= 0.05
+    path, digest = embedded("wrong.h5")
+    done = run(tmp_path / "learned", path, digest[1:], tmp_path / "raw", env=plugin_env, check=False)
+    assert done.returncode == 11 and "is no SHA-256, expected 64 hexadecimal digits" in done.stderr
+
+
+def test_examples_take_models(fortran_program, files, run_python, plugin_env, tmp_path):  # noqa: F811
+    need("cc", "make", "pkg-config")
+    run("make", "-C", ROOT / "examples" / "c", f"OUT={tmp_path}", env=dict(os.environ))
+    digest = models.digest(models.shifting_model())
+    env = {**plugin_env, "AUGUR_MODEL_PATH": str(models.store(tmp_path / "models", models.shifting_model()).parent)}
+    run(tmp_path / "gray_scott", tmp_path / "c.h5", "--steps", "32", "--model", digest, env=env)
+    run(fortran_program, tmp_path / "f.h5", "1e-3", f"sha256:{digest}", env=env)
+    for name, dataset in (("c.h5", "u"), ("f.h5", "wave")):
+        done = run_python(
+            "import h5py, sys\nwith h5py.File(sys.argv[1]) as f:\n"
+            "    print(*f[sys.argv[2]].id.get_create_plist().get_filter(0)[2][:10])",
+            tmp_path / name, dataset, env=env,
+        )
+        options = tuple(map(int, done.stdout.split()))
+        assert options[0] >> 8 & 255 == 3 and options[6:] == models.words(1e-3, models.shifting_model())[6:]
+        assert models_of(run_python, tmp_path / name, env, dataset) != []
 
 
 def test_h5py_and_debian_read_each_others_files(files, plugin_env, tmp_path):  # noqa: F811

@@ -107,7 +107,7 @@ def test_bounds_that_are_no_numbers_are_refused(name, value):
         (TypeError, dict(relative=1, floor=3), "floor"),
         (TypeError, dict(absolute=1, unknown=3), "unknown"),
         (TypeError, dict(lossless="yes"), "lossless"),
-        (TypeError, dict(absolute=1, preset=3), "balanced, fast, lossless"),
+        (TypeError, dict(absolute=1, preset=3), "balanced, fast, lossless, learned"),
         (TypeError, dict(absolute=1, time_axis=0.5), "time_axis"),
         (TypeError, dict(absolute=1, fill_value="x"), "fill_value"),
         (ValueError, dict(absolute=1, preset="best"), "'best'.*balanced, fast, lossless"),

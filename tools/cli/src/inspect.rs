@@ -261,7 +261,7 @@ fn uses_text(uses: &[Use]) -> Vec<Vec<String>> {
                 )
             }
             None => {
-                let named = one.named.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+                let named = if one.named.is_empty() { "(no text)".into() } else { output::plain(&one.named) };
                 (named, "NOT FOUND".into(), "-".into())
             }
         };

@@ -74,6 +74,11 @@ impl BoundOptions {
         self.model.as_deref().filter(|m| *m != ATTRIBUTE)
     }
 
+    /// Whether models are asked for.
+    pub fn is_learned(&self) -> bool {
+        self.model.is_some() || self.preset == Some(Preset::Learned)
+    }
+
     /// The settings that the options state, checked; `model` is the first half of the digest of [`Self::model`].
     ///
     /// # Errors

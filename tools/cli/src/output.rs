@@ -33,6 +33,11 @@ pub fn ratio_json(raw: u64, stored: u64) -> serde_json::Value {
     serde_json::json!(raw as f64 / stored as f64)
 }
 
+/// Text from a file on one line, without the characters that a terminal would obey.
+pub fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 /// Extents as people write them.
 pub fn shape(extents: &[usize]) -> String {
     if extents.is_empty() {

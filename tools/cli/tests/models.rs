@@ -39,7 +39,8 @@ fn convert_puts_the_model_into_the_file_and_gains_by_it() {
     let json =
         run(&scratch, "convert in.h5 out.h5 --absolute 0.05 --model m.safetensors --verify --json").json();
     assert_eq!(json["datasets"][0]["model"], digest);
-    assert_eq!(embedded(&scratch, "out.h5"), [digest.clone()], "once for both datasets");
+    assert_eq!(json["datasets"][0]["chunks_with_model"], 1);
+    assert_eq!(embedded(&scratch, "out.h5"), std::slice::from_ref(&digest), "once for both datasets");
     // Nothing but the file itself is left.
     std::fs::remove_file(scratch.file("m.safetensors")).unwrap();
     for path in ["/u", "/group/v"] {
@@ -60,6 +61,24 @@ fn convert_puts_the_model_into_the_file_and_gains_by_it() {
 }
 
 #[test]
+fn a_model_that_gains_nothing_is_told() {
+    let (scratch, digest) = prepared();
+    {
+        let file = files::create(&scratch.file("still.h5"));
+        files::floats(file.id.0, c"u", &files::Plan::contiguous(&files::SHAPE), &files::wave(files::SHAPE));
+    }
+    let text = run(&scratch, "convert still.h5 out.h5 --absolute 0.001 --model m.safetensors").ok();
+    assert!(
+        text.contains(&format!("sha256:{digest}, which 0 of 1 chunks need: it gains nothing here")),
+        "{text}"
+    );
+    // Nothing but the model and its attribute is between both.
+    run(&scratch, "convert still.h5 plain.h5 --absolute 0.001").ok();
+    let stored = |file| inspected(&scratch, file, "/u")["stored_bytes"].as_u64().unwrap();
+    assert_eq!(stored("out.h5"), stored("plain.h5"));
+}
+
+#[test]
 fn convert_takes_the_models_that_attributes_name() {
     let (scratch, digest) = prepared();
     run(&scratch, "models embed m.safetensors in.h5 -d u").ok();
@@ -70,7 +89,7 @@ fn convert_takes_the_models_that_attributes_name() {
         files::text(&file, c"/group/v", c"augur_model", "m.safetensors");
     }
     run(&scratch, "convert in.h5 elsewhere/out.h5 --absolute 0.05 --model attribute").ok();
-    assert_eq!(embedded(&scratch, "elsewhere/out.h5"), [digest.clone()]);
+    assert_eq!(embedded(&scratch, "elsewhere/out.h5"), std::slice::from_ref(&digest));
     for path in ["/u", "/group/v"] {
         let uses = inspected(&scratch, "elsewhere/out.h5", path)["augur"]["models"].clone();
         let by: Vec<&str> = uses.as_array().unwrap().iter().map(|u| u["by"].as_str().unwrap()).collect();
@@ -78,6 +97,48 @@ fn convert_takes_the_models_that_attributes_name() {
         assert_eq!(uses[1]["named"], format!("sha256:{digest}"));
     }
     run(&scratch, "verify in.h5 elsewhere/out.h5").ok();
+}
+
+#[test]
+fn datasets_that_name_no_model_are_balanced() {
+    let (scratch, digest) = prepared();
+    run(&scratch, "models embed m.safetensors in.h5 -d u").ok();
+    let strict = run(&scratch, "convert in.h5 out.h5 --absolute 0.05 --model attribute --strict");
+    strict.fails(2, &["/group/v", "--strict"]);
+    let ran = run(&scratch, "convert in.h5 out.h5 --absolute 0.05 --model attribute");
+    assert_eq!(ran.err, "", "nothing to warn about");
+    assert!(ran.ok().contains("/group/v names no model"));
+    let preset = |path| inspected(&scratch, "out.h5", path)["augur"]["preset"].clone();
+    assert_eq!((preset("/u"), preset("/group/v")), ("learned".into(), "balanced".into()));
+    assert_eq!(
+        inspected(&scratch, "out.h5", "/u")["augur"]["models"][1]["named"],
+        format!("sha256:{digest}")
+    );
+    // What is no name at all is refused, with the attribute.
+    {
+        let file = files::change(&scratch.file("in.h5"));
+        files::number_at(&file, c"/group/v", c"augur_model", 7);
+    }
+    let failed = run(&scratch, "convert in.h5 no.h5 --absolute 0.05 --model attribute");
+    failed.fails(2, &["/group/v", "attribute augur_model", "it is empty"]);
+    assert!(run(&scratch, "models list in.h5").ok().contains("in.h5:/_augur"));
+}
+
+#[test]
+fn what_has_the_place_of_a_model_is_not_lost() {
+    let scratch = Scratch::new();
+    models::sample(&scratch.file("in.h5"));
+    {
+        let file = files::change(&scratch.file("in.h5"));
+        files::floats(file.id.0, c"_augur", &files::Plan::contiguous(&[4]), &[1.0; 4]);
+    }
+    std::fs::write(scratch.file("m"), models::shifting("m").bytes()).unwrap();
+    run(&scratch, "convert in.h5 out.h5 --absolute 0.05 --model m").fails(2, &["/_augur", "rename it first"]);
+    assert!(!scratch.file("out.h5").exists());
+    run(&scratch, "models embed m in.h5").fails(2, &["_augur is no group"]);
+    run(&scratch, "models gc in.h5").ok();
+    run(&scratch, "convert in.h5 out.h5 --absolute 0.05").ok();
+    assert_eq!(files::read_floats(&files::open(&scratch.file("out.h5")), c"/_augur"), [1.0; 4]);
 }
 
 #[test]
@@ -219,9 +280,15 @@ fn only_models_that_nothing_needs_are_removed_from_a_file() {
     let other = models::shifting("other");
     std::fs::write(scratch.file("other"), other.bytes()).unwrap();
     run(&scratch, "models embed other out.h5").ok();
+    {
+        // Somebody's own, beside them.
+        let file = files::change(&scratch.file("out.h5"));
+        let plan = files::Plan::contiguous(&[4]);
+        files::floats(file.id.0, c"/_augur/models/notes", &plan, &[2.0; 4]);
+    }
     let text = run(&scratch, "models gc out.h5 --dry-run").ok();
     assert!(text.contains(&format!("would remove {}", other.digest())), "{text}");
-    assert_eq!(embedded(&scratch, "out.h5").len(), 2);
+    assert_eq!(embedded(&scratch, "out.h5").len(), 3);
     // Chunks alone hold on to it, too.
     {
         let file = files::change(&scratch.file("out.h5"));
@@ -231,8 +298,9 @@ fn only_models_that_nothing_needs_are_removed_from_a_file() {
     }
     let json = run(&scratch, "models gc out.h5 --json").json();
     assert_eq!(json["removed"][0]["what"], other.digest().to_string());
-    assert_eq!(embedded(&scratch, "out.h5"), [digest]);
-    run(&scratch, "verify in.h5 out.h5").ok();
+    assert_eq!(json["removed"].as_array().unwrap().len(), 1);
+    assert_eq!(embedded(&scratch, "out.h5"), [digest, "damaged".into()]);
+    run(&scratch, "verify in.h5 out.h5 -d u -d v").ok();
     // An attribute alone holds on to it.
     run(&scratch, "models embed other in.h5 -d u").ok();
     assert!(run(&scratch, "models gc in.h5").ok().contains("nothing to remove"));

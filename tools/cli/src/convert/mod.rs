@@ -6,14 +6,15 @@ mod plan;
 mod temporary;
 mod tree;
 
+use crate::augur;
 use crate::failure::{Failure, Result};
-use crate::h5::{dataset, file, object, Id};
+use crate::h5::{chunks, dataset, file, object, Id};
 use crate::models::{embedded, find};
 use crate::options::{BoundOptions, HOW};
 use crate::{output, verify, walk};
 use clap::Args;
 use plan::{Choice, Skipped, Wish};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use temporary::Temporary;
@@ -37,7 +38,8 @@ dimensions and what Augur compressed before. Groups, attributes, links, referenc
 scales, other datasets and their filters stay as they are.
 
 With --model, OUT holds the model once, and the attribute augur_model of what was compressed names it.
-With --model attribute, so it is with the models that the datasets of IN name.
+With --model attribute, so it is with the models that the datasets of IN name; those that name none are
+compressed with the preset balanced.
 
 OUT appears only when it is complete. Exit status: 0; 1 when --verify finds a bound broken (OUT is
 not made then); 2 for everything else.")]
@@ -145,10 +147,10 @@ fn write(
     let root = object::open(source, c"/")?;
     let copy = file::create_like(path, source, &root.id, version)?;
     // Before the data, whose chunks are coded as they are written.
-    for choice in chosen.values() {
-        if let Some(model) = &choice.model {
-            embedded::put(&copy, model)?;
-        }
+    let models: BTreeMap<_, _> =
+        chosen.values().filter_map(|c| c.model.as_ref()).map(|m| (m.digest(), m)).collect();
+    for model in models.values() {
+        embedded::put(&copy, model)?;
     }
     let total = chosen.values().map(|c| c.raw_bytes).sum();
     let bar = output::progress(total, options.json);
@@ -176,6 +178,8 @@ fn copy_userblock(from: &Path, to: &Path, len: u64) -> Result<()> {
 struct Row {
     path: String,
     model: Option<String>,
+    /// Chunks that need it, and all.
+    needed: (usize, usize),
     chunk: Vec<usize>,
     raw: u64,
     stored: u64,
@@ -186,8 +190,10 @@ fn measure(copy: &Id, found: &[walk::Found], chosen: &[(usize, Choice)]) -> Resu
         .iter()
         .map(|(i, c)| {
             let set = dataset::open(copy, &found[*i].path, None)?;
+            let needed = if c.model.is_some() { chunks_with_a_model(&set)? } else { (0, 0) };
             Ok(Row {
                 path: c.path.clone(),
+                needed,
                 model: c.model.as_ref().map(|m| m.digest().to_string()),
                 chunk: c.chunk.clone(),
                 raw: c.raw_bytes,
@@ -195,6 +201,17 @@ fn measure(copy: &Id, found: &[walk::Found], chosen: &[(usize, Choice)]) -> Resu
             })
         })
         .collect()
+}
+
+/// How many chunks need a model, and how many there are.
+fn chunks_with_a_model(set: &dataset::Dataset) -> Result<(usize, usize)> {
+    let Some(augur) = augur::of(set)? else { return Ok((0, 0)) };
+    let all = chunks::list(set)?;
+    let mut needed = 0;
+    for chunk in &all {
+        needed += usize::from(augur.inspect(set, chunk)?.is_some_and(|info| info.header.model.is_some()));
+    }
+    Ok((needed, all.len()))
 }
 
 fn size_of_file(path: &Path) -> u64 {
@@ -212,6 +229,7 @@ fn report(options: &Convert, rows: &[Row], skipped: &[Skipped], notes: Notes) {
             "datasets": rows.iter().map(|r| serde_json::json!({
                 "path": r.path, "chunk": r.chunk, "raw_bytes": r.raw, "stored_bytes": r.stored,
                 "ratio": output::ratio_json(r.raw, r.stored), "model": r.model,
+                "chunks_with_model": r.model.as_ref().map(|_| r.needed.0),
             })).collect::<Vec<_>>(),
             "copied": skipped_json(skipped),
             "null_references": notes.lost,
@@ -255,14 +273,30 @@ fn report(options: &Convert, rows: &[Row], skipped: &[Skipped], notes: Notes) {
         options.output.display(),
         output::bytes(after)
     );
-    let mut models: Vec<&String> = rows.iter().filter_map(|r| r.model.as_ref()).collect();
-    models.sort();
-    models.dedup();
-    for model in models {
-        println!("{} holds the model sha256:{model}.", options.output.display());
-    }
+    print_models(options, rows);
     if options.verify && !rows.is_empty() {
         println!("Verified: every bound holds.");
+    }
+}
+
+/// What became of the models.
+fn print_models(options: &Convert, rows: &[Row]) {
+    let mut models: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    for (row, model) in rows.iter().filter_map(|r| Some((r, r.model.as_deref()?))) {
+        let sum = models.entry(model).or_default();
+        *sum = (sum.0 + row.needed.0, sum.1 + row.needed.1);
+    }
+    for (model, (needed, all)) in models {
+        let gain = if needed == 0 { ": it gains nothing here, the preset balanced does as well" } else { "" };
+        println!(
+            "{} holds the model sha256:{model}, which {needed} of {all} chunks need{gain}.",
+            options.output.display()
+        );
+    }
+    if options.bound.is_learned() {
+        for row in rows.iter().filter(|r| r.model.is_none()) {
+            println!("{} names no model; the preset balanced was used.", row.path);
+        }
     }
 }
 

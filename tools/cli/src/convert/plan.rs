@@ -203,11 +203,17 @@ fn choose(set: &Dataset, path: &str, wish: &Wish<'_>, exact: bool) -> Result<Cho
     if settings.fill.is_none() && settings.bound.parameters().1 == 0.0 {
         settings.fill = stated_fill(set)?;
     }
-    let words = settings.to_words()?;
     let model = match &wish.model {
         None if settings.preset == Preset::Learned => named_model(set, wish.input)?.map(Arc::new),
         known => known.clone(),
     };
+    if settings.preset == Preset::Learned && model.is_none() {
+        if settings.strict {
+            return Err(Failure::new("no attribute augur_model names a model, and --strict was given"));
+        }
+        settings.preset = Preset::Balanced;
+    }
+    let words = settings.to_words()?;
     Ok(Choice { path: path.into(), chunk, words, raw_bytes: set.raw_bytes(), model })
 }
 

@@ -8,7 +8,7 @@
 
 use super::data;
 use super::plan::Choice;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::h5::dataset::{self, Layout};
 use crate::h5::link::{self, Link, Target};
 use crate::h5::object::{self, Kind, Object, Token};
@@ -100,7 +100,8 @@ impl Copy<'_> {
                     self.attributes(&old.id, old.kind, &new.id, here)?;
                     self.group(&old.id, &new.id, here.as_bytes())
                 }
-                _ => Ok(()),
+                (Kind::Dataset, Kind::Dataset) => Ok(()),
+                _ => Err(Failure::new("it is where a model has to be put; rename it first")),
             };
         }
         if let Some(path) = self.placed.get(&old.token) {
@@ -206,7 +207,7 @@ impl Copy<'_> {
         for pending in &self.pending {
             match pending {
                 Pending::Attribute { object, name } => {
-                    let doing = |e: crate::failure::Failure| {
+                    let doing = |e: Failure| {
                         e.while_doing(format!(
                             "{}, attribute {}",
                             object.to_string_lossy(),

@@ -31,9 +31,6 @@ pub fn open(path: &Path) -> Result<Id> {
 /// # Errors
 /// As [`open`], and a file that may not be written.
 pub fn open_to_change(path: &Path) -> Result<Id> {
-    if std::fs::metadata(path).is_ok_and(|m| m.permissions().readonly()) {
-        return Err(Failure::new(format!("{} may not be written", path.display())));
-    }
     open_as(path, H5F_ACC_RDWR)
 }
 

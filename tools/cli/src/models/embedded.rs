@@ -3,6 +3,7 @@
 use super::find::{self, Located};
 use crate::failure::{Failure, Result};
 use crate::h5::{attribute, bytes, c_string, dataset, link, object, Id};
+use crate::output;
 use augur_core::network::{Digest, Model};
 use std::ffi::{CStr, CString};
 
@@ -17,10 +18,24 @@ pub const ATTRIBUTE: &CStr = c"augur_model";
 pub struct Embedded {
     /// Its name in the group: the SHA-256.
     pub name: CString,
+    /// Whether it is a dataset, which may be removed when nothing needs it.
+    pub is_dataset: bool,
     /// Bytes that it takes in the file.
     pub stored: u64,
     /// The model, or why what is there is none.
     pub model: std::result::Result<Model, String>,
+}
+
+impl Embedded {
+    /// Its name, for people.
+    pub fn shown(&self) -> String {
+        output::plain(&self.name.to_string_lossy())
+    }
+
+    /// The digest that its name states.
+    pub fn stated(&self) -> Option<Digest> {
+        self.name.to_str().ok()?.parse().ok()
+    }
 }
 
 /// Path of a model in the file that holds it.
@@ -62,8 +77,9 @@ pub fn list(file: &Id) -> Result<Vec<Embedded>> {
             _ => Err(Failure::new("it is a link to something else")),
         };
         let stored = opened.as_ref().map_or(0, dataset::Dataset::stored_bytes);
+        let is_dataset = opened.is_ok();
         let model = opened.and_then(|set| read(&set, &entry.name)).map_err(|e| e.to_string());
-        found.push(Embedded { name: entry.name, stored, model });
+        found.push(Embedded { name: entry.name, is_dataset, stored, model });
     }
     Ok(found)
 }
@@ -122,7 +138,7 @@ pub fn attach(set: &Id, digest: &Digest) -> Result<()> {
     attribute::set_text(set, ATTRIBUTE, &path(digest))
 }
 
-/// What the dataset names as its model; `None` without the attribute.
+/// What the dataset names as its model; `None` without the attribute, empty where that is no text.
 ///
 /// # Errors
 /// When the dataset is damaged.
@@ -130,7 +146,7 @@ pub fn named(set: &Id) -> Result<Option<String>> {
     if !attribute::exists(set, ATTRIBUTE)? {
         return Ok(None);
     }
-    Ok(Some(attribute::open(set, ATTRIBUTE)?.text().unwrap_or_else(|| "(no text)".into())))
+    Ok(Some(attribute::open(set, ATTRIBUTE)?.text().unwrap_or_default()))
 }
 
 /// Removes these models from the file, and the groups when nothing is left in them.

@@ -81,27 +81,30 @@ fn from_file(path: &Path, options: &Gc) -> Result<(Vec<Removed>, Vec<String>)> {
     let shown = path.display();
     let opened = if options.dry_run { file::open(path)? } else { file::open_to_change(path)? };
     let held = embedded::list(&opened).map_err(|e| e.while_doing(&shown))?;
-    let name = |e: &embedded::Embedded| e.name.to_string_lossy().into_owned();
     let nothing_removed = |e: Failure| e.while_doing(format!("{shown}: nothing was removed"));
     let mut uses = Uses::stated(&opened).map_err(nothing_removed)?;
-    if !held.iter().all(|e| uses.refer_to(&name(e))) {
+    // What is no dataset or has another name than a digest is not ours.
+    let stays = |uses: &Uses, e: &embedded::Embedded| {
+        !e.is_dataset || e.stated().is_none_or(|digest| uses.refer_to(&digest))
+    };
+    if !held.iter().all(|e| stays(&uses, e)) {
         uses.add_chunks(&opened, options.json).map_err(nothing_removed)?;
     }
-    let (kept, gone): (Vec<_>, Vec<_>) = held.iter().partition(|e| uses.refer_to(&name(e)));
+    let (kept, gone): (Vec<_>, Vec<_>) = held.iter().partition(|e| stays(&uses, e));
     if !options.dry_run && !gone.is_empty() {
         let names: Vec<_> = gone.iter().map(|e| e.name.as_c_str()).collect();
         embedded::remove(&opened, &names).map_err(|e| e.while_doing(&shown))?;
         file::flush(&opened)?;
     }
     let removed = gone.iter().map(|e| Removed {
-        what: name(e),
+        what: e.shown(),
         reason: match &e.model {
             Ok(_) => "nothing needs it".into(),
             Err(problem) => format!("nothing needs it, and {problem}"),
         },
         bytes: e.stored,
     });
-    Ok((removed.collect(), kept.into_iter().map(name).collect()))
+    Ok((removed.collect(), kept.into_iter().map(embedded::Embedded::shown).collect()))
 }
 
 fn from_store(dry_run: bool) -> Result<(Vec<Removed>, Vec<String>)> {

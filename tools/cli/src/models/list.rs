@@ -47,7 +47,7 @@ pub fn run(options: &List) -> Result<()> {
         let held = embedded::list(&file::open(path)?).map_err(|e| e.while_doing(path.display()))?;
         rows.extend(held.into_iter().map(|e| Row {
             role: "file",
-            place: format!("{}:/_augur/models/{}", path.display(), e.name.to_string_lossy()),
+            place: format!("{}:/_augur/models/{}", path.display(), e.shown()),
             bytes: e.stored,
             model: e.model,
         }));

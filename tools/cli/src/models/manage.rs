@@ -113,14 +113,14 @@ pub fn extract(options: &Extract) -> Result<()> {
     let mut fitting: Vec<_> =
         held.into_iter().filter(|e| e.name.to_string_lossy().starts_with(&wanted)).collect();
     if fitting.len() > 1 {
-        let names: Vec<_> = fitting.iter().map(|e| e.name.to_string_lossy().into_owned()).collect();
+        let names: Vec<_> = fitting.iter().map(embedded::Embedded::shown).collect();
         return Err(Failure::new(format!("{shown} holds several models; name one: {}", names.join(", "))));
     }
     let Some(entry) = fitting.pop() else {
         let which = if wanted.is_empty() { String::new() } else { format!(" that begins with {wanted}") };
         return Err(Failure::new(format!("{shown} holds no model{which}")));
     };
-    let path = format!("/_augur/models/{}", entry.name.to_string_lossy());
+    let path = format!("/_augur/models/{}", entry.shown());
     let model = entry.model.map_err(|e| Failure::new(format!("{shown}: {path} is no model: {e}")))?;
     let to = options.output.clone();
     let to = to.unwrap_or_else(|| PathBuf::from(format!("{}{}", model.digest(), store::SUFFIX)));
@@ -169,7 +169,7 @@ pub fn add(options: &Add) -> Result<()> {
         let mut models = Vec::new();
         if file::is_hdf5(path) {
             for entry in embedded::list(&file::open(path)?).map_err(|e| e.while_doing(&shown))? {
-                let name = entry.name.to_string_lossy().into_owned();
+                let name = entry.shown();
                 models.push(entry.model.map_err(|e| Failure::new(format!("{shown}: {name}: {e}")))?);
             }
             if models.is_empty() {

@@ -86,7 +86,7 @@ pub fn title(model: &Model) -> String {
         .filter_map(|k| Some(model.metadata().get(*k)?.as_str()))
         .collect();
     let text = if said.is_empty() { "-".to_string() } else { said.join(", ") };
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    output::plain(&text)
 }
 
 /// The metadata for people, in a fixed order.
@@ -114,7 +114,7 @@ fn readable(value: &str) -> String {
         })
         .collect();
     let text = if sets.is_empty() { value.to_string() } else { sets.join(", ") };
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    output::plain(&text)
 }
 
 fn print_graph(graph: &Graph) {

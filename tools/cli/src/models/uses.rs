@@ -61,13 +61,15 @@ impl Uses {
     }
 
     /// Whether something refers to the model of this name in the file.
-    pub fn refer_to(&self, name: &str) -> bool {
-        let digest = name.parse::<Digest>().ok();
-        digest.is_some_and(|d| self.digests.contains(&d) || self.prefixes.contains(&d.prefix()))
-            || self.texts.iter().any(|t| {
-                t.strip_prefix("sha256:") == Some(name)
-                    || t.trim_start_matches('/').strip_prefix("_augur/models/") == Some(name)
-            })
+    pub fn refer_to(&self, digest: &Digest) -> bool {
+        let path = embedded::path(digest);
+        self.digests.contains(digest)
+            || self.prefixes.contains(&digest.prefix())
+            || self
+                .texts
+                .iter()
+                .any(|t| t.strip_prefix("sha256:").unwrap_or(t).eq_ignore_ascii_case(&digest.to_string()))
+            || self.texts.iter().any(|t| t.trim_start_matches('/') == path.trim_start_matches('/'))
     }
 }
 

@@ -194,6 +194,13 @@ pub fn number(to: hid_t, name: &CStr, value: i32) {
     }
 }
 
+/// Attaches one 32-bit integer to the object at a path.
+pub fn number_at(file: &File, at: &CStr, name: &CStr, value: i32) {
+    // SAFETY: a valid file and C string.
+    let object = Id::new(unsafe { H5Oopen(file.id.0, at.as_ptr(), H5P_DEFAULT) });
+    number(object.0, name, value);
+}
+
 /// Attaches an object reference to `path`.
 pub fn reference(to: hid_t, name: &CStr, file: &File, path: &CStr) {
     // SAFETY: valid identifiers and C strings; the buffer holds the one reference.
