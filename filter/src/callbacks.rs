@@ -80,10 +80,15 @@ unsafe fn prelude(dcpl: Hid, dtype: Hid, space: Hid, from: *const c_void, store:
         if !store {
             return Ok(1);
         }
-        if let (Some(prefix), true) = (expanded.settings.model, expanded.settings.strict) {
+        if let Some(prefix) = expanded.settings.model {
             // SAFETY: in a callback of the host. The dataset is not open yet, its file is.
             let search = unsafe { Search::new(host, &[]) };
-            search.wanted(&Wanted::Prefix(prefix))?;
+            // Once found, it is at hand when chunks are written, without a look into the file (parallel programs write
+            // chunks at times of their own).
+            let found = search.wanted(&Wanted::Prefix(prefix));
+            if expanded.settings.strict {
+                found?;
+            }
         }
         // SAFETY: as above; the words are copied.
         let status = unsafe { (api.H5Pmodify_filter)(dcpl, FILTER_ID, flags, words.len(), words.as_ptr()) };

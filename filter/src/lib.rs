@@ -25,6 +25,7 @@ mod trampoline;
 pub use callbacks::class;
 pub use cd_values::{Expanded, Settings};
 pub use fill::Fill;
+pub use report::log_to_stderr;
 pub use threads::threads;
 
 /// Filter id, of the range for internal use (32768 to 65535) until The HDF Group assigns one.

@@ -7,7 +7,7 @@ use crate::host::Host;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::io::Write;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// How often an identical line is shown.
 const REPEATS: u32 = 3;
@@ -28,17 +28,54 @@ pub fn warn(line: &str) {
 }
 
 fn show(level: log::Level, line: &str) {
-    let count = count(line);
-    if count > REPEATS {
-        return;
-    }
-    let more = if count == REPEATS { " (further lines like this are not shown)" } else { "" };
-    if log::max_level() == log::LevelFilter::Off {
-        // No logger was installed. A closed stderr is no reason to fail.
-        let word = if level == log::Level::Error { "error" } else { "warning" };
-        let _ = writeln!(std::io::stderr(), "augur: {word}: {line}{more}");
-    } else {
+    if OWN.load(Ordering::Acquire) || log::max_level() == log::LevelFilter::Off {
+        print(level, line);
+    } else if let Some(more) = again(line) {
         log::log!(target: "augur", level, "{line}{more}");
+    }
+}
+
+/// Whether the program's logger is [`Stderr`].
+static OWN: AtomicBool = AtomicBool::new(false);
+
+/// Puts warnings and errors of this filter and of the codec on stderr, where no other logger was installed. For the
+/// plugin, which is a program of its own as to loggers: what the codec logs would be lost.
+pub fn log_to_stderr() {
+    if log::set_logger(&Stderr).is_ok() {
+        log::set_max_level(log::LevelFilter::Warn);
+        OWN.store(true, Ordering::Release);
+    }
+}
+
+struct Stderr;
+
+impl log::Log for Stderr {
+    fn enabled(&self, metadata: &log::Metadata) -> bool {
+        metadata.level() <= log::Level::Warn && metadata.target().starts_with("augur")
+    }
+
+    fn log(&self, record: &log::Record) {
+        if self.enabled(record.metadata()) {
+            print(record.level(), &record.args().to_string());
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+fn print(level: log::Level, line: &str) {
+    let Some(more) = again(line) else { return };
+    let word = if level == log::Level::Error { "error" } else { "warning" };
+    // A closed stderr is no reason to fail.
+    let _ = writeln!(std::io::stderr(), "augur: {word}: {line}{more}");
+}
+
+/// What is to be added to a line; `None` when it was shown often enough.
+fn again(line: &str) -> Option<&'static str> {
+    match count(line) {
+        n if n > REPEATS => None,
+        REPEATS => Some(" (further lines like this are not shown)"),
+        _ => Some(""),
     }
 }
 

@@ -15,5 +15,6 @@ pub extern "C" fn H5PLget_plugin_type() -> c_int {
 /// The filter's class, an `H5Z_class2_t` that lives as long as the process.
 #[no_mangle]
 pub extern "C" fn H5PLget_plugin_info() -> *const H5ZClass2 {
+    augur_filter::log_to_stderr();
     augur_filter::class()
 }

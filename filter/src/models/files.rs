@@ -10,6 +10,9 @@ use std::collections::HashSet;
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
+/// Most numbers that are tried for the blocks of a virtual dataset with numbered source files.
+const MOST_BLOCKS: usize = 256;
+
 /// A model file and where it was.
 pub struct Found {
     /// Where, for people.
@@ -115,15 +118,20 @@ impl Looker<'_> {
         }
         let beside =
             self.file_name(dataset).and_then(|n| n.parent().map(Path::to_path_buf)).unwrap_or_default();
-        let mut paths = vec![];
-        if let Ok(prefix) = std::env::var("HDF5_VDS_PREFIX") {
-            let prefix = match prefix.strip_prefix("${ORIGIN}") {
+        let prefix =
+            std::env::var("HDF5_VDS_PREFIX").ok().map(|prefix| match prefix.strip_prefix("${ORIGIN}") {
                 Some(rest) => beside.join(rest.trim_start_matches('/')),
                 None => PathBuf::from(prefix),
-            };
-            paths.push(prefix.join(name));
+            });
+        let names: Vec<String> = match name.contains("%b") {
+            true => (0..MOST_BLOCKS).map(|block| name.replace("%b", &block.to_string())).collect(),
+            false => vec![name.to_string()],
+        };
+        let mut paths = vec![];
+        for name in names {
+            paths.extend(prefix.iter().map(|p| p.join(&name)));
+            paths.extend([beside.join(&name), PathBuf::from(&name)]);
         }
-        paths.extend([beside.join(name), PathBuf::from(name)]);
         paths.retain(|path| path.is_file());
         paths
     }
