@@ -78,10 +78,6 @@ impl Buffer {
         Self { words, start, len }
     }
 
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
     pub fn bytes(&self) -> usize {
         self.words.len() * 4
     }

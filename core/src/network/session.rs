@@ -144,6 +144,26 @@ impl Session {
         }
     }
 
+    /// A session with the kernels of this name; `None` if the machine has none.
+    #[cfg(feature = "bench")]
+    #[doc(hidden)]
+    pub fn with_kernel(graph: &Arc<Graph>, size: [usize; 3], name: &str) -> Option<Result<Self>> {
+        let kernel = Kernel::all().into_iter().find(|k| format!("{k:?}").eq_ignore_ascii_case(name))?;
+        Some(Self::made(graph, size, Some(kernel)))
+    }
+
+    /// Computes one node, from whatever lies in the memory of those before it.
+    #[cfg(feature = "bench")]
+    #[doc(hidden)]
+    pub fn run_node(&mut self, node: usize, threads: usize) {
+        let step = self.plan.steps.iter().find(|s| s.node == node).map(|s| s.way);
+        if let (Some(way), Some(slot)) = (step, self.plan.slots[node]) {
+            let mut buffer = std::mem::take(&mut self.buffers[slot]);
+            self.step(node, way, &mut buffer, threads);
+            self.buffers[slot] = buffer;
+        }
+    }
+
     /// Depth to space, straight to the planes of an output.
     fn join(&self, node: usize, planes: &mut [i16], threads: usize) {
         let from = self.graph.nodes[node].inputs[0];

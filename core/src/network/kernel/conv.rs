@@ -192,33 +192,58 @@ unsafe fn tile<L: Lanes, const KIND: u8, const STRIDE: usize, const R: usize>(
                 }
             }
         }
-        match finish {
-            Finish::Narrow(ends) => {
-                for (sums, end) in sums.iter_mut().zip(ends) {
-                    for sum in sums {
-                        *sum = L::narrow(*sum, end);
-                    }
-                }
-            }
-            Finish::Wide(ends) => {
-                for (sums, end) in sums.iter_mut().zip(ends) {
-                    for sum in sums {
-                        *sum = L::wide(*sum, end);
-                    }
-                }
-            }
-        }
+        // Each written out, as an array that is indexed by a variable would have to lie in memory all the time.
         let stride = job.out.stride();
-        for r in 0..R {
-            let at = BEFORE + x + r * L::N;
-            let v = [0, 1, 2, 3].map(|o| sums[o][r]);
-            match packed.output {
-                Element::I8 => L::store(out[quad * stride..].as_mut_ptr().add(at), L::join8(v)),
-                Element::I16 => {
-                    L::store(out[2 * quad * stride..].as_mut_ptr().add(at), L::join16(v[0], v[1]));
-                    if 2 * quad + 1 < job.out.groups() {
-                        L::store(out[(2 * quad + 1) * stride..].as_mut_ptr().add(at), L::join16(v[2], v[3]));
-                    }
+        let first = if packed.output == Element::I8 { quad } else { 2 * quad };
+        let out = &mut out[first * stride..];
+        macro_rules! column {
+            ($r:literal) => {
+                if R > $r {
+                    let v = [sums[0][$r], sums[1][$r], sums[2][$r], sums[3][$r]];
+                    store::<L>(finished::<L>(finish, v), packed.output, out, stride, BEFORE + x + $r * L::N);
+                }
+            };
+        }
+        column!(0);
+        column!(1);
+        column!(2);
+        column!(3);
+    }
+}
+
+/// Values of the sums of four outputs.
+///
+/// # Safety
+/// The machine has the instructions of `L`.
+#[inline(always)]
+unsafe fn finished<L: Lanes>(finish: &Finish, [a, b, c, d]: [L::V; OUTPUTS]) -> [L::V; OUTPUTS] {
+    // SAFETY: as the caller promises.
+    unsafe {
+        match finish {
+            Finish::Narrow(n) => {
+                [L::narrow(a, &n[0]), L::narrow(b, &n[1]), L::narrow(c, &n[2]), L::narrow(d, &n[3])]
+            }
+            Finish::Wide(w) => [L::wide(a, &w[0]), L::wide(b, &w[1]), L::wide(c, &w[2]), L::wide(d, &w[3])],
+        }
+    }
+}
+
+/// Puts the values of four outputs into the words of one group or of two at `at`, the second `stride` words later, if
+/// there is one.
+///
+/// # Safety
+/// The machine has the instructions of `L`; a vector fits at `at`.
+#[inline(always)]
+unsafe fn store<L: Lanes>(v: [L::V; OUTPUTS], element: Element, out: &mut [u32], stride: usize, at: usize) {
+    let second = stride + at;
+    // SAFETY: as the caller promises; the second vector is checked.
+    unsafe {
+        match element {
+            Element::I8 => L::store(out.as_mut_ptr().add(at), L::join8(v)),
+            Element::I16 => {
+                L::store(out.as_mut_ptr().add(at), L::join16(v[0], v[1]));
+                if second + L::N <= out.len() {
+                    L::store(out.as_mut_ptr().add(second), L::join16(v[2], v[3]));
                 }
             }
         }

@@ -1,0 +1,122 @@
+//! Networks that give the same bits for ever: model files in `golden/networks` with the digests of what they compute. The
+//! second evaluator (`tests/format/network.py`) is held against the same files.
+//!
+//! `AUGUR_NETWORKS=write` writes them anew; that is right only before a model of such layers was ever given away.
+
+use augur_core::network::build::{GraphBuilder, ModelBuilder, Weights};
+use augur_core::network::{Element, Session};
+use augur_core::{Digest, Model};
+use serde_json::{json, Value};
+use std::path::Path;
+
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> i32 {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.0 >> 33) as i32
+    }
+
+    fn weights(&mut self, shape: &[usize], shift: u8) -> Weights {
+        let n = shape.iter().product();
+        Weights {
+            shape: shape.to_vec(),
+            weight: (0..n).map(|_| self.next() as i8).collect(),
+            bias: (0..shape[0]).map(|_| self.next() % 8192 - 4096).collect(),
+            multiplier: (0..shape[0]).map(|_| 16384 + self.next() % 16384).collect(),
+            shift: vec![shift; shape[0]],
+        }
+    }
+}
+
+const RELU: (i32, i32) = (0, 127);
+const I8: (i32, i32) = (-128, 127);
+const I16: (i32, i32) = (-32768, 32767);
+
+/// The forecaster of `docs/models.md` with 8 channels.
+fn forecaster() -> GraphBuilder {
+    let (mut g, mut r) = (GraphBuilder::new("forecaster"), Random(1));
+    g.key("frames", 2).key("levels", 0);
+    let input = g.input(3, Element::I16);
+    let x = g.layer("space_to_depth", &[input]);
+    let a = g.conv("conv2d", x, &r.weights(&[8, 12, 3, 3], 29), RELU, Element::I8, json!({}));
+    let a = g.conv("conv2d", a, &r.weights(&[8, 8, 3, 3], 23), RELU, Element::I8, json!({}));
+    let b = g.conv("conv2d", a, &r.weights(&[16, 8, 3, 3], 23), RELU, Element::I8, json!({"stride": 2}));
+    let b = g.conv("conv2d", b, &r.weights(&[16, 16, 3, 3], 23), RELU, Element::I8, json!({}));
+    let u = g.layer("upsample", &[b]);
+    let d = g.layer("concat", &[u, a]);
+    let d = g.conv("conv2d", d, &r.weights(&[8, 24, 3, 3], 24), RELU, Element::I8, json!({}));
+    let o = g.conv("conv2d", d, &r.weights(&[4, 8, 3, 3], 17), I16, Element::I16, json!({}));
+    let skip = g.conv("conv2d", x, &r.weights(&[4, 12, 3, 3], 25), I16, Element::I16, json!({}));
+    let sum = g.node(json!({"op": "add", "in": [o, skip], "clamp": [-32767, 32767]}));
+    g.layer("depth_to_space", &[sum]);
+    g
+}
+
+/// Every layer that the forecaster has not.
+fn layers() -> GraphBuilder {
+    let (mut g, mut r) = (GraphBuilder::new("layers"), Random(2));
+    let x = g.node(json!({"op": "input", "channels": 3, "type": "i8", "rank": 3}));
+    let a = g.conv("conv3d", x, &r.weights(&[5, 3, 3, 3, 3], 22), I8, Element::I8, json!({}));
+    let b = g.conv("conv3d", a, &r.weights(&[6, 5, 1, 3, 3], 22), I8, Element::I8, json!({"stride": 2}));
+    let name =
+        g.tensor("tanh", &[256], &std::array::from_fn::<i8, 256, _>(|i| ((i as i32 - 128) * 3 / 4) as i8));
+    let t = g.node(json!({"op": "table", "in": [b], "table": name}));
+    let beta = g.tensor("beta", &[6], &[1i32, 2, 30, 400, 5000, 60000]);
+    let gamma: Vec<i8> = (0..36).map(|_| (r.next() % 128) as i8).collect();
+    let gamma = g.tensor("gamma", &[6, 6], &gamma);
+    let m = g.tensor("gdn.multiplier", &[6], &[1 << 20; 6].map(|m: i32| m + 12345));
+    let n =
+        g.node(json!({"op": "gdn", "in": [t], "type": "i8", "beta": beta, "gamma": gamma, "multiplier": m}));
+    let m = g.tensor("igdn.multiplier", &[6], &[20000i32, 300, 20, 1, 7, 32767]);
+    let s = g.tensor("igdn.shift", &[6], &[22u8, 20, 18, 16, 14, 30]);
+    let i = g.node(json!({"op": "igdn", "in": [n], "type": "i16", "beta": beta, "gamma": gamma,
+        "multiplier": m, "shift": s, "clamp": [-30000, 30000]}));
+    let gate =
+        g.node(json!({"op": "multiply", "in": [i, t], "shift": 7, "type": "i8", "clamp": [-100, 110]}));
+    let q = g.node(json!({"op": "quantise", "in": [gate], "step": 7}));
+    let dense = g.conv("dense", q, &r.weights(&[4, 6], 22), I8, Element::I8, json!({}));
+    let u = g.conv("conv2d_transposed", dense, &r.weights(&[7, 4, 5, 3], 22), I8, Element::I8, json!({}));
+    let p = g.layer("maxpool", &[a]);
+    let c = g.layer("concat", &[p, dense, q]);
+    let e = g.conv("conv2d", c, &r.weights(&[3, 15, 5, 1], 15), I16, Element::I16, json!({}));
+    g.key("outputs", json!([u, e, i]));
+    g
+}
+
+/// Digests of the outputs, as 16-bit numbers, low byte first, for an input that is made here.
+fn digests(model: &Model, size: [usize; 3], threads: usize) -> Vec<String> {
+    let graph = model.graph("g").unwrap();
+    let mut session = Session::with_levels(graph, size).unwrap();
+    for k in 0..graph.inputs() {
+        let value = |(i, v): (usize, &mut i16)| *v = ((i as u32).wrapping_mul(2654435761) >> 16) as i16 >> 3;
+        session.input_mut(k).iter_mut().enumerate().for_each(value);
+    }
+    session.run(threads);
+    let bytes = |k: usize| session.output(k).iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+    (0..graph.outputs()).map(|k| Digest::of(&bytes(k)).to_string()).collect()
+}
+
+#[test]
+fn networks_compute_what_they_always_did() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/networks");
+    for (name, graph, size) in [("forecaster", forecaster(), [1, 24, 40]), ("layers", layers(), [4, 12, 20])]
+    {
+        let (file, stated) =
+            (folder.join(format!("{name}.safetensors")), folder.join(format!("{name}.json")));
+        if std::env::var("AUGUR_NETWORKS").is_ok_and(|v| v == "write") {
+            let bytes = ModelBuilder::new().metadata("name", name).graph("g", graph).to_bytes().unwrap();
+            let outputs = digests(&Model::from_bytes(&bytes).unwrap(), size, 1);
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(&file, bytes).unwrap();
+            let text = json!({"size": size, "outputs": outputs}).to_string() + "\n";
+            std::fs::write(&stated, text).unwrap();
+        }
+        let model = Model::from_bytes(&std::fs::read(&file).unwrap()).unwrap();
+        let stated: Value = serde_json::from_slice(&std::fs::read(&stated).unwrap()).unwrap();
+        assert_eq!(stated["size"], json!(size));
+        for threads in [1, 2] {
+            assert_eq!(json!(digests(&model, size, threads)), stated["outputs"], "{name}, {threads} threads");
+        }
+    }
+}
