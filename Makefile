@@ -20,7 +20,7 @@ LIBRARY := $(if $(filter Darwin,$(shell uname -s)),libh5z_augur.dylib,libh5z_aug
 WITH_CMAKE = CMAKE=$$($(SETUP)/cmake.sh build/cmake) && export CMAKE &&
 
 .DEFAULT_GOAL := help
-.PHONY: help build plugin cli venv package data demo test test-rust test-hosts bench figures install uninstall clean check-rust
+.PHONY: help build plugin cli venv package data turbulence demo test test-rust test-hosts bench figures install uninstall clean check-rust
 
 help: ## list the targets
 	@echo "Augur: error-bounded compression of time-evolving fields, as an HDF5 filter"
@@ -63,8 +63,19 @@ FERRET := build/data/ferret-datasets/usr/share/ferret-vis/data
 DATA_FILE = $(or $(firstword $(DATA)),$(FERRET)/monthly_navy_winds.cdf)
 BENCH_DATA = $(or $(DATA),$(addprefix $(FERRET)/,monthly_navy_winds.cdf:UWND monthly_navy_winds.cdf:VWND coads_climatology.cdf:SST ocean_atlas_subset.nc:TEMP))
 
-demo: package data ## compress real data beside SZ3 and ZFP, read it back, print a table, draw a picture
+# The field that a network can learn to forecast, and how many of its first steps the model of examples/models saw.
+TURBULENCE := build/data/turbulence.h5
+TRAINED_STEPS := 64
+
+turbulence: venv
+	@$(PY) examples/demo/turbulence.py $(TURBULENCE)
+
+demo: package data $(if $(DATA),,turbulence) ## compress real data beside SZ3 and ZFP, read it back, print a table, draw a picture
 	@$(PY) examples/demo/demo.py "$(DATA_FILE)" --picture build/demo.png
+ifeq ($(DATA),)
+	@echo
+	@$(PY) examples/demo/demo.py $(TURBULENCE) --skip $(TRAINED_STEPS) --model examples/models/turbulence.safetensors --picture build/demo-learned.png
+endif
 
 test: test-rust test-hosts ## run all tests: Rust, and the plugin in h5py, netCDF4, h5repack, C, ...
 

@@ -1,6 +1,6 @@
 """One compressor writing or reading one field, in a process of its own: `contenders.py JOB.json`.
 
-The job says which (`augur`, or one of hdf5plugin's filters `sz3`, `sz2`, `zfp`, `sperr`, `zstd`, `blosc2`, through h5py,
+The job says which (`augur`, `learned` for Augur with the job's model, or one of hdf5plugin's filters `sz3`, `sz2`, `zfp`, `sperr`, `zstd`, `blosc2`, through h5py,
 or `sz34`, SZ3 3.4 in memory through pysz), what (`write` or `read`), and where the field, the compressed file and the answer lie. Writing and reading
 are timed over whole runs, files opened and closed in between, chunk cache off; the best of `repeat` counts.
 """
@@ -17,12 +17,16 @@ import time
 import numpy as np
 
 
-def h5_filter(name: str, bound: float, preset: str) -> dict:
+def h5_filter(name: str, bound: float, preset: str, model: str | None = None) -> dict:
     """The keywords of create_dataset for this filter."""
     if name == "augur":
         import h5augur
 
         return dict(h5augur.Augur(absolute=bound, preset=preset))
+    if name == "learned":
+        import h5augur
+
+        return dict(h5augur.Augur(absolute=bound, model=model))
     import hdf5plugin
 
     filters = {
@@ -38,16 +42,22 @@ def h5_filter(name: str, bound: float, preset: str) -> dict:
 
 
 def write_h5(job: dict, values: np.ndarray) -> int:
-    """Writes the field as one dataset and returns the bytes that its chunks take."""
+    """Writes the field as one dataset and returns the bytes that its chunks take, and those of a model in the file."""
     import h5py
 
     with h5py.File(job["file"], "w", rdcc_nbytes=0) as f:
+        model, weights = None, 0
+        if job["name"] == "learned":
+            import h5augur
+
+            model = h5augur.embed_model(f, job["model"])
+            weights = f[model].id.get_storage_size()
         dataset = f.create_dataset("field", shape=values.shape, dtype=values.dtype, chunks=tuple(job["chunks"]),
-                                   fillvalue=job["fill"] if job["name"] == "augur" else None,
-                                   **h5_filter(job["name"], job["bound"], job["preset"]))
+                                   fillvalue=job["fill"] if job["name"] in ("augur", "learned") else None,
+                                   **h5_filter(job["name"], job["bound"], job["preset"], job["model"]))
         dataset[...] = values
         f.flush()
-        return dataset.id.get_storage_size()
+        return dataset.id.get_storage_size() + weights
 
 
 def read_h5(job: dict) -> np.ndarray:
@@ -100,7 +110,7 @@ def main() -> None:
     else:
         import h5py  # noqa: F401
 
-        h5_filter(job["name"], 1.0, job["preset"])
+        h5_filter(job["name"], 1.0, job["preset"], job["model"])
     best = math.inf
     for _ in range(job["repeat"]):
         if job["action"] == "write" and os.path.exists(job["file"]):

@@ -2,7 +2,9 @@
 """Compresses a real field through h5py with Augur, SZ3 and ZFP at the same error bounds, reads it back in a
 second process, and prints how small, how exact and how fast; draws original, decoded and error.
 
-    demo.py FILE[:/dataset] [--rel 1e-2 1e-3 1e-4] [--preset balanced] [--picture demo.png] [--repeat 3]
+    demo.py FILE[:/dataset] [--rel 1e-2 1e-3 1e-4] [--preset balanced] [--model MODEL] [--skip STEPS] [--picture demo.png]
+
+With a model the preset learned is measured, too: the weights lie in the file that it writes and are counted.
 """
 
 from __future__ import annotations
@@ -20,10 +22,12 @@ from fields import Field, load
 
 NAMES = {
     "augur": "Augur",
+    "learned": "Augur learned",
     "sz34": "SZ3 3.4 (pysz, in memory)",
     "sz3": "SZ3 (hdf5plugin)",
     "zfp": "ZFP (hdf5plugin)",
 }
+OWN = "augur", "learned"
 TIMEOUT = 120  # seconds for one compressor; some do not come back from unusual data
 
 
@@ -58,10 +62,10 @@ def run(directory: str, **job) -> dict:
 
 def measure(directory: str, field: Field, name: str, bound: float, args) -> tuple[dict, np.ndarray]:
     """Size, error and speed of one compressor at one absolute bound, and the decoded field."""
-    job = dict(name=name, bound=bound, preset=args.preset, repeat=args.repeat, fill=field.fill,
+    job = dict(name=name, bound=bound, preset=args.preset, model=args.model, repeat=args.repeat, fill=field.fill,
                chunks=chunk_shape(field.values.shape, field.values.dtype.itemsize), file=os.path.join(directory, "compressed"))
     values = field.values
-    if name != "augur" and not field.valid.all():  # they break on NaN and fill values: give them data without
+    if name not in OWN and not field.valid.all():  # they break on NaN and fill values: give them data without
         values = np.where(field.valid, values, values[field.valid].mean().astype(values.dtype))
     source = os.path.join(directory, "values.npy")
     np.save(source, values)
@@ -89,11 +93,19 @@ def main() -> int:
     parser.add_argument("data", help="FILE or FILE:/dataset (HDF5, netCDF-3, netCDF-4)")
     parser.add_argument("--rel", nargs="+", type=float, default=[1e-2, 1e-3, 1e-4], help="bounds as fractions of the value range")
     parser.add_argument("--preset", default="balanced")
+    parser.add_argument("--model", help="model file for a row of the preset learned")
+    parser.add_argument("--skip", type=int, default=0, metavar="STEPS", help="leave out the first steps, such as a model was trained on")
     parser.add_argument("--picture", help="PNG to draw (at the bound in the middle)")
     parser.add_argument("--repeat", type=int, default=3, help="the best of so many runs is the speed")
     args = parser.parse_args()
 
+    if args.model and not os.path.exists(args.model):
+        parser.error(f"there is no model {args.model!r}")
+    names = {n: title for n, title in NAMES.items() if n != "learned" or args.model}
     field = load(args.data)
+    if not 0 <= args.skip < len(field.values):
+        parser.error(f"--skip {args.skip}: the field has {len(field.values)} steps")
+    field = field.after(args.skip)
     if not field.value_range > 0:
         raise SystemExit("error: the field is constant or has no valid values: there is nothing to compare")
     try:
@@ -113,27 +125,30 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as directory:
         for rel in args.rel:
             bound = rel * field.value_range
-            for name, title in NAMES.items():
+            for name, title in names.items():
                 label = f"{rel:.0e} = {bound:.3g}{unit}"
                 try:
                     row, decoded = measure(directory, field, name, bound, args)
                 except RuntimeError as error:
                     print(f"{label:>22}  {title:26} failed: {error}", flush=True)
-                    broken |= name == "augur"
+                    broken |= name in OWN
                     continue
                 note = "" if row["error"] <= 1 else "  bound broken"
-                if not row["special"] and name == "augur":
+                if not row["special"] and name in OWN:
                     note += "  points without data changed"
-                broken |= name == "augur" and bool(note)
+                broken |= name in OWN and bool(note)
                 print(f"{label:>22}  {title:26} {row['ratio']:8.2f} {row['error']:16.4f} {row['psnr']:8.1f} {row['write']:11.0f} "
                       f"{row['read']:10.0f}{note}", flush=True)
-                if name == "augur" and rel == pictured and args.picture:
+                if name == ("learned" if args.model else "augur") and rel == pictured and args.picture:
                     from picture import draw
 
-                    draw(args.picture, field, decoded, bound, f"Augur {args.preset}, {row['ratio']:.1f} times smaller")
+                    draw(args.picture, field, decoded, bound, f"Augur {'learned' if args.model else args.preset}, {row['ratio']:.1f} times smaller")
             print()
     if not field.valid.all():
         print("Points without data: Augur got them as they are; the others got the mean value in their place.")
+    if args.model:
+        print(f"Augur learned: with {os.path.basename(args.model)} ({os.path.getsize(args.model) / 1e3:.1f} kB), which is in the file that it writes "
+              "and is counted.")
     if args.picture and os.path.exists(args.picture):
         print(f"picture: {os.path.abspath(args.picture)}")
     return int(broken)

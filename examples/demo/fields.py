@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -27,6 +27,11 @@ class Field:
         """Largest minus smallest valid value."""
         data = self.values[self.valid]
         return float(data.max()) - float(data.min()) if data.size else 0.0
+
+    def after(self, steps: int) -> Field:
+        """The field without its first steps."""
+        axes = {k: (label, at[steps:] if k == 0 else at) for k, (label, at) in self.axes.items()}
+        return replace(self, values=np.ascontiguousarray(self.values[steps:]), valid=self.valid[steps:], axes=axes)
 
 
 def load(spec: str, limit: int = 256 << 20) -> Field:
