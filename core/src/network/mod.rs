@@ -14,7 +14,10 @@ mod moves;
 mod packed;
 mod plain;
 mod plan;
+mod runner;
 mod session;
+mod shared;
+mod team;
 mod tensors;
 #[cfg(test)]
 mod tests;

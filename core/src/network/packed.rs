@@ -54,6 +54,11 @@ impl Layout {
         self.size[0] * self.size[1]
     }
 
+    /// Values of all channels.
+    pub fn values(&self) -> usize {
+        self.channels * self.size.iter().product::<usize>()
+    }
+
     /// Words of all rows.
     pub fn len(&self) -> usize {
         self.rows() * self.row()
@@ -82,14 +87,9 @@ impl Buffer {
         self.words.len() * 4
     }
 
-    /// The words and some more that may be read.
-    pub fn read(&self) -> &[u32] {
-        &self.words[self.start..self.start + self.len + BEHIND]
-    }
-
-    /// The first `len` words.
-    pub fn write(&mut self, len: usize) -> &mut [u32] {
-        &mut self.words[self.start..self.start + len.min(self.len)]
+    /// The words and some more behind them that may be read.
+    pub fn words(&mut self) -> &mut [u32] {
+        &mut self.words[self.start..self.start + self.len + BEHIND]
     }
 }
 
@@ -155,7 +155,7 @@ mod tests {
                 .map(|v| if wide { v as i16 } else { i16::from(v as i8) })
                 .collect();
             let mut buffer = Buffer::new(layout.len());
-            for (r, row) in buffer.write(layout.len()).chunks_exact_mut(layout.row()).enumerate() {
+            for (r, row) in buffer.words()[..layout.len()].chunks_exact_mut(layout.row()).enumerate() {
                 pack_row(&layout, &values, r, row);
                 repeat_ends(&layout, row, BEFORE);
                 prop_assert_eq!(row[0], row[BEFORE]);
@@ -163,7 +163,7 @@ mod tests {
             }
             for (c, plane) in values.chunks_exact(points).enumerate() {
                 let mut back = vec![0; points];
-                unpack_channel(&layout, buffer.read(), c, &mut back);
+                unpack_channel(&layout, buffer.words(), c, &mut back);
                 prop_assert_eq!(&back, plane);
             }
         }

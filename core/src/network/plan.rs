@@ -18,6 +18,8 @@ pub enum Way {
     Add,
     /// By the layer's definition, from and to planes.
     Plain,
+    /// No computation: its values become the planes of this output.
+    Output(usize),
 }
 
 /// A node to be computed.
@@ -88,6 +90,11 @@ impl Plan {
                 (_, Some(way)) => plan.steps.push(Step { node: k, way }),
             }
         }
+        for (o, &node) in graph.outputs.iter().enumerate() {
+            if !plan.steps.iter().any(|s| s.way == Way::DepthToSpace(o)) {
+                plan.steps.push(Step { node, way: Way::Output(o) });
+            }
+        }
         plan.place(graph);
         plan
     }
@@ -119,7 +126,7 @@ impl Plan {
                     node.inputs.iter().flat_map(|&i| self.parts[i].iter().copied()).collect();
                 let (_, before) = parts.split_last()?;
                 let n = per_word(node.element);
-                if before.iter().any(|&i| graph.nodes[i].channels % n != 0) {
+                if before.iter().any(|&i| !graph.nodes[i].channels.is_multiple_of(n)) {
                     return Some(Way::Plain);
                 }
                 self.parts[k] = parts;
@@ -134,17 +141,18 @@ impl Plan {
         let count = self.steps.len();
         let mut last = vec![0; graph.nodes.len()];
         for (at, step) in self.steps.iter().enumerate() {
-            for &i in &graph.nodes[step.node].inputs {
+            let read = match step.way {
+                Way::Output(_) => std::slice::from_ref(&step.node),
+                _ => &graph.nodes[step.node].inputs,
+            };
+            for &i in read {
                 self.parts[i].iter().for_each(|&p| last[p] = at);
             }
-        }
-        for &o in &graph.outputs {
-            self.parts[o].iter().for_each(|&p| last[p] = count);
         }
         let mut free: Vec<usize> = vec![];
         for at in 0..count {
             let Step { node, way } = self.steps[at];
-            if !matches!(way, Way::DepthToSpace(_)) {
+            if !matches!(way, Way::DepthToSpace(_) | Way::Output(_)) {
                 let len = self.layouts[node].len();
                 // The smallest that is large enough, or the largest of all, made larger.
                 let best = free.iter().enumerate().min_by_key(|(_, &s)| match self.lengths[s] {

@@ -1,19 +1,17 @@
 //! Runs a graph on planes of one size, again and again.
 
-use super::graph::{Graph, Node, Op};
-use super::kernel::{Job, Kernel, Part};
-use super::moves;
-use super::packed::{self, Buffer, Layout};
-use super::plain::{self, Planes};
+use super::graph::{Graph, Node};
+use super::kernel::Kernel;
+use super::packed::Buffer;
 use super::plan::{Plan, Step, Way};
+use super::runner::Runner;
+use super::shared::Shared;
+use super::team::together;
 use crate::error::{Error, Result};
-use crate::threads::parallel;
 use std::sync::Arc;
 
 /// Most bytes of memory that a session takes.
 pub const MAX_SESSION: usize = 1 << 30;
-/// Work (multiply-adds, or words moved) that is worth a thread.
-const WORTH_A_THREAD: usize = if cfg!(test) { 1 << 8 } else { 1 << 21 };
 
 /// A graph with memory for its values at one size.
 pub struct Session {
@@ -122,25 +120,21 @@ impl Session {
                 input.iter_mut().for_each(|v| *v = (*v).clamp(low as i16, high as i16));
             }
         }
-        for at in 0..self.plan.steps.len() {
-            let Step { node, way } = self.plan.steps[at];
-            if let Way::DepthToSpace(output) = way {
-                let mut planes = std::mem::take(&mut self.outputs[output]);
-                self.join(node, &mut planes, threads);
-                self.outputs[output] = planes;
-            } else if let Some(slot) = self.plan.slots[node] {
-                let mut buffer = std::mem::take(&mut self.buffers[slot]);
-                self.step(node, way, &mut buffer, threads);
-                self.buffers[slot] = buffer;
-            }
-        }
-        for (o, &k) in self.graph.outputs.iter().enumerate() {
-            let joined = |s: &Step| s.way == Way::DepthToSpace(o);
-            if !self.plan.steps.iter().any(joined) {
-                let mut planes = std::mem::take(&mut self.outputs[o]);
-                self.planes(k, &mut planes);
-                self.outputs[o] = planes;
-            }
+        let runner = self.runner(threads);
+        let steps = &runner.plan.steps;
+        let tiles: Vec<usize> = steps.iter().map(|s| runner.tiles(s)).collect();
+        together(&tiles, threads, |step, tile| runner.tile(&steps[step], tile));
+    }
+
+    fn runner(&mut self, threads: usize) -> Runner<'_> {
+        Runner {
+            graph: &self.graph,
+            kernel: self.kernel,
+            plan: &self.plan,
+            inputs: &self.inputs,
+            buffers: self.buffers.iter_mut().map(|b| Shared::new(b.words())).collect(),
+            outputs: self.outputs.iter_mut().map(|v| Shared::new(v)).collect(),
+            threads,
         }
     }
 
@@ -156,160 +150,9 @@ impl Session {
     #[cfg(feature = "bench")]
     #[doc(hidden)]
     pub fn run_node(&mut self, node: usize, threads: usize) {
-        let step = self.plan.steps.iter().find(|s| s.node == node).map(|s| s.way);
-        if let (Some(way), Some(slot)) = (step, self.plan.slots[node]) {
-            let mut buffer = std::mem::take(&mut self.buffers[slot]);
-            self.step(node, way, &mut buffer, threads);
-            self.buffers[slot] = buffer;
-        }
-    }
-
-    /// Depth to space, straight to the planes of an output.
-    fn join(&self, node: usize, planes: &mut [i16], threads: usize) {
-        let from = self.graph.nodes[node].inputs[0];
-        let (layout, words) = (self.plan.layouts[from], self.words(from));
-        let points = self.plan.layouts[node].size.iter().product::<usize>();
-        let threads = if planes.len() < 2 * WORTH_A_THREAD { 1 } else { threads };
-        let channels = planes.chunks_exact_mut(points).enumerate().collect();
-        parallel(channels, threads, |(c, plane)| moves::depth_to_space(&layout, words, c, plane));
-    }
-
-    /// Computes a node into its memory.
-    fn step(&self, node: usize, way: Way, buffer: &mut Buffer, threads: usize) {
-        let n = &self.graph.nodes[node];
-        let layout = &self.plan.layouts[node];
-        let out = buffer.write(layout.len());
-        match (way, &n.op) {
-            (Way::Pack, Op::Input(input)) => {
-                let planes = &self.inputs[*input];
-                self.rows(layout, out, 1, threads, |r, row| packed::pack_row(layout, planes, r, row));
-            }
-            (Way::SpaceToDepth, _) => {
-                if let Op::Input(input) = self.graph.nodes[n.inputs[0]].op {
-                    let planes = &self.inputs[input];
-                    self.rows(layout, out, 1, threads, |r, row| {
-                        moves::space_to_depth_row(planes, layout, r, row)
-                    });
-                }
-            }
-            (Way::Upsample, _) => {
-                let (from, words) = (&self.plan.layouts[n.inputs[0]], self.words(n.inputs[0]));
-                self.rows(layout, out, 1, threads, |r, row| moves::upsample_row(from, words, layout, r, row));
-            }
-            (Way::Add, _) => {
-                let (a, b) = (self.words(n.inputs[0]), self.words(n.inputs[1]));
-                let add = if packed::per_word(n.element) == 4 { moves::add_8 } else { moves::add_16 };
-                let of =
-                    |words, r: usize| -> &[u32] { &(words as &[u32])[r * layout.row()..][..layout.row()] };
-                self.rows(layout, out, 1, threads, |r, row| {
-                    add(of(a, r), of(b, r), n.range.0, n.range.1, row)
-                });
-            }
-            (Way::Convolve, _) => self.convolve(node, out, threads),
-            _ => {
-                let mut planes = vec![0; values_of(layout)];
-                self.define(node, &mut planes, threads);
-                self.rows(layout, out, 1, threads, |r, row| packed::pack_row(layout, &planes, r, row));
-            }
-        }
-    }
-
-    /// Words of a node that has memory of its own.
-    fn words(&self, node: usize) -> &[u32] {
-        // One that is empty fails a check of lengths before it is read.
-        let node = self.plan.parts[node][0];
-        self.plan.slots[node].map_or(&[], |slot| self.buffers[slot].read())
-    }
-
-    fn convolve(&self, node: usize, out: &mut [u32], threads: usize) {
-        let Some(packed) = &self.graph.packed[node] else { return };
-        let layout = self.plan.layouts[node];
-        let sources = &self.plan.parts[self.graph.nodes[node].inputs[0]];
-        let part = |&k: &usize| Part { words: self.words(k), layout: self.plan.layouts[k] };
-        let parts: Vec<Part> = sources.iter().map(part).collect();
-        let job = Job { packed, parts: &parts, out: layout };
-        let work = packed.weights.len() * packed::per_word(packed.input) / layout.groups().max(1);
-        self.tiles(&layout, out, work, threads, |first, tile| {
-            let rows = first..first + tile.len() / layout.row();
-            self.kernel.convolve(&job, rows, tile);
-            tile.chunks_exact_mut(layout.row())
-                .for_each(|row| packed::repeat_ends(&layout, row, self.plan.border));
-        });
-    }
-
-    /// Calls `work` with each row.
-    fn rows(
-        &self,
-        layout: &Layout,
-        out: &mut [u32],
-        each: usize,
-        threads: usize,
-        work: impl Fn(usize, &mut [u32]) + Sync,
-    ) {
-        self.tiles(layout, out, each, threads, |first, tile| {
-            for (r, row) in tile.chunks_exact_mut(layout.row()).enumerate() {
-                work(first + r, row);
-                packed::repeat_ends(layout, row, self.plan.border);
-            }
-        });
-    }
-
-    /// Calls `work` with the first row and the words of each of several tiles. `each` is the work per word.
-    fn tiles(
-        &self,
-        layout: &Layout,
-        out: &mut [u32],
-        each: usize,
-        threads: usize,
-        work: impl Fn(usize, &mut [u32]) + Sync,
-    ) {
-        let total = out.len().saturating_mul(each);
-        let tiles = if threads < 2 || total < 2 * WORTH_A_THREAD { 1 } else { 2 * threads };
-        let rows = layout.rows().div_ceil(tiles).max(1);
-        let tiles = out.chunks_mut(rows * layout.row()).enumerate().collect();
-        parallel(tiles, threads, |(i, tile)| work(i * rows, tile));
-    }
-
-    /// Computes a node by its definition.
-    fn define(&self, node: usize, out: &mut [i16], threads: usize) {
-        let n = &self.graph.nodes[node];
-        let size = self.plan.layouts[node].size;
-        let sources: Vec<Vec<i16>> = n
-            .inputs
-            .iter()
-            .map(|&i| {
-                let mut planes = vec![0; values_of(&self.plan.layouts[i])];
-                self.planes(i, &mut planes);
-                planes
-            })
-            .collect();
-        let inputs: Vec<Planes> = n
-            .inputs
-            .iter()
-            .zip(&sources)
-            .map(|(&i, values)| Planes { size: self.plan.layouts[i].size, values })
-            .collect();
-        let channels = out.chunks_exact_mut(size.iter().product()).enumerate().collect();
-        parallel(channels, threads, |(c, out)| plain::channel(n, size, &inputs, c, out));
-    }
-
-    /// The values of a node as planes.
-    fn planes(&self, node: usize, out: &mut [i16]) {
-        let points = self.plan.layouts[node].size.iter().product::<usize>();
-        let mut out = out.chunks_exact_mut(points);
-        for &part in &self.plan.parts[node] {
-            let layout = &self.plan.layouts[part];
-            if let Op::Input(input) = self.graph.nodes[part].op {
-                self.inputs[input]
-                    .chunks_exact(points)
-                    .zip(&mut out)
-                    .for_each(|(v, out)| out.copy_from_slice(v));
-                continue;
-            }
-            let words = self.words(part);
-            for (c, out) in (0..layout.channels).zip(&mut out) {
-                packed::unpack_channel(layout, words, c, out);
-            }
+        let runner = self.runner(threads);
+        if let Some(step) = runner.plan.steps.iter().find(|s| s.node == node) {
+            together(&[runner.tiles(step)], threads, |_, tile| runner.tile(step, tile));
         }
     }
 }
@@ -317,8 +160,4 @@ impl Session {
 /// Number of values.
 fn values(node: &Node, size: [usize; 3]) -> usize {
     node.channels * node.size(size).iter().product::<usize>()
-}
-
-fn values_of(layout: &Layout) -> usize {
-    layout.channels * layout.size.iter().product::<usize>()
 }

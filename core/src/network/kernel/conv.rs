@@ -8,7 +8,7 @@ use std::ops::Range;
 /// Channels that a convolution reads: all of a buffer.
 #[derive(Clone, Copy)]
 pub struct Part<'a> {
-    /// What [`Buffer::read`](crate::network::packed::Buffer::read) gives.
+    /// What [`Buffer::words`](crate::network::packed::Buffer::words) gives.
     pub words: &'a [u32],
     pub layout: Layout,
 }

@@ -1,0 +1,163 @@
+//! One run of a session: the steps of its plan, tile by tile.
+
+use super::graph::{Graph, Op};
+use super::kernel::{Job, Kernel, Part};
+use super::moves;
+use super::packed::{self, Layout};
+use super::plain::{self, Planes};
+use super::plan::{Plan, Step, Way};
+use super::shared::Shared;
+use crate::threads::parallel;
+
+/// Work of a tile: multiply-adds, or words moved.
+const TILE: usize = if cfg!(test) { 1 << 8 } else { 1 << 20 };
+
+/// What a run reads and writes.
+///
+/// Who writes where: each tile of a step has rows (of an output, a channel) of its own. A step writes to the memory of its
+/// node only, which is not that of a node that it reads: the plan gives memory away only after it was read for the last
+/// time. Steps do not overlap in time.
+pub struct Runner<'a> {
+    pub graph: &'a Graph,
+    pub kernel: Kernel,
+    pub plan: &'a Plan,
+    pub inputs: &'a [Vec<i16>],
+    pub buffers: Vec<Shared<'a, u32>>,
+    pub outputs: Vec<Shared<'a, i16>>,
+    /// For layers that are computed by definition.
+    pub threads: usize,
+}
+
+impl Runner<'_> {
+    /// Tiles of a step.
+    pub fn tiles(&self, step: &Step) -> usize {
+        let layout = &self.plan.layouts[step.node];
+        match step.way {
+            Way::Plain => 1,
+            Way::DepthToSpace(_) | Way::Output(_) => layout.channels,
+            _ => layout.rows().div_ceil(self.tile_rows(step)),
+        }
+    }
+
+    /// Rows of a tile.
+    fn tile_rows(&self, step: &Step) -> usize {
+        let layout = &self.plan.layouts[step.node];
+        let points = match (&self.graph.packed[step.node], step.way) {
+            (Some(p), Way::Convolve) => layout.size[2] * p.weights.len() * packed::per_word(p.input),
+            _ => layout.row(),
+        };
+        (TILE / points.max(1)).clamp(1, layout.rows().max(1))
+    }
+
+    /// Computes a tile of a step.
+    pub fn tile(&self, step: &Step, tile: usize) {
+        let layout = &self.plan.layouts[step.node];
+        let points = layout.size.iter().product::<usize>();
+        if let Way::DepthToSpace(output) | Way::Output(output) = step.way {
+            // SAFETY: see `Runner`: a tile is a channel of its own.
+            let plane = unsafe { self.outputs[output].write(tile * points, points) };
+            if step.way == Way::Output(output) {
+                self.plane(step.node, tile, plane);
+            } else {
+                let from = self.graph.nodes[step.node].inputs[0];
+                moves::depth_to_space(&self.plan.layouts[from], self.words(from), tile, plane);
+            }
+            return;
+        }
+        let Some(slot) = self.plan.slots[step.node] else { return };
+        let (first, rows) = match step.way {
+            Way::Plain => (0, layout.rows()),
+            _ => {
+                let rows = self.tile_rows(step);
+                (tile * rows, rows.min(layout.rows() - tile * rows))
+            }
+        };
+        // SAFETY: see `Runner`: a tile is rows of its own.
+        let out = unsafe { self.buffers[slot].write(first * layout.row(), rows * layout.row()) };
+        self.rows_of(step, first, layout, out);
+        for row in out.chunks_exact_mut(layout.row()) {
+            packed::repeat_ends(layout, row, self.plan.border);
+        }
+    }
+
+    /// Computes rows of a node from row `first` on.
+    fn rows_of(&self, step: &Step, first: usize, layout: &Layout, out: &mut [u32]) {
+        let n = &self.graph.nodes[step.node];
+        let row = layout.row();
+        let last = first + out.len() / row;
+        let rows = out.chunks_exact_mut(row).zip(first..);
+        match (step.way, &n.op) {
+            (Way::Pack, Op::Input(input)) => {
+                rows.for_each(|(out, r)| packed::pack_row(layout, &self.inputs[*input], r, out));
+            }
+            (Way::SpaceToDepth, _) => {
+                if let Op::Input(input) = self.graph.nodes[n.inputs[0]].op {
+                    rows.for_each(|(out, r)| moves::space_to_depth_row(&self.inputs[input], layout, r, out));
+                }
+            }
+            (Way::Upsample, _) => {
+                let (from, words) = (&self.plan.layouts[n.inputs[0]], self.words(n.inputs[0]));
+                rows.for_each(|(out, r)| moves::upsample_row(from, words, layout, r, out));
+            }
+            (Way::Add, _) => {
+                let (a, b) = (self.words(n.inputs[0]), self.words(n.inputs[1]));
+                let add = if packed::per_word(n.element) == 4 { moves::add_8 } else { moves::add_16 };
+                let at = first * row..last * row;
+                add(&a[at.clone()], &b[at], n.range.0, n.range.1, out);
+            }
+            (Way::Convolve, _) => {
+                let Some(packed) = &self.graph.packed[step.node] else { return };
+                let part = |&k: &usize| Part { words: self.words(k), layout: self.plan.layouts[k] };
+                let parts: Vec<Part> = self.plan.parts[n.inputs[0]].iter().map(part).collect();
+                self.kernel.convolve(&Job { packed, parts: &parts, out: *layout }, first..last, out);
+            }
+            _ => {
+                let mut planes = vec![0; layout.values()];
+                self.define(step.node, &mut planes);
+                rows.for_each(|(out, r)| packed::pack_row(layout, &planes, r, out));
+            }
+        }
+    }
+
+    /// Words of a node that has memory of its own.
+    fn words(&self, node: usize) -> &[u32] {
+        let node = self.plan.parts[node][0];
+        // SAFETY: see `Runner`. One that has none fails a check of lengths before it is read.
+        self.plan.slots[node].map_or(&[], |slot| unsafe { self.buffers[slot].read() })
+    }
+
+    /// Computes a node by its definition.
+    fn define(&self, node: usize, out: &mut [i16]) {
+        let n = &self.graph.nodes[node];
+        let size = self.plan.layouts[node].size;
+        let source = |&i: &usize| -> Vec<i16> {
+            let layout = &self.plan.layouts[i];
+            let mut planes = vec![0; layout.values()];
+            let points = layout.size.iter().product::<usize>();
+            planes.chunks_exact_mut(points).enumerate().for_each(|(c, plane)| self.plane(i, c, plane));
+            planes
+        };
+        let sources: Vec<Vec<i16>> = n.inputs.iter().map(source).collect();
+        let pairs = n.inputs.iter().zip(&sources);
+        let inputs: Vec<Planes> =
+            pairs.map(|(&i, values)| Planes { size: self.plan.layouts[i].size, values }).collect();
+        let channels = out.chunks_exact_mut(size.iter().product()).enumerate().collect();
+        parallel(channels, self.threads, |(c, out)| plain::channel(n, size, &inputs, c, out));
+    }
+
+    /// Channel `c` of a node as a plane.
+    fn plane(&self, node: usize, mut c: usize, out: &mut [i16]) {
+        for &part in &self.plan.parts[node] {
+            let layout = &self.plan.layouts[part];
+            if c >= layout.channels {
+                c -= layout.channels;
+                continue;
+            }
+            match self.graph.nodes[part].op {
+                Op::Input(input) => out.copy_from_slice(&self.inputs[input][c * out.len()..][..out.len()]),
+                _ => packed::unpack_channel(layout, self.words(part), c, out),
+            }
+            return;
+        }
+    }
+}
