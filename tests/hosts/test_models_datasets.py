@@ -117,6 +117,29 @@ def test_a_virtual_dataset_over_it(program, tmp_path, where):  # noqa: F811
     assert warnings(done) == []
 
 
+def test_a_virtual_dataset_over_numbered_files(program, tmp_path):  # noqa: F811
+    """HDF5 makes the names of the sources from a pattern, one file for each block of 16 steps."""
+    program("""
+        for block in range(2):
+            with h5py.File(f"part-{block}.h5", "w") as f:
+                d = f.create_dataset("u", shape=(16, 60, 61), dtype="f4", chunks=CHUNK, compression=49493, compression_opts=models.words(BOUND))
+                d.attrs["augur_model"] = models.embed(f, (M, N)[block])
+                d[...] = A[16 * block:16 * block + 16]
+        unlimited = h5py.h5s.UNLIMITED
+        space = h5py.h5s.create_simple((32, 60, 61), (unlimited, 60, 61))
+        space.select_hyperslab((0, 0, 0), (unlimited, 1, 1), (16, 60, 61), (16, 60, 61))
+        plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plist.set_virtual(space, b"part-%b.h5", b"u", h5py.h5s.create_simple((16, 60, 61)))
+        with h5py.File("virtual.h5", "w", libver="latest") as f:
+            h5py.h5d.create(f.id, b"all", h5py.h5t.IEEE_F32LE, space, plist)
+    """, cwd=tmp_path)
+    done = program("""
+        with h5py.File(sys.argv[1]) as f:
+            assert_bound(A, f["all"][...], BOUND)
+    """, tmp_path / "virtual.h5")
+    assert warnings(done) == []
+
+
 def test_writing_through_a_virtual_dataset(program, tmp_path):  # noqa: F811
     """The source is not among the open datasets: its attribute is out of reach, the digest in the words is not."""
     done = program("""
