@@ -335,7 +335,8 @@ def test_c_program_names_the_model(files, embedded, run_python, plugin_env, tmp_
     data.tofile(tmp_path / "raw")
     for i, (options, attribute) in enumerate([("sha256:{}", ""), ("", "/_augur/models/{}"), ("", "sha256:{}")]):
         path, digest = embedded(f"{i}.h5")
-        done = run(program, path, options.format(digest), tmp_path / "raw", attribute.format(digest), env=plugin_env, check=False)
+        arguments = path, options.format(digest), tmp_path / "raw", attribute.format(digest)
+        done = run(program, *arguments, env=plugin_env, check=False)
         assert (done.returncode, done.stderr) == (0, ""), (options, attribute)
         assert models_of(run_python, path, plugin_env) == [digest] * 2, (options, attribute)
         assert largest_error(files.read(path), data) <= 0.05
@@ -402,8 +403,8 @@ def test_fortran_program_names_the_model(files, embedded, run_python, plugin_env
     source.write_text(FORTRAN_WITH_A_MODEL)
     flags = run("pkg-config", "--cflags", "--libs", "hdf5-serial", env=dict(os.environ)).stdout.split()
     include = next((f for f in flags if f.startswith("-I")), "-I/usr/include/hdf5/serial")
-    run("gfortran", "-O1", "-Wall", "-Werror=implicit-interface", include, INCLUDE / "augur_h5.f90", source, "-o", tmp_path / "learned",
-        *flags, "-lhdf5_fortran", env=dict(os.environ), cwd=tmp_path)
+    run("gfortran", "-O1", "-Wall", "-Werror=implicit-interface", include, INCLUDE / "augur_h5.f90", source,
+        "-o", tmp_path / "learned", *flags, "-lhdf5_fortran", env=dict(os.environ), cwd=tmp_path)
     data = models.travelling()
     data.tofile(tmp_path / "raw")
     for i, form in enumerate(["{}", "sha256:{}", "attribute:sha256:{}", "attribute:/_augur/models/{}"]):

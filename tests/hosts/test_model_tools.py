@@ -70,13 +70,31 @@ def test_a_model_is_named_in_many_ways(model_file, form):
 
 
 def test_the_attribute_may_name_it():
-    for augur in (Augur(absolute=BOUND, model=True), Augur(absolute=BOUND, model="attribute"), Augur(absolute=BOUND, preset="learned")):
+    for arguments in (dict(model=True), dict(model="attribute"), dict(preset="learned")):
+        augur = Augur(absolute=BOUND, **arguments)
         assert augur.filter_options == models.words(BOUND)[:4]
         assert Augur(**augur.get_config()) == augur == Augur.from_filter_options(augur.filter_options)
     strict = Augur(absolute=BOUND, model=DIGEST, strict=True)
     assert strict.filter_options == models.words(BOUND, MODEL, strict=True)
     assert Augur(**strict.get_config()) == strict == Augur.from_filter_options(strict.filter_options)
     assert Augur(absolute=BOUND, model=None, strict=False) == Augur(absolute=BOUND, model=False) == Augur(absolute=BOUND)
+
+
+@pytest.mark.parametrize("arguments", [
+    dict(absolute=BOUND, model=DIGEST),
+    dict(absolute=BOUND, model=True),
+    dict(relative=1e-3, value_range=80, model=True),
+    dict(relative=1e-3, value_range=80, model=DIGEST),
+    dict(absolute=BOUND, fill_value=-1.0, model=True, time_axis=1),
+], ids=repr)
+@pytest.mark.parametrize("fill", [None, 0.0, -7.5])
+def test_a_dataset_tells_which_model_it_was_made_with(arguments, fill, tmp_h5):
+    """Also where the filter puts the dataset's own fill value into words that would else hold the digest."""
+    with h5py.File(tmp_h5, "w") as f:
+        d = f.create_dataset("x", shape=(20, 8, 9), dtype="f4", chunks=(5, 8, 9), fillvalue=fill, **Augur(**arguments))
+        number, _, options, _ = d.id.get_create_plist().get_filter(0)
+        assert len(options) == 16
+        assert h5augur.from_filter_options(number, options) == Augur(**arguments)
 
 
 @pytest.mark.parametrize(
@@ -235,6 +253,8 @@ def test_netcdf_files_stay_writable_for_netcdf(tmp_path):
         assert h5augur.embed_model(nc, MODEL) == PATH
         other = models.shifting_model("z" * 9000, (1, 2))
         assert h5augur.embed_model(nc["g"], other, dataset="x").endswith(models.digest(other))
+        h5augur.embed_model(nc, other, dataset=[nc["g/y"]])
+        assert nc["g/y"].augur_model == nc["x"].augur_model != PATH
         with pytest.raises(KeyError, match="no variable 'z'"):
             h5augur.embed_model(nc, MODEL, dataset="z")
     with h5py.File(path) as f:

@@ -71,7 +71,7 @@ pub fn run(options: &Show) -> Result<()> {
     println!("found in: {place}");
     println!("bytes: {}", model.bytes().len());
     for (key, value) in described(&model) {
-        println!("{key}: {}", readable(value));
+        println!("{}: {}", output::plain(key), readable(value));
     }
     for graph in &graphs {
         print_graph(graph);
@@ -120,13 +120,13 @@ fn readable(value: &str) -> String {
 fn print_graph(graph: &Graph) {
     println!(
         "\n{}: {} layers, {} multiply-adds per point, {} of weights",
-        graph.name,
+        output::plain(&graph.name),
         graph.layers.len(),
         output::number(graph.macs()),
         output::bytes(graph.bytes() as u64)
     );
     for (key, value) in &graph.keys {
-        println!("  {key}: {value}");
+        println!("  {}: {value}", output::plain(key));
     }
     let rows: Vec<Vec<String>> = graph
         .layers
@@ -138,10 +138,10 @@ fn print_graph(graph: &Graph) {
             };
             vec![
                 k.to_string(),
-                l.what.clone(),
+                output::plain(&l.what),
                 list(&l.inputs, ","),
                 l.shape(),
-                l.element.clone(),
+                output::plain(&l.element),
                 list(&l.weight, " x "),
                 if l.bytes == 0 { String::new() } else { l.bytes.to_string() },
                 if l.macs == 0.0 { String::new() } else { output::number(l.macs) },

@@ -95,7 +95,9 @@ def _read(model: str | os.PathLike[str] | bytes) -> bytes:
             with open(model, "rb") as f:
                 data = f.read()
         except FileNotFoundError:
-            raise FileNotFoundError(f"there is no model file {what!r} (nor is that a name, \"sha256:<64 hexadecimal digits>\")") from None
+            raise FileNotFoundError(
+                f"there is no model file {what!r} (nor is that a name, \"sha256:<64 hexadecimal digits>\")"
+            ) from None
     length = int.from_bytes(data[:8], "little")
     try:
         header = json.loads(data[8 : 8 + length]) if 8 < 8 + length <= len(data) else None
@@ -128,12 +130,19 @@ def _is_netcdf(file: Any) -> bool:
 def _names(dataset: Any) -> list[str]:
     if dataset is None:
         return []
-    several = dataset if isinstance(dataset, Iterable) and not isinstance(dataset, str) and not hasattr(dataset, "shape") else [dataset]
-    names = [getattr(one, "name", one) for one in several]
+    alone = isinstance(dataset, str) or hasattr(dataset, "shape") or not isinstance(dataset, Iterable)
+    names = [_path(one) for one in ([dataset] if alone else dataset)]
     for name in names:
         if not isinstance(name, str):
             raise TypeError(f"dataset must be a name or several, not {name!r}")
     return names
+
+
+def _path(dataset: Any) -> Any:
+    """The path of a dataset that is given as an object; of a name the name."""
+    if hasattr(dataset, "group"):  # a netCDF4.Variable, whose name is that in its group
+        return f"{dataset.group().path.rstrip('/')}/{dataset.name}"
+    return getattr(dataset, "name", dataset)
 
 
 def _h5py(file: Any, path: str, data: bytes, datasets: list[str]) -> None:
@@ -175,7 +184,8 @@ def _netcdf(file: Any, path: str, data: bytes, datasets: list[str]) -> None:
         file = file.parent
     if not file.data_model.startswith("NETCDF4") or file.data_model == "NETCDF4_CLASSIC":
         raise ValueError(
-            f"{file.filepath()} is of the format {file.data_model}, which has no groups: embed the model when the file is closed, by its path"
+            f"{file.filepath()} is of the format {file.data_model}, which has no groups: embed the model when the file is "
+            "closed, by its path"
         )
     variables = []
     for name in datasets:
