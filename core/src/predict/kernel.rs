@@ -88,55 +88,22 @@ pub fn portably<T>(twin: impl FnOnce() -> T) -> T {
     out
 }
 
-/// Thresholds of the spread of the known neighbours, in grid units: a larger one raises the context by one at each.
-pub type Thresholds = [i32; SPREAD_LEVELS];
-
-/// Number of spread thresholds.
-pub const SPREAD_LEVELS: usize = 8;
-/// Contexts per group.
-pub const CONTEXTS: u8 = 22;
-
 /// Twice the base-2 logarithm of `x` < 2^24, rounded down to a whole number in the sense that 2 and 3 give 3 and 4, and
 /// 4, 6 and 8 give 5, 6 and 7; 0 for 0.
 #[inline(always)]
-fn half_octaves(x: i32) -> i32 {
+pub fn half_octaves(x: i32) -> i32 {
     // The conversion is exact; exponent and first bit of the mantissa are the number.
     (((x as f32).to_bits() >> 22) as i32 - (127 * 2 - 1)).max(0)
 }
 
 for_this_machine! {
-    /// context[j] = base + min(half octaves of the activity + spread levels passed, CONTEXTS - 1). `near` are the rows of
-    /// the four nearest known neighbours, `around` of their activities, `reference` of the activity in two references (the
-    /// mean of which counts).
-    pub fn contexts(
-        near: [&[i32]; 4],
-        predicted: &[i32],
-        around: [&[u8]; 4],
-        reference: [&[u8]; 2],
-        thresholds: &Thresholds,
-        base: u8,
-        out: &mut [u8],
-    ) {
+    /// context[j] = base + min(half octaves of the sum of five activities, most).
+    pub fn activity_levels(activities: [&[u8]; 5], base: u8, most: u8, out: &mut [u8]) {
         let n = out.len();
-        let predicted = &predicted[..n];
-        let reference = [&reference[0][..n], &reference[1][..n]];
-        let near = [&near[0][..n], &near[1][..n], &near[2][..n], &near[3][..n]];
-        let around = [&around[0][..n], &around[1][..n], &around[2][..n], &around[3][..n]];
+        let activities = activities.map(|row| &row[..n]);
         for j in 0..n {
-            let p = predicted[j];
-            let mut spread = 0i32;
-            let mut activity = (i32::from(reference[0][j]) + i32::from(reference[1][j])) >> 1;
-            for k in 0..4 {
-                let d = near[k][j].wrapping_sub(p);
-                // Clamped so that the sum of four cannot overflow.
-                spread += d.clamp(-(1 << 28), 1 << 28).abs();
-                activity += i32::from(around[k][j]);
-            }
-            let mut level = half_octaves(activity);
-            for t in thresholds {
-                level += i32::from(spread >= *t);
-            }
-            out[j] = base + level.min(i32::from(CONTEXTS) - 1) as u8;
+            let sum = activities.iter().map(|row| i32::from(row[j])).sum();
+            out[j] = base + half_octaves(sum).min(i32::from(most)) as u8;
         }
     }
 }

@@ -3,7 +3,7 @@
 //! are of exact grid values, so the encoder needs no feedback and the decoder is a running sum.
 
 use super::cost::Cost;
-use super::kernel::{contexts, smooth, CONTEXTS, SPREAD_LEVELS};
+use super::kernel::{activity_levels, smooth};
 use super::{Band, Coder};
 use crate::chunk::Frames;
 use crate::reference::{released, Step};
@@ -32,6 +32,9 @@ impl Neighbours {
         }
     }
 }
+
+/// Contexts of frames without a frame before; then come those of the others.
+const CONTEXTS: u8 = 22;
 
 /// A frame already coded.
 struct Known {
@@ -71,12 +74,11 @@ fn walk_frame(
     let pitch = w + 2;
     let mut values = vec![0i32; h * w];
     let mut activity = vec![0u8; pitch * (h + 2)];
-    let thresholds = [i32::MAX; SPREAD_LEVELS];
     let (mut base, mut context_row, mut reference) = (vec![0i32; w], vec![0u8; w], vec![0u8; w]);
     let zeros = vec![0u8; pitch];
     // Without a frame before, time alone has nothing to predict from.
     let along_rows = neighbours != Neighbours::Time || before.is_none();
-    let group = if before.is_some() { 2 } else { 0 };
+    let base_context = if before.is_some() { CONTEXTS } else { 0 };
     for y in 0..h {
         let (above, rest) = values.split_at_mut(y * w);
         let north = (y > 0 && along_rows).then(|| &above[(y - 1) * w..]);
@@ -102,9 +104,8 @@ fn walk_frame(
         }
         let up = &activity[y * pitch..][..pitch];
         let up2 = if y > 0 { &activity[(y - 1) * pitch..][..pitch] } else { &zeros[..] };
-        let around = [&up[..w], &up[1..=w], &up[2..], &up2[1..=w]];
-        let references = [&reference[..]; 2];
-        contexts([&base; 4], &base, around, references, &thresholds, group * CONTEXTS, &mut context_row);
+        let around = [&up[..w], &up[1..=w], &up[2..], &up2[1..=w], &reference];
+        activity_levels(around, base_context, CONTEXTS - 1, &mut context_row);
         let own = &mut activity[(y + 1) * pitch + 1..][..w];
         coder.row(frame, y, along_rows, &base, &context_row, &mut rest[..w], own);
     }

@@ -5,6 +5,7 @@
 //! way because it is the same code.
 
 mod choice;
+pub mod contexts;
 pub mod cost;
 pub mod dot;
 pub mod fit;

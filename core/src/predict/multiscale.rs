@@ -6,8 +6,9 @@
 //! Interpolation from coarse to fine follows SZ3 (Zhao et al., ICDE 2021) and its ancestors; weights fitted per
 //! chunk and references in time as taps of the same filter are Augur's.
 
+use super::contexts::{activity_rows, contexts, thresholds, ActivityRows, Thresholds, CONTEXTS};
 use super::fit::{class_index, sent_classes, slot, slot_kind, slot_points, ROOT_SLOT, SLOTS};
-use super::kernel::{contexts, smooth, Thresholds, CONTEXTS};
+use super::kernel::smooth;
 use super::plane::{interleave_row, refine, Phases, Plane, Pyramid};
 use super::taps::{tap_rows, Kind, Tap, MAX_TAPS, PASSES};
 use super::weighted::{weighted_sum, WeightedRow};
@@ -18,9 +19,13 @@ use crate::reference::forecast::{Forecaster, MAX_FRAMES};
 use crate::reference::{released, Step, CLASSES, MAX_REFERENCES};
 use arrayvec::ArrayVec;
 
-/// Groups of contexts: finest or coarser passes, without or with references, for either kind of frame, and the roots
-/// without and with references.
-pub const GROUPS: usize = 10;
+/// Groups of contexts: finest or coarser passes, without or with references.
+const GROUPS: u8 = 4;
+/// First context of the roots of frames without references.
+const ROOTS: u8 = GROUPS * CONTEXTS;
+/// Number of contexts: those of the groups, and for roots without references the number of bits of the activity to the
+/// west, or 9 levels up where there is none.
+pub const CONTEXT_COUNT: usize = ROOTS as usize + 10;
 
 /// A decoded frame as a reference: its values and the activity around each point.
 #[derive(Default)]
@@ -33,12 +38,8 @@ struct Decoded {
 pub struct Weights {
     scale: Scale,
     taps: Vec<Vec<(Tap, i32)>>,
-    thresholds: Thresholds,
-}
-
-/// Thresholds of the spread for residuals of `step` grid units: in quarters of a step, summed over four neighbours.
-fn thresholds(step: i32) -> Thresholds {
-    [3, 6, 12, 25, 50, 100, 200, 400].map(|s: i32| s.saturating_mul(step).saturating_add(3) / 4)
+    /// Thresholds of the spread in normal frames and in those that are coded in steps of one grid unit.
+    thresholds: [Thresholds; 2],
 }
 
 impl Weights {
@@ -59,7 +60,7 @@ impl Weights {
                 last.push((key, effective));
             }
         }
-        Self { scale, taps: weights, thresholds: thresholds(scale.step) }
+        Self { scale, taps: weights, thresholds: [scale.step, 1].map(thresholds) }
     }
 
     /// Multiply-adds per point of the chunk.
@@ -108,9 +109,9 @@ pub fn walk(
             _ => None,
         };
         coder.begin(step.frame);
-        let group = if fine[step.frame] { 4 } else { 0 } + if references.is_empty() { 0 } else { 2 };
         let size = (band.height, band.width);
-        Walk { weights, step, size, group, references, forecast, scratch: &mut scratch, coder }
+        let fine = fine[step.frame];
+        Walk { weights, step, size, fine, references, forecast, scratch: &mut scratch, coder }
             .frame(&mut frame);
         coder.frame(step.frame, &mut |y, out: &mut [i32]| interleave_row(&frame.values.levels[0], y, out));
         decoded[step.frame] = Some(frame);
@@ -123,8 +124,6 @@ pub fn walk(
 struct Scratch {
     predicted: Vec<i32>,
     contexts: Vec<u8>,
-    /// What is read in place of the activity of references that are not there.
-    zeros: Vec<u8>,
     /// The activity of a frame before it is smoothed.
     activity: Pyramid<u8>,
 }
@@ -135,8 +134,8 @@ struct Walk<'a, C: Coder> {
     step: &'a Step,
     /// Rows and columns of the frame.
     size: (usize, usize),
-    /// First group of contexts.
-    group: usize,
+    /// Whether the frame is coded in steps of one grid unit.
+    fine: bool,
     references: ArrayVec<&'a Decoded, MAX_REFERENCES>,
     forecast: Option<&'a Pyramid<i32>>,
     scratch: &'a mut Scratch,
@@ -178,22 +177,12 @@ impl<C: Coder> Walk<'_, C> {
             for p in 0..4 {
                 if p > 0 || level == top {
                     let mut plane = frame.activity.take(level, p);
-                    smooth_phase(&activity.levels[level], p, &mut plane);
+                    smooth_plane(&activity.levels[level][p], &mut plane);
                     frame.activity.put(level, p, plane);
                 }
             }
         }
         self.scratch.activity = activity;
-    }
-
-    /// First context of a pass.
-    fn base(&self, kind: Kind, level: usize) -> u8 {
-        let inter = usize::from(!self.references.is_empty());
-        let group = match kind {
-            Kind::Root => 8 + inter,
-            _ => usize::from(level > 0) + self.group,
-        };
-        group as u8 * CONTEXTS
     }
 
     /// Predicts and codes the points of a pass, run by run.
@@ -205,7 +194,8 @@ impl<C: Coder> Walk<'_, C> {
         values: &mut Plane<i32>,
         activity: &mut Plane<u8>,
     ) {
-        let base = self.base(kind, level);
+        let group = u8::from(level > 0) + 2 * u8::from(!self.references.is_empty());
+        let thresholds = &self.weights.thresholds[usize::from(self.fine)];
         let p = kind.phase();
         let (width, stride) = (values.width, values.stride());
         let slot = if kind == Kind::Root { ROOT_SLOT } else { slot(kind, level) };
@@ -215,13 +205,13 @@ impl<C: Coder> Walk<'_, C> {
         let taps = tap_rows(kind, level, weighted, known.map(|k| k.0), &pyramids);
         let active: ArrayVec<&[u8], MAX_REFERENCES> =
             self.references.iter().map(|r| r.activity.levels[level][p].from(0, 0)).collect();
-        let near = known.map(|k| (nearest(kind, k.0), nearest(kind, k.1)));
-        let Scratch { predicted, contexts: context, zeros, .. } = &mut *self.scratch;
+        let activities = activity_rows(kind, level, known.map(|k| k.1), &active);
+        let near = known.map(|k| nearest(kind, k.0));
+        let Scratch { predicted, contexts: context, .. } = &mut *self.scratch;
         let rows = (RUN_POINTS / stride).max(1);
         let most = (rows.min(values.height) - 1) * stride + width;
         predicted.resize(most, 0);
         context.resize(most, 0);
-        zeros.resize(most, 0);
         let rounding = self.weights.scale.rounding();
         for first in (0..values.height).step_by(rows) {
             let rows = rows.min(values.height - first);
@@ -232,16 +222,9 @@ impl<C: Coder> Walk<'_, C> {
             let run: ArrayVec<WeightedRow, MAX_TAPS> =
                 taps.iter().map(|(t, w)| (&t[start..start + n], *w)).collect();
             weighted_sum(&run, rounding, predicted);
-            let reference = match active[..] {
-                [] => [&zeros[..n]; 2],
-                [one] => [&one[start..start + n]; 2],
-                [one, two, ..] => [&one[start..start + n], &two[start..start + n]],
-            };
-            let (near, around) = match &near {
-                Some((v, a)) => (v.map(|v| &v[start..start + n]), a.map(|a| &a[start..start + n])),
-                None => ([&*predicted; 4], [reference[0]; 4]),
-            };
-            contexts(near, predicted, around, reference, &self.weights.thresholds, base, context);
+            let near = near.map_or([&*predicted; 4], |v| v.map(|v| &v[start..start + n]));
+            let around: ActivityRows = activities.iter().map(|(a, w)| (&a[start..start + n], *w)).collect();
+            contexts(&around, near, predicted, thresholds, group * CONTEXTS, context);
             let (v, a) = (values.rows_mut(first), activity.rows_mut(first));
             self.coder.run(at, predicted, context, &mut v[..n], &mut a[..n]);
         }
@@ -249,7 +232,6 @@ impl<C: Coder> Walk<'_, C> {
 
     /// Codes the coarsest lattice of a frame without references, point by point.
     fn plain_roots(&mut self, level: usize, values: &mut Plane<i32>, activity: &mut Plane<u8>) {
-        let base = self.base(Kind::Root, level);
         let (low, high) = (self.weights.scale.low, self.weights.scale.high);
         for i in 0..values.height {
             for j in 0..values.width {
@@ -262,8 +244,8 @@ impl<C: Coder> Walk<'_, C> {
                 }
                 .clamp(low, high);
                 // Steps from point to point are the only sign of how rough the field is.
-                let before = if j > 0 { activity.row(i)[j - 1] } else { 255 };
-                let context = base + (8 - before.leading_zeros()) as u8;
+                let context =
+                    ROOTS + if j > 0 { 8 - activity.row(i)[j - 1].leading_zeros() as u8 } else { 9 };
                 let frame = self.step.frame;
                 let at = RunAt { frame, level, phase: 0, row: i, column: j, rows: 1, width: 1, stride: 1 };
                 let (v, a) = (&mut values.row_mut(i)[j..=j], &mut activity.row_mut(i)[j..=j]);
@@ -273,27 +255,14 @@ impl<C: Coder> Walk<'_, C> {
     }
 }
 
-/// Activity around each point of a phase of the lattice whose activities are given.
-fn smooth_phase(activity: &Phases<u8>, p: usize, out: &mut Plane<u8>) {
+/// Activity around each point of a plane, from those of the same plane: passes differ in how well they are predicted.
+fn smooth_plane(activity: &Plane<u8>, out: &mut Plane<u8>) {
     if out.is_empty() {
         return;
     }
-    let (a, b) = (p >> 1, p & 1);
-    let own = &activity[p];
-    let pick = |q: usize| if activity[q].is_empty() { own } else { &activity[q] };
-    let (beside, beyond) = (pick(p ^ 1), pick(p ^ 2));
-    // Neighbours have the other parity: at the same index and, by the side of the parity, one before or after.
-    let (up, down) = if a == 0 { (-1, 0) } else { (0, 1) };
-    let (left, right) = if b == 0 { (-1, 0) } else { (0, 1) };
     let n = (out.height - 1) * out.stride() + out.width;
-    smooth(
-        beyond.from(up, 0),
-        beside.from(0, left),
-        own.from(0, 0),
-        beside.from(0, right),
-        beyond.from(down, 0),
-        &mut out.rows_mut(0)[..n],
-    );
+    let from = |di, dj| activity.from(di, dj);
+    smooth(from(-1, 0), from(0, -1), from(0, 0), from(0, 1), from(1, 0), &mut out.rows_mut(0)[..n]);
 }
 
 /// The four nearest known points of each point of a pass, in `phases`.

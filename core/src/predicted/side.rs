@@ -9,15 +9,13 @@ use crate::error::{Error, Result};
 use crate::predict::fit::sent_classes;
 use crate::predict::fit::slot_kind;
 use crate::predict::lorenzo::{Neighbours, NEIGHBOURS};
-use crate::predict::multiscale::GROUPS;
+pub use crate::predict::multiscale::CONTEXT_COUNT;
 use crate::predict::weights::Sent;
 use crate::predict::Scale;
 use crate::reference::forecast::Normal;
 use crate::reference::{coding_order, Step, TimeOrder, FORECAST};
 use crate::stream::parts::{Reader, Writer};
 
-/// Number of contexts, all groups together.
-pub const CONTEXT_COUNT: usize = GROUPS * crate::predict::kernel::CONTEXTS as usize;
 const _: () = assert!(CONTEXT_COUNT + quiet::TABLES <= 256);
 
 /// Most bands of a chunk.

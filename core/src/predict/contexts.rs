@@ -1,0 +1,134 @@
+//! Contexts: which frequency table codes a residual, by how large the residual is likely to be.
+//!
+//! Two signs of that are combined: the magnitudes of known residuals, in a weighted sum over the neighbours in space
+//! and the same place in the references, and how far the known neighbours lie from the prediction. The weighted sum is
+//! the error energy of CALIC (X. Wu, N. Memon, IEEE Transactions on Communications 45, 1997) on a lattice: passes
+//! differ in how well they are predicted, so that residuals of the same pass, or of one that is predicted alike,
+//! count and the others mislead. Its weights are maximum-likelihood estimates of the scale of a logistic distribution
+//! over fields of many kinds and bounds.
+
+use super::kernel::{for_this_machine, half_octaves, InstructionSet};
+use super::plane::Phases;
+use super::taps::{taps, Kind, Source};
+use arrayvec::ArrayVec;
+
+/// Levels of the weighted sum of known residuals: 0, and one per octave.
+const LEVELS: i32 = 13;
+/// Levels of the spread of the known neighbours.
+const SPREADS: usize = 4;
+/// Contexts of a group: every pair of a level and a level of the spread.
+pub const CONTEXTS: u8 = LEVELS as u8 * SPREADS as u8;
+
+/// Least spreads, summed over four neighbours in grid units, of all levels of the spread but the first.
+pub type Thresholds = [i32; SPREADS - 1];
+
+/// Thresholds of the spread for residuals of `step` grid units: in quarters of a step.
+pub fn thresholds(step: i32) -> Thresholds {
+    [3, 12, 48].map(|s: i32| s.saturating_mul(step).saturating_add(3) / 4)
+}
+
+/// Weights of the residuals at the taps of these distances (|dy|, |dx|), then that of the smoothed residuals in two
+/// references, in 1/256.
+type Weights = (&'static [((i32, i32), u16)], u16);
+
+/// The weights of a kind of points on the finest or a coarser lattice, with so many references.
+fn weights(kind: Kind, coarse: bool, references: usize) -> Weights {
+    match (kind, coarse, references) {
+        (Kind::Centre, false, 0) => (&[((1, 1), 4), ((1, 3), 3), ((3, 1), 3)], 0),
+        (Kind::Centre, true, 0) => (&[((1, 1), 22), ((1, 3), 5), ((3, 1), 5)], 0),
+        (Kind::Centre, false, 1 | 2) => (&[((1, 1), 6), ((1, 3), 3), ((3, 1), 3)], 4),
+        (Kind::Centre, true, 1 | 2) => (&[((1, 1), 11), ((1, 3), 3), ((3, 1), 3)], 3),
+        (Kind::Centre, false, _) => (&[((1, 1), 10), ((1, 3), 4), ((3, 1), 4)], 2),
+        (Kind::Centre, true, _) => (&[((1, 1), 13), ((1, 3), 4), ((3, 1), 4)], 2),
+        (Kind::Vertical, false, 0) => (&[((0, 1), 8), ((2, 1), 3), ((0, 3), 4)], 0),
+        (Kind::Vertical, true, 0) => (&[((0, 1), 22), ((2, 1), 3), ((0, 3), 8)], 0),
+        (Kind::Vertical, false, 1 | 2) => (&[((0, 1), 3), ((1, 0), 1)], 6),
+        (Kind::Vertical, true, 1 | 2) => (&[((0, 1), 6), ((1, 0), 4)], 5),
+        (Kind::Vertical, false, _) => (&[((0, 1), 10), ((1, 0), 4), ((2, 1), 3)], 2),
+        (Kind::Vertical, true, _) => (&[((0, 1), 18), ((1, 0), 9), ((2, 1), 3)], 2),
+        (Kind::Horizontal, false, 0) => (&[((1, 1), 28)], 0),
+        (Kind::Horizontal, true, 0) => (&[((1, 1), 37), ((1, 0), 3)], 0),
+        (Kind::Horizontal, false, 1 | 2) => (&[((1, 1), 15)], 4),
+        (Kind::Horizontal, true, 1 | 2) => (&[((1, 1), 17), ((0, 1), 3)], 4),
+        (Kind::Horizontal, false, _) => (&[((1, 1), 13), ((1, 0), 6), ((0, 1), 3)], 2),
+        (Kind::Horizontal, true, _) => (&[((1, 1), 8), ((1, 0), 15), ((0, 1), 8)], 2),
+        (Kind::Root, _, _) => (&[], 6),
+    }
+}
+
+/// Most rows of activities that are weighed.
+const MAX_ROWS: usize = 16 + 2;
+/// Rows of activities and their weights; all weights together are at most 257, so that sums fit into 16 bits.
+pub type ActivityRows<'a> = ArrayVec<(&'a [u8], u16), MAX_ROWS>;
+
+/// The activities that count for a pass, from its first point on: those of the lattice that is being refined and, in
+/// `smoothed`, those of all references.
+pub fn activity_rows<'a>(
+    kind: Kind,
+    level: usize,
+    lattice: Option<&'a Phases<u8>>,
+    smoothed: &[&'a [u8]],
+) -> ActivityRows<'a> {
+    let (by_distance, reference) = weights(kind, level > 0, smoothed.len());
+    let mut rows = ActivityRows::new();
+    for (tap, planes) in taps(kind, 0).iter().zip(std::iter::repeat(lattice)) {
+        let weight = by_distance.iter().find(|w| w.0 == (tap.dy.abs(), tap.dx.abs()));
+        let (Source::Space { phase, di, dj }, Some(planes), Some((_, weight))) = (tap.source, planes, weight)
+        else {
+            continue;
+        };
+        let plane = &planes[phase];
+        rows.push((if plane.is_empty() { planes[0].from(0, 0) } else { plane.from(di, dj) }, *weight));
+    }
+    match smoothed {
+        [] => {}
+        [one] => rows.push((one, 2 * reference)),
+        [one, two, ..] => rows.extend([(*one, reference), (*two, reference)]),
+    }
+    rows
+}
+
+/// Points that are worked on at a time.
+const BLOCK: usize = 256;
+
+for_this_machine! {
+    /// context[j] = base + SPREADS * level + spread level, from the rows of activities, the four nearest known
+    /// neighbours and the prediction.
+    pub fn contexts(
+        activities: &[(&[u8], u16)],
+        near: [&[i32]; 4],
+        predicted: &[i32],
+        thresholds: &Thresholds,
+        base: u8,
+        out: &mut [u8],
+    ) {
+        let n = out.len();
+        let mut sums = [0u16; BLOCK];
+        for first in (0..n).step_by(BLOCK) {
+            let m = BLOCK.min(n - first);
+            let sums = &mut sums[..m];
+            sums.fill(0);
+            for (row, weight) in activities {
+                for (sum, a) in sums.iter_mut().zip(&row[first..][..m]) {
+                    *sum = sum.wrapping_add(u16::from(*a).wrapping_mul(*weight));
+                }
+            }
+            let near = near.map(|row| &row[first..][..m]);
+            let predicted = &predicted[first..][..m];
+            let out = &mut out[first..][..m];
+            for j in 0..m {
+                let p = predicted[j];
+                // Clamped so that the sum of four cannot overflow.
+                let distance = |k: usize| near[k][j].wrapping_sub(p).clamp(-(1 << 28), 1 << 28).abs();
+                let spread = distance(0) + distance(1) + distance(2) + distance(3);
+                let mut context = i32::from(base);
+                for t in thresholds {
+                    context += i32::from(spread >= *t);
+                }
+                let sum = i32::from(sums[j]);
+                let level = ((half_octaves(sum) >> 1) - 1).max(i32::from(sum > 0)).min(LEVELS - 1);
+                out[j] = (context + level * SPREADS as i32) as u8;
+            }
+        }
+    }
+}
