@@ -15,6 +15,7 @@ import sys
 from dataclasses import dataclass, field
 
 import network
+import numpy as np
 import xxhash
 import zstandard
 
@@ -274,7 +275,8 @@ class Payload:
             need(abs(self.centre) <= 1 << 29, "centre")
             self.factors = [(r.number(), r.byte()) for _ in range(3 if past else 5)]
             need(all(m <= 32767 and 1 <= s <= 46 for m, s in self.factors), "factors")
-            self.network = network.graph(model, "forecaster" if past else "interpolator")
+            self.network = network.Model(model)
+            self.graph = "forecaster" if past else "interpolator"
         self.kinds = r.packed(f.count) if flags & 1 else bytes(f.count)
         need(len(self.kinds) == f.count and max(self.kinds) <= 2, "kinds of frames")
         self.mask = self.read_mask(r) if flags & 2 else None
@@ -455,7 +457,7 @@ class Payload:
 
         def channel(f, a, b):
             plane = [[limit(factor(f, wrap(x - y)), -32767, 32767) for x, y in zip(*rows)] for rows in zip(a, b)]
-            m = network.multiple(self.network)
+            m = self.network.multiple(self.graph)
             for row in plane:
                 row += [row[-1]] * (-band.width % m)
             return plane + [plane[-1]] * (-band.height % m)
@@ -473,7 +475,7 @@ class Payload:
         channels = [channel(position, base, [[self.centre] * band.width] * band.height)]
         channels += [channel(change, a, b) for a, b in differences]
         channels += [[[v] * len(row) for row in channels[0]] for v in constants]
-        o = network.run(self.network, channels)[0]
+        o = self.network.run(self.graph, [np.array(channels)[:, None]])[0][0, 0]
         return [
             [limit(f + factor(output, int(o[y][x])), self.low, self.high) for x, f in enumerate(row)]
             for y, row in enumerate(base)
