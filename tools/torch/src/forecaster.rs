@@ -1,0 +1,65 @@
+//! The forecaster's architecture: a small U-shaped network at half resolution beside a linear one.
+//!
+//! After Ronneberger et al. 2015 (U-Net), with the input's 2 x 2 blocks as channels (pixel unshuffle, Shi et al. 2016), which
+//! makes a layer four times cheaper; the linear branch can extrapolate at 16 bits.
+
+use crate::graph::{Builder, Node};
+use serde::{Deserialize, Serialize};
+
+/// What a forecaster is built of.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Channels of the first layers.
+    pub width: i64,
+    /// Decoded frames read: 2 or 3.
+    pub frames: i64,
+    /// Whether neighbours in z are read: 0 or 1.
+    pub levels: i64,
+    /// Layers at half resolution before going down.
+    pub depth: i64,
+    /// Layers at quarter resolution.
+    pub deep: i64,
+}
+
+/// The sizes that users choose from.
+pub const SIZES: [(&str, Plan); 3] = [
+    ("small", Plan { width: 8, frames: 2, levels: 0, depth: 1, deep: 2 }),
+    ("medium", Plan { width: 16, frames: 2, levels: 0, depth: 2, deep: 2 }),
+    ("large", Plan { width: 32, frames: 2, levels: 0, depth: 2, deep: 2 }),
+];
+
+/// Planes are padded to multiples of this.
+pub const MULTIPLE: i64 = 4;
+
+impl Plan {
+    /// Channels of the input.
+    pub fn channels(&self) -> i64 {
+        self.frames + 2 * self.levels + 1
+    }
+
+    /// The graph.
+    pub fn nodes(&self) -> Vec<Node> {
+        let c = self.width;
+        let mut net = Builder::new("forecaster", self.channels());
+        let x = net.space_to_depth(0);
+        let mut a = x;
+        for _ in 0..self.depth {
+            a = net.hidden(a, c, 3, 1);
+        }
+        let mut d = a;
+        if self.deep > 0 {
+            let mut b = net.hidden(a, 2 * c, 3, 2);
+            for _ in 1..self.deep {
+                b = net.hidden(b, 2 * c, 3, 1);
+            }
+            let up = net.upsample(b);
+            let both = net.concat(up, a);
+            d = net.hidden(both, c, 3, 1);
+        }
+        let curved = net.linear(d, 4, 3);
+        let linear = net.linear(x, 4, 3);
+        let sum = net.add(curved, linear);
+        net.depth_to_space(sum);
+        net.finish()
+    }
+}
