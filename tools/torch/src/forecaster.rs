@@ -4,7 +4,12 @@
 //! makes a layer four times cheaper; the linear branch can extrapolate at 16 bits.
 
 use crate::graph::{Builder, Node};
+use crate::net::Net;
 use serde::{Deserialize, Serialize};
+use tch::{no_grad, Device};
+
+/// Share of the last change that is added at first.
+const EXTRAPOLATION: f64 = 0.7;
 
 /// What a forecaster is built of.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,17 +24,19 @@ pub struct Plan {
     pub depth: i64,
     /// Layers at quarter resolution.
     pub deep: i64,
+    /// Layers at an eighth of the resolution.
+    pub third: i64,
 }
 
 /// The sizes that users choose from.
 pub const SIZES: [(&str, Plan); 3] = [
-    ("small", Plan { width: 8, frames: 2, levels: 0, depth: 1, deep: 2 }),
-    ("medium", Plan { width: 16, frames: 2, levels: 0, depth: 2, deep: 2 }),
-    ("large", Plan { width: 32, frames: 2, levels: 0, depth: 2, deep: 2 }),
+    ("small", Plan { width: 8, frames: 2, levels: 0, depth: 1, deep: 2, third: 0 }),
+    ("medium", Plan { width: 16, frames: 2, levels: 0, depth: 2, deep: 2, third: 0 }),
+    ("large", Plan { width: 32, frames: 2, levels: 0, depth: 2, deep: 2, third: 0 }),
 ];
 
 /// Planes are padded to multiples of this.
-pub const MULTIPLE: i64 = 4;
+pub const MULTIPLE: i64 = 8;
 
 impl Plan {
     /// Channels of the input.
@@ -37,10 +44,24 @@ impl Plan {
         self.frames + 2 * self.levels + 1
     }
 
+    /// A network with random weights that starts as a damped extrapolation.
+    pub fn net(&self, device: Device) -> Net {
+        let net = Net::new(self.nodes(), device);
+        // The last layer is the linear one; channels 4 to 7 of what it reads are the last change.
+        if let Some(linear) = net.layers.iter().flatten().last() {
+            no_grad(|| {
+                for o in 0..4 {
+                    let _ = linear.weight.get(o).get(4 + o).get(1).get(1).fill_(EXTRAPOLATION);
+                }
+            });
+        }
+        net
+    }
+
     /// The graph.
     pub fn nodes(&self) -> Vec<Node> {
         let c = self.width;
-        let mut net = Builder::new("forecaster", self.channels());
+        let mut net = Builder::new(self.channels());
         let x = net.space_to_depth(0);
         let mut a = x;
         for _ in 0..self.depth {
@@ -51,6 +72,15 @@ impl Plan {
             let mut b = net.hidden(a, 2 * c, 3, 2);
             for _ in 1..self.deep {
                 b = net.hidden(b, 2 * c, 3, 1);
+            }
+            if self.third > 0 {
+                let mut e = net.hidden(b, 2 * c, 3, 2);
+                for _ in 1..self.third {
+                    e = net.hidden(e, 2 * c, 3, 1);
+                }
+                let up = net.upsample(e);
+                let both = net.concat(up, b);
+                b = net.hidden(both, 2 * c, 3, 1);
             }
             let up = net.upsample(b);
             let both = net.concat(up, a);

@@ -4,139 +4,164 @@
 //! 2^53 in any order (never through a convolution, which a library may turn into a Fourier or Winograd transform), so that it
 //! gives the same integers on a CPU and on a GPU.
 
-use crate::graph::{Kind as Width, Node, WIDE};
+use crate::graph::{elements, scale, Node, WIDE, WIDE_RANGE};
 use crate::net::{channel_scale, Net};
-use safetensors::tensor::{Dtype, View};
-use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use augur_core::network::build::{GraphBuilder, Weights};
+use augur_core::network::Element;
+use safetensors::SafeTensors;
+use serde_json::json;
 use tch::{no_grad, Device, Kind, Tensor};
 
 /// Least multiplier of a requantisation; twice it is too large.
 const MULTIPLIER: f64 = 16384.0;
-
-/// A tensor of a model file.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Values {
-    dtype: Dtype,
-    shape: Vec<usize>,
-    values: Vec<i64>,
-}
-
-impl View for &Values {
-    fn dtype(&self) -> Dtype {
-        self.dtype
-    }
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-    fn data(&self) -> Cow<'_, [u8]> {
-        let size = self.data_len() / self.values.len().max(1);
-        self.values.iter().flat_map(|v| v.to_le_bytes()[..size].to_vec()).collect::<Vec<_>>().into()
-    }
-    fn data_len(&self) -> usize {
-        self.values.len() * if self.dtype == Dtype::I32 { 4 } else { 1 }
-    }
-}
+/// Most shift of a requantisation.
+const SHIFT: f64 = 46.0;
+/// Greatest bias, in units of the sums.
+const BIAS: f64 = (1 << 30) as f64;
 
 /// A network of integers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Integers {
-    /// What it does.
-    pub nodes: Vec<Node>,
-    tensors: BTreeMap<String, Values>,
+    nodes: Vec<Node>,
+    layers: Vec<Option<Weights>>,
 }
 
-/// Type of each node's values.
-fn kinds(nodes: &[Node]) -> Vec<Width> {
-    let mut kinds: Vec<Width> = vec![];
-    for node in nodes {
-        let kind = match node {
-            Node::Input { kind, .. } | Node::Conv2d { kind, .. } => *kind,
-            Node::Upsample { from } | Node::SpaceToDepth { from } | Node::DepthToSpace { from } => kinds[from[0]],
-            Node::Concat { from } => kinds[from[0]],
-            Node::Add { from, .. } => kinds[from[0]],
-        };
-        kinds.push(kind);
-    }
-    kinds
+/// All values of a tensor.
+fn list(t: &Tensor) -> Vec<f64> {
+    let t = t.detach().to_device(Device::Cpu).to_kind(Kind::Double).reshape([-1]);
+    Vec::try_from(t).unwrap_or_default()
 }
 
 impl Integers {
     /// Rounds a network's weights.
     pub fn of(net: &Net) -> Self {
-        let kinds = kinds(&net.nodes);
-        let mut out = BTreeMap::new();
-        for node in &net.nodes {
-            let Node::Conv2d { from, tensors, kind, shape: [_, o, _], .. } = node else { continue };
-            let weight = net.get(&tensors.weight).detach().to_device(Device::Cpu);
-            let scale = channel_scale(&weight);
-            let list = |t: &Tensor| -> Vec<f64> {
-                Vec::try_from(t.to_kind(Kind::Double).reshape([-1])).unwrap_or_default()
+        let elements = elements(&net.nodes);
+        let layers = net.nodes.iter().zip(&net.layers).map(|(node, layer)| {
+            let (Node::Conv { from, element, .. }, Some(layer)) = (node, layer) else { return None };
+            let scales = channel_scale(&layer.weight);
+            let read = scale(elements[*from]);
+            let mut weights = Weights {
+                shape: layer.weight.size().iter().map(|&n| n as usize).collect(),
+                weight: list(&(&layer.weight / &scales).round()).into_iter().map(|v| v as i8).collect(),
+                bias: vec![],
+                multiplier: vec![],
+                shift: vec![],
             };
-            let integers = list(&(&weight / &scale).round()).into_iter().map(|v| v as i64).collect();
-            let (scales, biases) = (list(&scale), list(&net.get(&tensors.bias).detach().to_device(Device::Cpu)));
-            let read = kinds[from[0]].scale();
-            let (mut bias, mut multiplier, mut shift) = (vec![], vec![], vec![]);
-            for (s, b) in scales.iter().zip(biases) {
-                bias.push((b * read / s).round().clamp(-(1i64 << 30) as f64, (1i64 << 30) as f64) as i64);
-                let (m, n) = requantisation(s * kind.scale() / read);
-                multiplier.push(m);
-                shift.push(n);
+            for (s, b) in list(&scales).into_iter().zip(list(&layer.bias)) {
+                weights.bias.push((b * read / s).round().clamp(-BIAS, BIAS) as i32);
+                let (multiplier, shift) = requantisation(s * scale(*element) / read);
+                weights.multiplier.push(multiplier);
+                weights.shift.push(shift);
             }
-            let outputs = *o as usize;
-            let size: Vec<usize> = weight.size().iter().map(|&n| n as usize).collect();
-            let mut put = |name: &String, dtype, shape: Vec<usize>, values| {
-                out.insert(name.clone(), Values { dtype, shape, values });
-            };
-            put(&tensors.weight, Dtype::I8, size, integers);
-            put(&tensors.bias, Dtype::I32, vec![outputs], bias);
-            put(&tensors.multiplier, Dtype::I32, vec![outputs], multiplier);
-            put(&tensors.shift, Dtype::U8, vec![outputs], shift);
-        }
-        Self { nodes: net.nodes.clone(), tensors: out }
+            Some(weights)
+        });
+        Self { nodes: net.nodes.clone(), layers: layers.collect() }
     }
 
-    /// The model file, with `metadata` beside the graph.
+    /// The integers of the graph `name` in a model file, which must have the same layers as `nodes`.
     ///
     /// # Errors
-    /// What the format refuses, in words.
-    pub fn file(&self, graph: &serde_json::Value, mut metadata: HashMap<String, String>) -> Result<Vec<u8>, String> {
-        metadata.insert("format".into(), "augur-model".into());
-        metadata.insert("version".into(), "1".into());
-        metadata.insert("graphs".into(), serde_json::json!({ "forecaster": graph }).to_string());
-        let tensors = self.tensors.iter().map(|(name, values)| (name.as_str(), values));
-        safetensors::serialize(tensors, Some(metadata)).map_err(|e| format!("the model cannot be written: {e}"))
+    /// What does not fit, in words.
+    pub fn read(nodes: &[Node], name: &str, file: &[u8]) -> Result<Self, String> {
+        // Checks all that a model file states.
+        augur_core::network::Model::from_bytes(file).map_err(|e| e.to_string())?;
+        let tensors = SafeTensors::deserialize(file).map_err(|e| e.to_string())?;
+        let mut layers = vec![];
+        for (k, node) in nodes.iter().enumerate() {
+            let Node::Conv { inputs, outputs, size, .. } = *node else {
+                layers.push(None);
+                continue;
+            };
+            let shape = [outputs, inputs, size, size].map(|n| n as usize).to_vec();
+            let get = |what: &str, shape: &[usize]| {
+                let tensor = tensors.tensor(&format!("{name}.{k}.{what}")).ok().filter(|t| t.shape() == shape);
+                tensor.ok_or("it is of another architecture or size")
+            };
+            let ints = |what| -> Result<Vec<i32>, String> {
+                let bytes = get(what, &shape[..1])?.data();
+                Ok(bytes.chunks_exact(4).map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
+            };
+            layers.push(Some(Weights {
+                weight: get("weight", &shape)?.data().iter().map(|&b| b as i8).collect(),
+                bias: ints("bias")?,
+                multiplier: ints("multiplier")?,
+                shift: get("shift", &shape[..1])?.data().to_vec(),
+                shape,
+            }));
+        }
+        Ok(Self { nodes: nodes.to_vec(), layers })
     }
 
-    fn tensor(&self, name: &str, device: Device) -> Tensor {
-        let Some(values) = self.tensors.get(name) else { return Tensor::new() };
-        let shape: Vec<i64> = values.shape.iter().map(|&n| n as i64).collect();
-        Tensor::from_slice(&values.values).view(shape.as_slice()).to_device(device)
+    /// Gives a network in training these weights, up to their rounding.
+    pub fn restore(&self, net: &Net) {
+        let elements = elements(&self.nodes);
+        let mut values = vec![];
+        for (node, layer) in self.nodes.iter().zip(&self.layers) {
+            let (Node::Conv { from, element, .. }, Some(w)) = (node, layer) else { continue };
+            let read = scale(elements[*from]);
+            let scales: Vec<f64> = (w.multiplier.iter().zip(&w.shift))
+                .map(|(&m, &s)| f64::from(m) / f64::from(s).exp2() * read / scale(*element))
+                .collect();
+            let shape: Vec<i64> = w.shape.iter().map(|&n| n as i64).collect();
+            let weight = Tensor::from_slice(&w.weight).to_kind(Kind::Double).view(shape.as_slice());
+            values.push(weight * Tensor::from_slice(&scales).view([-1, 1, 1, 1]));
+            let bias = w.bias.iter().zip(&scales).map(|(&b, s)| f64::from(b) * s / read);
+            values.push(Tensor::from_slice(&bias.collect::<Vec<f64>>()));
+        }
+        net.restore(&values);
+    }
+
+    /// The graph for a model file.
+    pub fn graph(&self, name: &str) -> GraphBuilder {
+        let mut graph = GraphBuilder::new(name);
+        for (node, layer) in self.nodes.iter().zip(&self.layers) {
+            match (node, layer) {
+                (Node::Conv { from, stride, clamp, element, .. }, Some(weights)) => {
+                    graph.conv("conv2d", *from, weights, *clamp, *element, json!({ "stride": stride }));
+                }
+                (Node::Upsample(k), _) => {
+                    graph.layer("upsample", &[*k]);
+                }
+                (Node::SpaceToDepth(k), _) => {
+                    graph.layer("space_to_depth", &[*k]);
+                }
+                (Node::DepthToSpace(k), _) => {
+                    graph.layer("depth_to_space", &[*k]);
+                }
+                (Node::Concat(a, b), _) => {
+                    graph.layer("concat", &[*a, *b]);
+                }
+                (Node::Add(a, b), _) => {
+                    graph.node(json!({ "op": "add", "in": [a, b], "clamp": [WIDE_RANGE.0, WIDE_RANGE.1] }));
+                }
+                (Node::Input { channels }, _) => {
+                    graph.input(*channels as usize, Element::I16);
+                }
+                (Node::Conv { .. }, None) => {}
+            }
+        }
+        graph
     }
 
     /// Output for integer planes of shape [n, channels, height, width].
     pub fn evaluate(&self, input: &Tensor) -> Tensor {
         no_grad(|| {
             let mut values: Vec<Tensor> = Vec::with_capacity(self.nodes.len());
-            for node in &self.nodes {
-                let value = match node {
-                    Node::Input { .. } => input.to_kind(Kind::Int64),
-                    Node::Conv2d { tensors, from, stride, clamp, shape: [_, _, size], .. } => {
-                        let get = |name| self.tensor(name, input.device());
-                        let sums = convolve(&values[from[0]], &get(&tensors.weight), *size, *stride);
-                        let column = |name| get(name).view([1, -1, 1, 1]);
-                        let shift = column(&tensors.shift);
-                        let half = Tensor::from(1i64).to_device(input.device()).bitwise_left_shift(&(&shift - 1));
-                        let product = (sums + column(&tensors.bias)) * column(&tensors.multiplier) + half;
-                        product.bitwise_right_shift(&shift).clamp(clamp[0], clamp[1])
+            for (node, layer) in self.nodes.iter().zip(&self.layers) {
+                let value = match (node, layer) {
+                    (Node::Conv { from, stride, clamp, .. }, Some(weights)) => {
+                        convolution(&values[*from], weights, *stride, *clamp)
                     }
-                    Node::Upsample { from } => values[from[0]].repeat_interleave_self_int(2, 2, None).repeat_interleave_self_int(2, 3, None),
-                    Node::SpaceToDepth { from } => values[from[0]].pixel_unshuffle(2),
-                    Node::DepthToSpace { from } => values[from[0]].pixel_shuffle(2),
-                    Node::Concat { from } => {
-                        Tensor::cat(&from.iter().map(|&k| &values[k]).collect::<Vec<_>>(), 1)
+                    (Node::Upsample(k), _) => {
+                        let x = &values[*k];
+                        x.repeat_interleave_self_int(2, 2, None).repeat_interleave_self_int(2, 3, None)
                     }
-                    Node::Add { from, clamp } => (&values[from[0]] + &values[from[1]]).clamp(clamp[0], clamp[1]),
+                    (Node::SpaceToDepth(k), _) => values[*k].pixel_unshuffle(2),
+                    (Node::DepthToSpace(k), _) => values[*k].pixel_shuffle(2),
+                    (Node::Concat(a, b), _) => Tensor::cat(&[&values[*a], &values[*b]], 1),
+                    (Node::Add(a, b), _) => (&values[*a] + &values[*b])
+                        .clamp(i64::from(WIDE_RANGE.0), i64::from(WIDE_RANGE.1)),
+                    _ => input.to_kind(Kind::Int64),
                 };
                 values.push(value);
             }
@@ -146,24 +171,31 @@ impl Integers {
 }
 
 /// Multiplier of 15 bits and shift whose quotient is nearest to `factor`; shifts reach from 1 to 46.
-fn requantisation(factor: f64) -> (i64, i64) {
-    let mut shift = (2.0 * MULTIPLIER / factor).log2().floor().clamp(1.0, 46.0);
-    let mut multiplier = (factor * shift.exp2()).round();
-    if multiplier > 2.0 * MULTIPLIER - 1.0 && shift > 1.0 {
+fn requantisation(factor: f64) -> (i32, u8) {
+    let mut shift = (2.0 * MULTIPLIER / factor).log2().floor().clamp(1.0, SHIFT);
+    let multiplier = |shift: f64| (factor * shift.exp2()).round();
+    if multiplier(shift) > 2.0 * MULTIPLIER - 1.0 && shift > 1.0 {
         shift -= 1.0;
-        multiplier = (factor * shift.exp2()).round();
     }
-    (multiplier.clamp(1.0, 2.0 * MULTIPLIER - 1.0) as i64, shift as i64)
+    (multiplier(shift).clamp(1.0, 2.0 * MULTIPLIER - 1.0) as i32, shift as u8)
 }
 
-/// Sums of a convolution with replicated edges, exactly.
-fn convolve(x: &Tensor, weight: &Tensor, size: i64, stride: i64) -> Tensor {
+/// A convolution with replicated edges and its requantisation, exactly.
+fn convolution(x: &Tensor, weights: &Weights, stride: i64, clamp: (i32, i32)) -> Tensor {
+    let device = x.device();
     let (n, _, h, w) = x.size4().unwrap_or((0, 0, 0, 0));
+    let size = weights.shape[2] as i64;
     let x = x.to_kind(Kind::Double).replication_pad2d([size / 2; 4]);
-    let columns = x.im2col([size; 2], [1; 2], [0; 2], [stride; 2]);
-    let rows = weight.to_kind(Kind::Double).flatten(1, -1);
-    let sums = rows.unsqueeze(0).matmul(&columns);
-    sums.view([n, -1, (h + stride - 1) / stride, (w + stride - 1) / stride]).to_kind(Kind::Int64)
+    let patches = x.im2col([size; 2], [1; 2], [0; 2], [stride; 2]);
+    let rows = Tensor::from_slice(&weights.weight).to_kind(Kind::Double).to_device(device);
+    let sums = rows.view([1, weights.bias.len() as i64, -1]).matmul(&patches).to_kind(Kind::Int64);
+    let sums = sums.view([n, -1, (h + stride - 1) / stride, (w + stride - 1) / stride]);
+    let column = |v: Vec<i64>| Tensor::from_slice(&v).to_device(device).view([1, -1, 1, 1]);
+    let wide = |v: &[i32]| column(v.iter().map(|&b| i64::from(b)).collect());
+    let shift = column(weights.shift.iter().map(|&s| i64::from(s)).collect());
+    let half = column(weights.shift.iter().map(|&s| 1 << (s - 1)).collect());
+    let product = (sums + wide(&weights.bias)) * wide(&weights.multiplier) + half;
+    product.bitwise_right_shift(&shift).clamp(i64::from(clamp.0), i64::from(clamp.1))
 }
 
 /// Planes in the units of 16-bit inputs.

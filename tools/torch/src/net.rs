@@ -4,27 +4,36 @@
 //! its output as the integers will be; gradients pass the rounding unchanged (straight-through, Bengio et al. 2013;
 //! quantisation-aware training as in Jacob et al. 2018, section 3).
 
-use crate::graph::{Kind, Node};
-use tch::nn::{self, Init, VarStore};
-use tch::{Device, Tensor};
+use crate::graph::{scale, Node};
+use augur_core::network::Element;
+use tch::{no_grad, Device, Kind, Tensor};
 
 /// Greatest magnitude of a weight.
 pub const GREATEST: f64 = 127.0;
 /// Least scale of a channel's weights.
 const LEAST: f64 = 1e-9;
 
+/// Weights and biases of a convolution.
+#[derive(Debug)]
+pub struct Layer {
+    /// [out, in, rows, columns]
+    pub weight: Tensor,
+    /// [out]
+    pub bias: Tensor,
+}
+
 /// A network in training.
 #[derive(Debug)]
 pub struct Net {
     /// What it does.
     pub nodes: Vec<Node>,
-    /// Its variables: `weight` and `bias` of each convolution, by their names.
-    pub store: VarStore,
-    /// Whether to round (off only to see what rounding costs).
+    /// The weights of each node that has some.
+    pub layers: Vec<Option<Layer>>,
+    /// Whether to round; off only to see what rounding costs.
     pub rounded: bool,
 }
 
-/// `x` rounded, with the gradient of `x`.
+/// `rounded`, with the gradient of `x`.
 fn straight(x: &Tensor, rounded: Tensor) -> Tensor {
     x + (rounded - x).detach()
 }
@@ -35,71 +44,76 @@ pub fn channel_scale(weight: &Tensor) -> Tensor {
 }
 
 impl Net {
-    /// A network with random hidden layers and outputs that start at zero: persistence.
+    /// A network with random hidden layers (He et al. 2015) and outputs that start at zero: persistence.
     pub fn new(nodes: Vec<Node>, device: Device) -> Self {
-        let store = VarStore::new(device);
-        let root = store.root();
-        for node in &nodes {
-            if let Node::Conv2d { tensors, shape: [i, o, k], kind, .. } = node {
-                let size = [*o, *i, *k, *k];
-                let spread = (2.0 / (i * k * k) as f64).sqrt();
-                let start = match kind {
-                    Kind::I8 => Init::Randn { mean: 0.0, stdev: spread },
-                    Kind::I16 => Init::Const(0.0),
-                };
-                let path: nn::Path = root.clone();
-                let _ = path.var(&variable(&tensors.weight), &size, start);
-                let _ = path.var(&variable(&tensors.bias), &[*o], Init::Const(0.0));
-            }
-        }
-        Self { nodes, store, rounded: true }
+        let layers = nodes.iter().map(|node| {
+            let Node::Conv { inputs, outputs, size, element, .. } = *node else { return None };
+            let shape = [outputs, inputs, size, size];
+            let weight = match element {
+                Element::I8 => {
+                    let spread = (2.0 / (inputs * size * size) as f64).sqrt();
+                    Tensor::randn(shape, (Kind::Float, Device::Cpu)) * spread
+                }
+                Element::I16 => Tensor::zeros(shape, (Kind::Float, Device::Cpu)),
+            };
+            let bias = Tensor::zeros([outputs], (Kind::Float, device)).set_requires_grad(true);
+            Some(Layer { weight: weight.to_device(device).set_requires_grad(true), bias })
+        });
+        let layers = layers.collect();
+        Self { nodes, layers, rounded: true }
     }
 
-    /// A variable, by the name of its tensor.
-    pub fn get(&self, name: &str) -> Tensor {
-        let name = variable(name);
-        self.store.variables_.lock().map_or_else(
-            |_| Tensor::new(),
-            |v| v.named_variables.get(&name).map_or_else(Tensor::new, Tensor::shallow_clone),
-        )
+    /// All that is trained.
+    pub fn variables(&self) -> Vec<Tensor> {
+        let of = |l: &Layer| [l.weight.shallow_clone(), l.bias.shallow_clone()];
+        self.layers.iter().flatten().flat_map(of).collect()
+    }
+
+    /// A copy of all that is trained.
+    pub fn snapshot(&self) -> Vec<Tensor> {
+        self.variables().iter().map(|v| v.detach().copy()).collect()
+    }
+
+    /// Takes over values from a [`snapshot`](Self::snapshot), or a checkpoint.
+    pub fn restore(&self, values: &[Tensor]) {
+        no_grad(|| {
+            for (mut variable, value) in self.variables().into_iter().zip(values) {
+                variable.copy_(value);
+            }
+        });
     }
 
     /// Output for planes of shape [batch, channels, height, width] in floating-point units.
     pub fn forward(&self, input: &Tensor) -> Tensor {
         let mut values: Vec<Tensor> = Vec::with_capacity(self.nodes.len());
-        for node in &self.nodes {
-            let value = match node {
-                Node::Input { .. } => input.shallow_clone(),
-                Node::Conv2d { from, tensors, stride, clamp, kind, shape: [_, _, size] } => {
-                    let weight = self.get(&tensors.weight);
-                    let weight = if self.rounded {
-                        let scale = channel_scale(&weight);
-                        straight(&weight, (&weight / &scale).round() * scale)
-                    } else {
-                        weight
-                    };
-                    let half = size / 2;
-                    let x = values[from[0]].replication_pad2d([half; 4]);
-                    let y = x.conv2d(&weight, Some(self.get(&tensors.bias)), [*stride; 2], [0; 2], [1; 2], 1);
-                    let y = if self.rounded {
-                        straight(&y, (&y * kind.scale()).round() / kind.scale())
-                    } else {
-                        y
-                    };
-                    y.clamp(clamp[0] as f64 / kind.scale(), clamp[1] as f64 / kind.scale())
+        for (node, layer) in self.nodes.iter().zip(&self.layers) {
+            let value = match (node, layer) {
+                (Node::Conv { from, size, stride, clamp, element, .. }, Some(layer)) => {
+                    let unit = scale(*element);
+                    let x = values[*from].replication_pad2d([size / 2; 4]);
+                    let weight = self.weight(layer);
+                    let y = x.conv2d(&weight, Some(&layer.bias), [*stride; 2], [0; 2], [1; 2], 1);
+                    let y = if self.rounded { straight(&y, (&y * unit).round() / unit) } else { y };
+                    y.clamp(f64::from(clamp.0) / unit, f64::from(clamp.1) / unit)
                 }
-                Node::Upsample { from } => twice(&values[from[0]]),
-                Node::SpaceToDepth { from } => values[from[0]].pixel_unshuffle(2),
-                Node::DepthToSpace { from } => values[from[0]].pixel_shuffle(2),
-                Node::Concat { from } => {
-                    Tensor::cat(&from.iter().map(|&k| &values[k]).collect::<Vec<_>>(), 1)
-                }
-                Node::Add { from, clamp } => (&values[from[0]] + &values[from[1]])
-                    .clamp(clamp[0] as f64 / Kind::I16.scale(), clamp[1] as f64 / Kind::I16.scale()),
+                (Node::Upsample(k), _) => twice(&values[*k]),
+                (Node::SpaceToDepth(k), _) => values[*k].pixel_unshuffle(2),
+                (Node::DepthToSpace(k), _) => values[*k].pixel_shuffle(2),
+                (Node::Concat(a, b), _) => Tensor::cat(&[&values[*a], &values[*b]], 1),
+                (Node::Add(a, b), _) => &values[*a] + &values[*b],
+                _ => input.shallow_clone(),
             };
             values.push(value);
         }
         values.pop().unwrap_or_else(Tensor::new)
+    }
+
+    fn weight(&self, layer: &Layer) -> Tensor {
+        if !self.rounded {
+            return layer.weight.shallow_clone();
+        }
+        let scale = channel_scale(&layer.weight);
+        straight(&layer.weight, (&layer.weight / &scale).round() * scale)
     }
 }
 
@@ -107,9 +121,4 @@ impl Net {
 pub fn twice(x: &Tensor) -> Tensor {
     let (_, _, h, w) = x.size4().unwrap_or((0, 0, 0, 0));
     x.upsample_nearest2d([2 * h, 2 * w], None, None)
-}
-
-/// libtorch takes no dots in names.
-fn variable(name: &str) -> String {
-    name.replace('.', "|")
 }
