@@ -5,6 +5,7 @@
 
 use crate::forecaster::Plan;
 use crate::graph::WIDE;
+use augur_core::{Bound, Dtype, Params};
 use rand::rngs::StdRng;
 use rand::Rng;
 use tch::{Device, Kind, Tensor};
@@ -21,6 +22,8 @@ pub struct Field {
     pub frames: Tensor,
     /// 1 where a point counts, 0 where it is missing; `None`: all count.
     pub mask: Option<Tensor>,
+    /// The frames as the codec gives them back, with the bound of each (in the unit of the frames).
+    pub decoded: Vec<(f64, Tensor)>,
     /// Largest minus smallest value.
     pub range: f64,
     /// Steps, levels, height, width.
@@ -94,7 +97,48 @@ impl Field {
             sums.push([total(&f.ones_like()), total(&f), total(&f.square()), change]);
             before = Some(f);
         }
-        Self { frames: frames.to_device(device), mask: mask.map(|m| m.to_device(device)), range, size, sums }
+        let mask = mask.map(|m| m.to_device(device));
+        Self { frames: frames.to_device(device), mask, decoded: vec![], range, size, sums }
+    }
+
+    /// The frames `steps` as the codec gives them back when each point may be off by `bound`, in chunks of
+    /// [`CHUNK`] steps; what the network will read.
+    ///
+    /// # Errors
+    /// What the codec says.
+    pub fn decode(&self, steps: std::ops::Range<i64>, bound: f64, threads: usize) -> Result<Tensor, String> {
+        let mut parts = vec![];
+        let mut t = steps.start;
+        while t < steps.end {
+            let count = (CHUNK as i64).min(steps.end - t);
+            let frames = self.frames.narrow(0, t, count);
+            let values: Vec<f32> = Vec::try_from(frames.to_device(Device::Cpu).reshape([-1])).map_err(|e| e.to_string())?;
+            let raw: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+            let shape = [count, self.size[1], self.size[2], self.size[3]].map(|n| n as usize);
+            let mut params = Params::new(Dtype::F32, &shape, Bound::Absolute(bound));
+            params.threads = threads;
+            let decoded = augur_core::encode(&params, &raw)
+                .and_then(|stream| augur_core::decode(&stream, Some(raw.len()), threads))
+                .map_err(|e| e.to_string())?;
+            let values = decoded.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+            let values: Vec<f32> = values.collect();
+            parts.push(Tensor::from_slice(&values).view(frames.size().as_slice()).to_device(self.frames.device()));
+            t += count;
+        }
+        Ok(Tensor::cat(&parts, 0))
+    }
+
+    /// Decodes all frames with `count` bounds from `low` to `high`, which are shares of the range, for [`Self::decoded`].
+    ///
+    /// # Errors
+    /// What the codec says.
+    pub fn decode_all(&mut self, low: f64, high: f64, count: usize, threads: usize) -> Result<(), String> {
+        for i in 0..count {
+            let bound = low * (high / low).powf(i as f64 / (count.max(2) - 1) as f64) * self.range;
+            let frames = self.decode(0..self.size[0], bound, threads)?;
+            self.decoded.push((bound, frames));
+        }
+        Ok(())
     }
 
     /// Statistics of the steps `from..to`; `None` where nothing changes.

@@ -26,13 +26,15 @@ pub struct Plan {
     pub deep: i64,
     /// Layers at an eighth of the resolution.
     pub third: i64,
+    /// Whether the first layers work at full resolution.
+    pub fine: bool,
 }
 
 /// The sizes that users choose from.
 pub const SIZES: [(&str, Plan); 3] = [
-    ("small", Plan { width: 8, frames: 2, levels: 0, depth: 1, deep: 2, third: 0 }),
-    ("medium", Plan { width: 16, frames: 2, levels: 0, depth: 2, deep: 2, third: 0 }),
-    ("large", Plan { width: 32, frames: 2, levels: 0, depth: 2, deep: 2, third: 0 }),
+    ("small", Plan { width: 4, frames: 2, levels: 0, depth: 1, deep: 2, third: 1, fine: true }),
+    ("medium", Plan { width: 8, frames: 2, levels: 0, depth: 2, deep: 2, third: 2, fine: true }),
+    ("large", Plan { width: 16, frames: 2, levels: 0, depth: 2, deep: 2, third: 2, fine: true }),
 ];
 
 /// Planes are padded to multiples of this.
@@ -50,8 +52,9 @@ impl Plan {
         // The last layer is the linear one; channels 4 to 7 of what it reads are the last change.
         if let Some(linear) = net.layers.iter().flatten().last() {
             no_grad(|| {
-                for o in 0..4 {
-                    let _ = linear.weight.get(o).get(4 + o).get(1).get(1).fill_(EXTRAPOLATION);
+                let n = if self.fine { 1 } else { 4 };
+                for o in 0..n {
+                    let _ = linear.weight.get(o).get(n + o).get(1).get(1).fill_(EXTRAPOLATION);
                 }
             });
         }
@@ -62,7 +65,8 @@ impl Plan {
     pub fn nodes(&self) -> Vec<Node> {
         let c = self.width;
         let mut net = Builder::new(self.channels());
-        let x = net.space_to_depth(0);
+        let x = if self.fine { 0 } else { net.space_to_depth(0) };
+        let o = if self.fine { 1 } else { 4 };
         let mut a = x;
         for _ in 0..self.depth {
             a = net.hidden(a, c, 3, 1);
@@ -86,10 +90,12 @@ impl Plan {
             let both = net.concat(up, a);
             d = net.hidden(both, c, 3, 1);
         }
-        let curved = net.linear(d, 4, 3);
-        let linear = net.linear(x, 4, 3);
+        let curved = net.linear(d, o, 3);
+        let linear = net.linear(x, o, 3);
         let sum = net.add(curved, linear);
-        net.depth_to_space(sum);
+        if !self.fine {
+            net.depth_to_space(sum);
+        }
         net.finish()
     }
 }

@@ -43,13 +43,14 @@ pub fn score(
     let mut rows: Vec<[Tensor; 3]> = vec![];
     let first = (steps.start + 2).max(plan.frames);
     let every = ((steps.end - first) / count).max(1);
+    let Ok(decoded) = field.decode(0..steps.end, absolute, 1) else { return score };
     let mut seen = 0.0;
     let mut t = steps.end - 1;
     while t >= first && seen < count as f64 {
         let z = (t * 7) % field.size[1];
         let Some(scales) = field.scales_around(t, steps.clone(), rng) else { break };
         let window = Window { at: (t, z), corner: (0, 0), size: (field.size[2], field.size[3]) };
-        let b = batch(vec![field.sample(plan, &window, &scales, absolute, None)]);
+        let b = batch(vec![field.sample(plan, &window, &scales, absolute, Some(&decoded))]);
         let output = no_grad(|| net.forward(&pad(&b.input))).narrow(2, 0, field.size[2]).narrow(3, 0, field.size[3]);
         let unit = absolute / scales.change;
         let mean = |e: Tensor| -> f64 {

@@ -31,6 +31,8 @@ const STEPS: [(&str, u64); 3] = [("small", 3000), ("medium", 3000), ("large", 30
 const PROBE: u64 = 500;
 /// Bits with the forecast over bits without it above which there is not.
 const HOPELESS: f64 = 0.998;
+/// Bounds with which all frames are decoded once, to train on.
+const BOUNDS: usize = 6;
 /// Held-out frames that are looked at.
 const LOOKS: i64 = 6;
 
@@ -51,10 +53,13 @@ pub fn train(
     tch::set_num_threads(request.threads.max(1) as i32);
     let mut plan = plan(&request.size)?;
     plan.levels = i64::from(fields.iter().any(|f| f.size[1] > 1));
-    let sources = fields.iter().map(|f| source(f, &plan, device)).collect::<Result<Vec<_>, _>>()?;
+    let mut sources = fields.iter().map(|f| source(f, &plan, device)).collect::<Result<Vec<_>, _>>()?;
     let (low, high) = request.bounds;
     if !(low > 0.0 && low <= high && high < 1.0) {
         return Err(format!("the bounds {low} to {high} are no rising shares of the range"));
+    }
+    for source in &mut sources {
+        source.field.decode_all(low, high, BOUNDS, request.threads.max(1))?;
     }
     tch::manual_seed(request.seed as i64);
     let net = plan.net(device);

@@ -29,6 +29,8 @@ const fn passes(s: i64, share: f64) -> [Pass; 2] {
 pub const PASSES: [[Pass; 2]; 3] = [passes(1, 0.5), passes(2, 0.125), passes(4, 0.03125)];
 /// Share of the points for which the error itself counts.
 pub const REST: f64 = 1.0 / 64.0;
+/// Weight of the mean error in units of the typical change, which steadies the training.
+const STEADY: f64 = 1.0;
 /// Farthest neighbour.
 const REACH: i64 = 4;
 
@@ -49,7 +51,8 @@ pub fn bits(output: &Tensor, batch: &Batch) -> Tensor {
     let (_, _, h, w) = error.size4().unwrap_or((0, 0, 0, 0));
     let at = |(dy, dx): (i64, i64)| padded.narrow(2, REACH + dy, h).narrow(3, REACH + dx, w);
     let over = |x: Tensor| x.sum_dim_intlist([1, 2, 3].as_slice(), true, Kind::Float);
-    let mut sum = cost(&error) * REST;
+    let env = |k: &str, d: f64| std::env::var(k).map_or(d, |v| v.parse().unwrap());
+    let mut sum = cost(&error) * env("REST", REST) + error.abs().mean(Kind::Float) * env("STEADY", STEADY);
     for pass in PASSES.iter().flatten() {
         let [a, b, c, d] = pass.neighbours.map(at);
         let mean = (a + b + c + d) * 0.25;

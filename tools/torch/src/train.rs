@@ -20,6 +20,8 @@ const WARM: f64 = 50.0;
 const LEAST_RATE: f64 = 0.005;
 /// Decay of the mean of weights, over steps, that is judged and kept.
 const DECAY: f64 = 0.995;
+/// Share of the samples whose decoded frames are simulated by noise, at any bound; the others were really decoded.
+const SIMULATED: f64 = 0.2;
 /// How much the amplitude of a sample may seem to differ: a power of two.
 const AMPLITUDE: f64 = 0.3;
 
@@ -247,7 +249,14 @@ impl Run<'_> {
             let (low, high) = self.schedule.bounds;
             let bound = low * (high / low).powf(rng.random::<f64>()) * field.range;
             let window = Window { at: (t, z), corner, size: (h, w) };
-            samples.push(field.sample(&self.plan, &window, &scales, bound, None));
+            let simulated = field.decoded.is_empty() || vary && rng.random::<f64>() < SIMULATED;
+            let (bound, seen) = if simulated {
+                (bound, None)
+            } else {
+                let (bound, frames) = &field.decoded[rng.random_range(0..field.decoded.len())];
+                (*bound, Some(frames))
+            };
+            samples.push(field.sample(&self.plan, &window, &scales, bound, seen));
         }
         Ok(batch(samples))
     }
