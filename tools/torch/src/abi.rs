@@ -59,9 +59,11 @@ pub unsafe extern "C" fn augur_torch_train(
 ) -> c_int {
     let work = || -> Result<(String, Option<Vec<u8>>), String> {
         // SAFETY: the caller's promise.
-        let (request, fields) = unsafe { (CStr::from_ptr(request), std::slice::from_raw_parts(fields, count)) };
-        let request: Request = serde_json::from_slice(request.to_bytes())
-            .map_err(|e| format!("the request is not understood: {e} (augur and libaugur_torch of one version?)"))?;
+        let (request, fields) =
+            unsafe { (CStr::from_ptr(request), std::slice::from_raw_parts(fields, count)) };
+        let request: Request = serde_json::from_slice(request.to_bytes()).map_err(|e| {
+            format!("the request is not understood: {e} (augur and libaugur_torch of one version?)")
+        })?;
         let frames = fields.iter().map(|f| {
             let length = f.size.iter().try_fold(1usize, |n, &s| n.checked_mul(usize::try_from(s).ok()?));
             let length = length.filter(|n| *n > 0).ok_or("a field has no points")?;

@@ -73,11 +73,8 @@ impl Field {
         let raw = Tensor::from_slice(values).view(size);
         let valid = raw.isfinite();
         let all = i64::try_from(&valid.all()).unwrap_or(0) != 0;
-        let (frames, mask) = if all {
-            (raw, None)
-        } else {
-            (fill(&raw, &valid), Some(valid.to_kind(Kind::Float)))
-        };
+        let (frames, mask) =
+            if all { (raw, None) } else { (fill(&raw, &valid), Some(valid.to_kind(Kind::Float))) };
         let present = frames.masked_select(&valid);
         let range = if present.numel() == 0 {
             0.0
@@ -112,7 +109,8 @@ impl Field {
         while t < steps.end {
             let count = (CHUNK as i64).min(steps.end - t);
             let frames = self.frames.narrow(0, t, count);
-            let values: Vec<f32> = Vec::try_from(frames.to_device(Device::Cpu).reshape([-1])).map_err(|e| e.to_string())?;
+            let flat = frames.to_device(Device::Cpu).reshape([-1]);
+            let values = Vec::<f32>::try_from(flat).map_err(|e: tch::TchError| e.to_string())?;
             let raw: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
             let shape = [count, self.size[1], self.size[2], self.size[3]].map(|n| n as usize);
             let mut params = Params::new(Dtype::F32, &shape, Bound::Absolute(bound));
@@ -122,7 +120,9 @@ impl Field {
                 .map_err(|e| e.to_string())?;
             let values = decoded.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
             let values: Vec<f32> = values.collect();
-            parts.push(Tensor::from_slice(&values).view(frames.size().as_slice()).to_device(self.frames.device()));
+            parts.push(
+                Tensor::from_slice(&values).view(frames.size().as_slice()).to_device(self.frames.device()),
+            );
             t += count;
         }
         Ok(Tensor::cat(&parts, 0))
@@ -191,8 +191,10 @@ impl Field {
         let first = seen(t - 1, z);
         let second = seen(t - 2, z);
         let difference = |x: Tensor| wide(&(x / scales.change));
-        let mut planes =
-            vec![wide(&((&first - scales.mean) * (POSITION / scales.deviation))), difference(&first - &second)];
+        let mut planes = vec![
+            wide(&((&first - scales.mean) * (POSITION / scales.deviation))),
+            difference(&first - &second),
+        ];
         if plan.frames == 3 {
             planes.push(difference(&second - seen((t - 3).max(0), z)));
         }

@@ -2,13 +2,14 @@
 
 use crate::field::{batch, Field, Window};
 use crate::forecaster::{Plan, MULTIPLE};
-use crate::loss::PASSES;
 use crate::net::Net;
+use augur_core::{encode, Bound, Dtype, Model, Params, Preset};
 use rand::rngs::StdRng;
 use serde::Serialize;
-use tch::{no_grad, Kind, Tensor};
+use std::sync::Arc;
+use tch::{no_grad, Device, Kind, Tensor};
 
-/// Mean errors of forecasts in units of the bound, and estimated bits per point.
+/// Mean errors of forecasts in units of the bound, and bits per point.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Score {
     /// The bound, over the range.
@@ -19,19 +20,22 @@ pub struct Score {
     pub persistence: f64,
     /// Mean error of the last frame and its last change.
     pub extrapolation: f64,
-    /// Bits per point of a least-squares prediction from neighbours and the last two frames.
+    /// Bits per point in the codec's `balanced`.
     pub bits_without: f64,
-    /// The same with the forecast.
+    /// Bits per point in `learned`.
     pub bits_with: f64,
 }
 
-/// Points that a fit looks at, at most.
-const POINTS: i64 = 200_000;
+/// Steps, levels, and rows and columns that are coded, at most.
+const STEPS: i64 = 16;
+const LEVELS: i64 = 4;
+const SIDE: i64 = 256;
 
 /// Scores on `steps` (the last of them first, at most `count`) at the relative `bound`.
 pub fn score(
     net: &Net,
     plan: &Plan,
+    model: &Arc<Model>,
     field: &Field,
     steps: std::ops::Range<i64>,
     count: i64,
@@ -40,7 +44,6 @@ pub fn score(
 ) -> Score {
     let absolute = bound * field.range;
     let mut score = Score { bound, ..Score::default() };
-    let mut rows: Vec<[Tensor; 3]> = vec![];
     let first = (steps.start + 2).max(plan.frames);
     let every = ((steps.end - first) / count).max(1);
     let Ok(decoded) = field.decode(0..steps.end, absolute, 1) else { return score };
@@ -51,7 +54,8 @@ pub fn score(
         let Some(scales) = field.scales_around(t, steps.clone(), rng) else { break };
         let window = Window { at: (t, z), corner: (0, 0), size: (field.size[2], field.size[3]) };
         let b = batch(vec![field.sample(plan, &window, &scales, absolute, Some(&decoded))]);
-        let output = no_grad(|| net.forward(&pad(&b.input))).narrow(2, 0, field.size[2]).narrow(3, 0, field.size[3]);
+        let output =
+            no_grad(|| net.forward(&pad(&b.input))).narrow(2, 0, field.size[2]).narrow(3, 0, field.size[3]);
         let unit = absolute / scales.change;
         let mean = |e: Tensor| -> f64 {
             let e = match &b.mask {
@@ -64,21 +68,15 @@ pub fn score(
         score.persistence += mean(b.target.shallow_clone());
         score.extrapolation += mean(&b.target - b.input.narrow(1, 1, 1));
         seen += 1.0;
-        // In units of the quantisation step from here on: F1, F2, forecast less F1, target less F1.
-        let steps_per_unit = 0.5 / unit;
-        rows.push([
-            b.input.narrow(1, 1, 1) * steps_per_unit,
-            output * steps_per_unit,
-            b.target * steps_per_unit,
-        ]);
         t -= every;
     }
     if seen > 0.0 {
         for sum in [&mut score.forecast, &mut score.persistence, &mut score.extrapolation] {
             *sum /= seen;
         }
-        score.bits_without = coded(&rows, false);
-        score.bits_with = coded(&rows, true);
+        if let Ok((without, with)) = coded(field, &steps, absolute, model) {
+            (score.bits_without, score.bits_with) = (without, with);
+        }
     }
     score
 }
@@ -90,72 +88,33 @@ pub fn pad(planes: &Tensor) -> Tensor {
     planes.replication_pad2d([0, more(w), 0, more(h)])
 }
 
-/// Bits per point of residuals after least squares on the target's neighbours (with the quantiser's noise) and patches
-/// of the references, for each pass.
-fn coded(rows: &[[Tensor; 3]], forecast: bool) -> f64 {
-    let patch = [(0, 0), (-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1)];
-    let (mut bits, mut shares) = (0.0, 0.0);
-    for pass in PASSES.iter().flatten() {
-        let reach = pass.neighbours[0].0.abs();
-        // All as differences from the last frame's value, which takes that frame's own point out of the fit.
-        let mut columns: Vec<Vec<Tensor>> = vec![];
-        let mut targets = vec![];
-        for [change, output, target] in rows {
-            let (_, _, h, w) = target.size4().unwrap_or((0, 0, 0, 0));
-            if h < 4 * reach || w < 4 * reach {
-                return bits / f64::max(shares, 1e-9);
-            }
-            let at = |x: &Tensor, (dy, dx): (i64, i64)| {
-                let inner = x.narrow(2, reach + dy, h - 2 * reach).narrow(3, reach + dx, w - 2 * reach);
-                inner.reshape([-1]).to_kind(Kind::Double)
-            };
-            let known = target + (target.rand_like() - 0.5);
-            let mut row: Vec<Tensor> = pass.neighbours.iter().map(|&o| at(&known, o)).collect();
-            row.extend(patch.iter().map(|&o| at(change, o)));
-            if forecast {
-                row.extend(patch[..5].iter().map(|&o| at(output, o)));
-            }
-            columns.push(row);
-            targets.push(at(target, (0, 0)));
-        }
-        let stacked: Vec<Tensor> = (0..columns[0].len())
-            .map(|i| Tensor::cat(&columns.iter().map(|r| &r[i]).collect::<Vec<_>>(), 0))
-            .collect();
-        let a = Tensor::stack(&stacked, 1);
-        let y = Tensor::cat(&targets, 0).unsqueeze(1);
-        let every = (a.size()[0] / POINTS).max(1);
-        let some = |x: &Tensor| x.slice(0, 0, None, every);
-        let (sa, sy) = (some(&a), some(&y));
-        let n = a.size()[1];
-        let gram = sa.tr().matmul(&sa) + Tensor::eye(n, (Kind::Double, a.device())) * 1e-3;
-        let Ok(weights) = Tensor::f_linalg_solve(&gram, &sa.tr().matmul(&sy), true) else { return f64::NAN };
-        let q = (y - a.matmul(&weights)).round().squeeze();
-        let (_, _, h, w) = rows[0][0].size4().unwrap_or((0, 0, 0, 0));
-        bits += pass.share * entropy(&q, (h - 2 * reach) as usize, (w - 2 * reach) as usize, reach as usize);
-        shares += pass.share;
+/// Bits per point of the last held-out steps in the codec, without and with the model.
+///
+/// # Errors
+/// What the codec says.
+fn coded(
+    field: &Field,
+    steps: &std::ops::Range<i64>,
+    bound: f64,
+    model: &Arc<Model>,
+) -> Result<(f64, f64), String> {
+    let count = (steps.end - steps.start).min(STEPS);
+    let mut frames = field.frames.narrow(0, steps.end - count, count);
+    for (axis, most) in [(1, LEVELS), (2, SIDE), (3, SIDE)] {
+        let n = field.size[axis as usize];
+        frames = frames.narrow(axis, (n - n.min(most)) / 2, n.min(most));
     }
-    bits / shares
-}
-
-/// Entropy of integers given how large those `s` points beside them are.
-fn entropy(q: &Tensor, h: usize, w: usize, s: usize) -> f64 {
-    let q: Vec<f64> = Vec::try_from(q.to_device(tch::Device::Cpu).reshape([-1])).unwrap_or_default();
-    let mut counts = vec![std::collections::HashMap::<i32, u32>::new(); 24];
-    for plane in q.chunks_exact(h * w) {
-        for y in s..h.saturating_sub(s) {
-            for x in s..w.saturating_sub(s) {
-                let i = y * w + x;
-                let around = [i - s, i + s, i - s * w, i + s * w].iter().map(|&k| plane[k].abs()).sum::<f64>();
-                let context = (2.0 * (1.0 + around).log2()) as usize;
-                *counts[context.min(23)].entry(plane[i].clamp(-2e9, 2e9) as i32).or_default() += 1;
-            }
-        }
-    }
-    let (mut bits, mut total) = (0.0, 0.0);
-    for context in &counts {
-        let n: u32 = context.values().sum();
-        total += f64::from(n);
-        bits += context.values().map(|&c| f64::from(c) * (f64::from(n) / f64::from(c)).log2()).sum::<f64>();
-    }
-    bits / f64::max(total, 1.0)
+    let shape: Vec<usize> = frames.size().iter().map(|&n| n as usize).collect();
+    let flat = frames.to_device(Device::Cpu).reshape([-1]);
+    let values = Vec::<f32>::try_from(flat).map_err(|e: tch::TchError| e.to_string())?;
+    let raw: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    let mut params = Params::new(Dtype::F32, &shape, Bound::Absolute(bound));
+    let bits = |params: &Params| {
+        let stream = encode(params, &raw).map_err(|e| e.to_string())?;
+        Ok::<f64, String>(8.0 * stream.len() as f64 / values.len() as f64)
+    };
+    let without = bits(&params)?;
+    params.preset = Preset::Learned;
+    params.model = Some(Arc::clone(model));
+    Ok((without, bits(&params)?))
 }

@@ -74,7 +74,8 @@ impl Integers {
             };
             let shape = [outputs, inputs, size, size].map(|n| n as usize).to_vec();
             let get = |what: &str, shape: &[usize]| {
-                let tensor = tensors.tensor(&format!("{name}.{k}.{what}")).ok().filter(|t| t.shape() == shape);
+                let tensor =
+                    tensors.tensor(&format!("{name}.{k}.{what}")).ok().filter(|t| t.shape() == shape);
                 tensor.ok_or("it is of another architecture or size")
             };
             let ints = |what| -> Result<Vec<i32>, String> {
@@ -159,8 +160,9 @@ impl Integers {
                     (Node::SpaceToDepth(k), _) => values[*k].pixel_unshuffle(2),
                     (Node::DepthToSpace(k), _) => values[*k].pixel_shuffle(2),
                     (Node::Concat(a, b), _) => Tensor::cat(&[&values[*a], &values[*b]], 1),
-                    (Node::Add(a, b), _) => (&values[*a] + &values[*b])
-                        .clamp(i64::from(WIDE_RANGE.0), i64::from(WIDE_RANGE.1)),
+                    (Node::Add(a, b), _) => {
+                        (&values[*a] + &values[*b]).clamp(i64::from(WIDE_RANGE.0), i64::from(WIDE_RANGE.1))
+                    }
                     _ => input.to_kind(Kind::Int64),
                 };
                 values.push(value);

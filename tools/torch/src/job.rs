@@ -11,6 +11,7 @@ use augur_core::network::build::ModelBuilder;
 use augur_core::network::Model;
 use rand::rngs::StdRng;
 use rand::SeedableRng;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tch::{Cuda, Device};
 
@@ -105,26 +106,33 @@ pub fn train(
     if hopeless {
         return Ok((report, None));
     }
-    let mut graph = Integers::of(&net).graph("forecaster");
-    graph.key("frames", plan.frames).key("levels", plan.levels);
+    let (bytes, _) = file(&run, request, done)?;
+    Ok((report, Some(bytes)))
+}
+
+/// The model file after `steps`, and the model that the codec reads from it.
+fn file(run: &Run, request: &Request, steps: u64) -> Result<(Vec<u8>, Arc<Model>), String> {
+    let mut graph = Integers::of(run.net).graph("forecaster");
+    graph.key("frames", run.plan.frames).key("levels", run.plan.levels);
     let mut model = ModelBuilder::new();
     for (key, value) in &request.metadata {
         model.metadata(key, value.as_str());
     }
-    model.metadata("steps", done.to_string()).metadata("size", request.size.as_str());
+    model.metadata("steps", steps.to_string()).metadata("size", request.size.as_str());
     let bytes = model.graph("forecaster", graph).to_bytes().map_err(|e| e.to_string())?;
-    // The codec itself must accept it.
-    Model::from_bytes(&bytes).map_err(|e| format!("the trained model is not accepted: {e}"))?;
-    Ok((report, Some(bytes)))
+    let model = Model::from_bytes(&bytes).map_err(|e| format!("the trained model is not accepted: {e}"))?;
+    Ok((bytes, Arc::new(model)))
 }
 
 fn device(request: &Request) -> Result<Device, String> {
     match request.device.as_str() {
         "cpu" => Ok(Device::Cpu),
         "cuda" if Cuda::is_available() => Ok(Device::Cuda(0)),
-        "cuda" => Err("this libtorch finds no CUDA device: train with --device cpu, or name the libtorch of a \
+        "cuda" => {
+            Err("this libtorch finds no CUDA device: train with --device cpu, or name the libtorch of a \
                        PyTorch with CUDA in AUGUR_LIBTORCH"
-            .into()),
+                .into())
+        }
         other => Err(format!("device \"{other}\" is unknown, expected cpu or cuda")),
     }
 }
@@ -151,13 +159,14 @@ fn source(f: &Frames, plan: &Plan, device: Device) -> Result<Source, String> {
 
 /// Scores at the least and the greatest bound and between, the mean over the fields.
 fn scores(run: &Run, request: &Request) -> Vec<Score> {
+    let Ok((_, model)) = file(run, request, 0) else { return vec![] };
     let (low, high) = request.bounds;
     let held_out: Vec<&Source> =
         run.sources.iter().filter(|s| s.held_out.end - s.held_out.start > run.plan.frames).collect();
     let mut rng = StdRng::seed_from_u64(request.seed);
     let at = |bound: f64, rng: &mut StdRng| {
         let of = |s: &&Source, rng: &mut StdRng| {
-            held_out::score(run.net, &run.plan, &s.field, s.held_out.clone(), LOOKS, bound, rng)
+            held_out::score(run.net, &run.plan, &model, &s.field, s.held_out.clone(), LOOKS, bound, rng)
         };
         let all: Vec<Score> = held_out.iter().map(|s| of(s, rng)).collect();
         let mean = |of: fn(&Score) -> f64| all.iter().map(of).sum::<f64>() / all.len() as f64;

@@ -51,8 +51,7 @@ pub fn bits(output: &Tensor, batch: &Batch) -> Tensor {
     let (_, _, h, w) = error.size4().unwrap_or((0, 0, 0, 0));
     let at = |(dy, dx): (i64, i64)| padded.narrow(2, REACH + dy, h).narrow(3, REACH + dx, w);
     let over = |x: Tensor| x.sum_dim_intlist([1, 2, 3].as_slice(), true, Kind::Float);
-    let env = |k: &str, d: f64| std::env::var(k).map_or(d, |v| v.parse().unwrap());
-    let mut sum = cost(&error) * env("REST", REST) + error.abs().mean(Kind::Float) * env("STEADY", STEADY);
+    let mut sum = cost(&error) * REST + error.abs().mean(Kind::Float) * STEADY;
     for pass in PASSES.iter().flatten() {
         let [a, b, c, d] = pass.neighbours.map(at);
         let mean = (a + b + c + d) * 0.25;

@@ -161,7 +161,10 @@ impl Run<'_> {
                 let raw = self.net.snapshot();
                 self.net.restore(&average);
                 let bits = no_grad(|| {
-                    judge.iter().map(|b| loss::bits(&self.net.forward(&b.input), b).double_value(&[])).sum::<f64>()
+                    judge
+                        .iter()
+                        .map(|b| loss::bits(&self.net.forward(&b.input), b).double_value(&[]))
+                        .sum::<f64>()
                 }) / judge.len().max(1) as f64;
                 held_out = Some(bits);
                 self.net.restore(&raw);
@@ -171,7 +174,9 @@ impl Run<'_> {
                     end = End::Early;
                 }
             }
-            if let Some(path) = self.schedule.checkpoint.as_deref().filter(|_| saved.elapsed().as_secs() >= 30) {
+            if let Some(path) =
+                self.schedule.checkpoint.as_deref().filter(|_| saved.elapsed().as_secs() >= 30)
+            {
                 self.save(path, &adam, &average, step)?;
                 saved = Instant::now();
             }
@@ -205,7 +210,8 @@ impl Run<'_> {
             for axis in [2, 3] {
                 if rng.random::<bool>() {
                     let flip = |x: &Tensor| x.flip([axis]);
-                    (b.input, b.target, b.mask) = (flip(&b.input), flip(&b.target), b.mask.as_ref().map(flip));
+                    (b.input, b.target, b.mask) =
+                        (flip(&b.input), flip(&b.target), b.mask.as_ref().map(flip));
                 }
             }
         }
@@ -264,7 +270,11 @@ impl Run<'_> {
     fn save(&self, path: &Path, adam: &Adam, average: &[Tensor], step: u64) -> Result<(), String> {
         let numbers = Tensor::from_slice(&[step as i64, self.schedule.seed as i64]);
         let mut named = vec![("step".to_string(), numbers)];
-        let all = self.net.snapshot().into_iter().chain(adam.state().iter().chain(average).map(Tensor::shallow_clone));
+        let all = self
+            .net
+            .snapshot()
+            .into_iter()
+            .chain(adam.state().iter().chain(average).map(Tensor::shallow_clone));
         named.extend(all.enumerate().map(|(i, t)| (format!("{i:04}"), t)));
         let partial = path.with_extension("partial");
         Tensor::write_safetensors(&named, &partial)
@@ -282,7 +292,8 @@ impl Run<'_> {
         let device = variables.first().map_or(tch::Device::Cpu, Tensor::device);
         let mut tensors: Vec<Tensor> = named.into_iter().map(|n| n.1.to_device(device)).collect();
         let n = variables.len();
-        let fits = tensors.len() == 4 * n && tensors.iter().enumerate().all(|(i, t)| t.size() == variables[i % n].size());
+        let fits = tensors.len() == 4 * n
+            && tensors.iter().enumerate().all(|(i, t)| t.size() == variables[i % n].size());
         if !fits {
             return Err(wrong("it is of another architecture or size"));
         }

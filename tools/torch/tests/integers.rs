@@ -69,7 +69,8 @@ fn training_sees_what_the_integers_will_do() {
     let exact = integers.evaluate(&x).to_kind(Kind::Float);
     let off = (&float - &exact).abs();
     // A sum that lies on the edge between two integers may fall to either side, and moves what follows a little.
-    let (mean, typical) = (off.mean(Kind::Double).double_value(&[]), exact.abs().mean(Kind::Double).double_value(&[]));
+    let (mean, typical) =
+        (off.mean(Kind::Double).double_value(&[]), exact.abs().mean(Kind::Double).double_value(&[]));
     assert!(mean < 0.01 * typical, "mean difference {mean} of {typical}");
 }
 

@@ -59,8 +59,9 @@ impl Source {
         let name = format!("{path}:{inside}");
         let set = dataset::open(&file, &c_string(&inside)?, None)?;
         let mut double = dataset::open(&file, &c_string(&inside)?, None)?;
-        let dtype = types::numeric(&set.dtype)
-            .ok_or_else(|| Failure::new(format!("{name} holds {}, no plain numbers", types::name(&set.dtype))))?;
+        let dtype = types::numeric(&set.dtype).ok_or_else(|| {
+            Failure::new(format!("{name} holds {}, no plain numbers", types::name(&set.dtype)))
+        })?;
         let stored = dataset::user_fill(&set);
         let fill_value = match (&stored, fill) {
             (_, Some(value)) => Some(value),
@@ -79,7 +80,10 @@ impl Source {
         let (levels, plane) = space.split_at(space.len() - 2);
         let size = [set.shape[time], levels.iter().product(), plane[0], plane[1]];
         if size[0] < FEWEST {
-            return Err(Failure::new(format!("{name} has {} steps, training needs at least {FEWEST}", size[0])));
+            return Err(Failure::new(format!(
+                "{name} has {} steps, training needs at least {FEWEST}",
+                size[0]
+            )));
         }
         let held_out = ((size[0] as f64 * HELD_OUT.0).round() as usize).clamp(2, HELD_OUT.1);
         let held_out = size[0] - held_out;
@@ -149,7 +153,10 @@ impl Source {
             (least, greatest) = (least.min(v), greatest.max(v));
         }
         if least >= greatest || n == 0.0 {
-            return Err(Failure::new(format!("{} holds only one value: there is nothing to learn", self.name)));
+            return Err(Failure::new(format!(
+                "{} holds only one value: there is nothing to learn",
+                self.name
+            )));
         }
         let mean = sum / n;
         present().for_each(|v| squares += (v - mean) * (v - mean));

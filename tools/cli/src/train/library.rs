@@ -70,7 +70,8 @@ pub fn open(cuda: bool) -> Result<Trainer> {
         let cpu = open(&folder.join("lib/libtorch_cpu.so"))?;
         // SAFETY: the function takes nothing and gives a number, in every version that has it.
         let version = unsafe {
-            cpu.get::<unsafe extern "C" fn() -> u64>(b"aoti_torch_abi_version\0").map_or(0, |version| version())
+            cpu.get::<unsafe extern "C" fn() -> u64>(b"aoti_torch_abi_version\0")
+                .map_or(0, |version| version())
         };
         if version >> 48 != LIBTORCH {
             return Err(Failure::new(format!(
@@ -91,7 +92,8 @@ pub fn open(cuda: bool) -> Result<Trainer> {
     // SAFETY: the signatures are those of tools/torch/src/abi.rs at this version, which is checked first.
     let trainer = unsafe {
         let wrong = |e: libloading::Error| Failure::new(format!("{}: {e}", path.display()));
-        let version = own.get::<unsafe extern "C" fn() -> *const c_char>(b"augur_torch_version\0").map_err(wrong)?;
+        let version =
+            own.get::<unsafe extern "C" fn() -> *const c_char>(b"augur_torch_version\0").map_err(wrong)?;
         let text = CStr::from_ptr(version()).to_bytes();
         let version: serde_json::Value = serde_json::from_slice(text).unwrap_or_default();
         if version["abi"] != ABI {
@@ -137,7 +139,11 @@ impl Trainer {
             .map_err(|_| Failure::new("a name holds a NUL byte, training cannot use it"))?;
         let frames: Vec<Frames> = parts
             .iter()
-            .map(|p| Frames { values: p.values.as_ptr(), size: p.size.map(|n| n as i64), train: p.train as i64 })
+            .map(|p| Frames {
+                values: p.values.as_ptr(),
+                size: p.size.map(|n| n as i64),
+                train: p.train as i64,
+            })
             .collect();
         let mut tell = tell;
         let mut answer = Answer { text: std::ptr::null_mut(), model: std::ptr::null_mut(), model_len: 0 };
@@ -158,7 +164,8 @@ impl Trainer {
         if status != 0 {
             return Err(Failure::new(text));
         }
-        let report = serde_json::from_str(&text).map_err(|e| Failure::new(format!("the trainer's report: {e}")))?;
+        let report =
+            serde_json::from_str(&text).map_err(|e| Failure::new(format!("the trainer's report: {e}")))?;
         Ok((report, model))
     }
 }

@@ -111,7 +111,10 @@ pub fn run(options: &Train) -> Result<()> {
     }
     let folder = options.output.parent().filter(|p| !p.as_os_str().is_empty());
     if let Some(folder) = folder.filter(|f| !f.is_dir()) {
-        return Err(Failure::new(format!("{} is no folder: the model cannot be written there", folder.display())));
+        return Err(Failure::new(format!(
+            "{} is no folder: the model cannot be written there",
+            folder.display()
+        )));
     }
     let fill = options.bound.fill_value();
     let (mut sources, mut parts, mut data): (Vec<Source>, Vec<Part>, Vec<Value>) = (vec![], vec![], vec![]);
@@ -196,7 +199,9 @@ fn today() -> String {
 fn bar(quiet: bool) -> ProgressBar {
     let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
     let bar = ProgressBar::with_draw_target(Some(1), target);
-    if let Ok(style) = ProgressStyle::with_template("training [{bar:30}] {pos}/{len} steps {per_sec} {msg} {elapsed}") {
+    if let Ok(style) =
+        ProgressStyle::with_template("training [{bar:30}] {pos}/{len} steps {per_sec} {msg} {elapsed}")
+    {
         bar.set_style(style.progress_chars("=> "));
     }
     bar
