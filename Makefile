@@ -20,7 +20,7 @@ LIBRARY := $(if $(filter Darwin,$(shell uname -s)),libh5z_augur.dylib,libh5z_aug
 WITH_CMAKE = CMAKE=$$($(SETUP)/cmake.sh build/cmake) && export CMAKE &&
 
 .DEFAULT_GOAL := help
-.PHONY: help build plugin cli venv package data turbulence demo test test-rust test-hosts bench figures install uninstall clean check-rust
+.PHONY: help build plugin cli torch test-torch venv package data demo test test-rust test-hosts bench figures install uninstall clean check-rust
 
 help: ## list the targets
 	@echo "Augur: error-bounded compression of time-evolving fields, as an HDF5 filter"
@@ -44,6 +44,20 @@ cli: check-rust
 	$(WITH_CMAKE) cargo build --release --locked --manifest-path tools/cli/Cargo.toml
 	@mkdir -p dist/bin
 	@cp $(TARGET)/release/augur dist/bin/
+
+# The library that training needs, with libtorch beside it (LIBTORCH=: an own one of version 2.11).
+torch: check-rust ## get libtorch and build dist/lib/libaugur_torch.so, for `augur train` (LIBTORCH=DIR: one that is there)
+	@PYTHON=$(PYTHON) $(SETUP)/torch.sh build/torch >/dev/null
+	LIBTORCH=$$(PYTHON=$(PYTHON) $(SETUP)/torch.sh build/torch) && export LIBTORCH && \
+		cargo build --release --locked --manifest-path tools/torch/Cargo.toml --target-dir $(TARGET) && \
+		mkdir -p dist/lib && cp $(TARGET)/release/libaugur_torch.so dist/lib/ && ln -sfn "$$LIBTORCH" dist/lib/torch
+	@echo "built: dist/lib/libaugur_torch.so"
+
+# Only where make torch was run: it downloads much.
+test-torch: torch cli ## test training (gets libtorch first)
+	LIBTORCH=$$($(SETUP)/torch.sh build/torch) && export LIBTORCH && \
+		cargo test --release --locked --manifest-path tools/torch/Cargo.toml --target-dir $(TARGET)
+	$(WITH_CMAKE) cargo test --release --locked --manifest-path tools/cli/Cargo.toml --test train -- --include-ignored
 
 build: plugin cli ## build dist/plugins/libh5z_augur.so, dist/bin/augur, dist/include/augur_h5.h
 	@echo "built:"; find dist -type f | sort | sed 's/^/  /'

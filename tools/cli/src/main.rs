@@ -14,6 +14,7 @@ mod inspect;
 mod models;
 mod options;
 mod output;
+mod train;
 mod verify;
 mod walk;
 
@@ -37,6 +38,7 @@ enum Command {
     Convert(convert::Convert),
     Inspect(inspect::Inspect),
     Verify(verify::Verify),
+    Train(train::Train),
     Models(models::Models),
     Doctor(doctor::Doctor),
 }
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         Command::Convert(options) => convert::run(options),
         Command::Inspect(options) => inspect::run(options),
         Command::Verify(options) => verify::run(options),
+        Command::Train(options) => train::run(options),
         Command::Models(options) => models::run(options),
         Command::Doctor(options) => doctor::run(options),
     });

@@ -79,6 +79,11 @@ impl BoundOptions {
         self.model.is_some() || self.preset == Some(Preset::Learned)
     }
 
+    /// The value that marks missing data, where it was given.
+    pub fn fill_value(&self) -> Option<f64> {
+        self.fill_value
+    }
+
     /// The settings that the options state, checked; `model` is the first half of the digest of [`Self::model`].
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! `augur convert`: the same file, with chosen datasets compressed.
 
-mod chunking;
+pub mod chunking;
 mod data;
 mod plan;
 mod temporary;

@@ -1,0 +1,285 @@
+//! `augur train`: a small network trained on the user's own fields.
+//!
+//! Training itself is in libaugur_torch (`tools/torch`); here are reading the fields, watching, and finding out what the model
+//! is worth, through the codec as it stores the held-out steps.
+
+mod data;
+mod library;
+mod outcome;
+
+use crate::failure::{Failure, Result};
+use crate::options::BoundOptions;
+use crate::output;
+use augur_core::Model;
+use clap::Args;
+use data::Source;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use library::Part;
+use outcome::Outcome;
+use serde_json::{json, Value};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Train a model on your own fields, for smaller files of the same kind
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  augur train run1.h5:/vorticity --relative 1e-3 -o vorticity.safetensors
+  augur train run1.h5:/u run2.h5:/u --absolute 0.01 --size small --max-time 300 -o u.safetensors
+  augur convert run3.h5 small.h5 --relative 1e-3 --model vorticity.safetensors
+
+The model is trained for bounds from an eighth of the given one to eight times it. The last steps of each dataset are
+held out: on them the command says in the end what the model saves, and from which size of a file on.
+
+Exit status: 0 with a model; 1 when there is nothing to forecast and no model was written; 2 for everything else.")]
+pub struct Train {
+    /// Datasets of one kind, each an array of time, rows and columns (and levels between)
+    #[arg(value_name = "FILE[:/DATASET]", required = true)]
+    fields: Vec<String>,
+    #[command(flatten)]
+    bound: BoundOptions,
+    /// Model file to write
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// What to train: learned (a forecaster of the next frame)
+    #[arg(long, value_name = "NAME", default_value = "learned", value_parser = ["learned"])]
+    architecture: String,
+    /// Size of the network: small, medium or large
+    #[arg(long, value_name = "SIZE", default_value = "medium", value_parser = ["small", "medium", "large"])]
+    size: String,
+    /// Optimiser steps [default: what suits the size]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    steps: Option<u64>,
+    /// Seconds after which training ends at the latest
+    #[arg(long, value_name = "SECONDS", default_value_t = 600.0)]
+    max_time: f64,
+    /// Share of each dataset's steps to train on, 0 to 1, or auto: all of it up to 64 million values
+    #[arg(long, value_name = "P", default_value = "auto", value_parser = proportion)]
+    proportion: Proportion,
+    /// Model of the same architecture and size to start from
+    #[arg(long, value_name = "FILE")]
+    init: Option<PathBuf>,
+    /// Where to train: cpu or cuda
+    #[arg(long, value_name = "DEVICE", default_value = "cpu", value_parser = ["cpu", "cuda"])]
+    device: String,
+    /// Threads; a small network trains fastest with one
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    threads: usize,
+    /// Seed of all that is random: the same one gives the same model on the same machine
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// File to write the state of the training to, now and then and in the end
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+    /// Go on from the state in the file of --checkpoint
+    #[arg(long, requires = "checkpoint")]
+    resume: bool,
+    /// Train on where there seems to be nothing to forecast
+    #[arg(long)]
+    insist: bool,
+    /// Licence of the model, a line that it carries
+    #[arg(long, value_name = "TEXT")]
+    license: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// How much of the data to train on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Proportion(Option<f64>);
+
+fn proportion(text: &str) -> std::result::Result<Proportion, String> {
+    if text == "auto" {
+        return Ok(Proportion(None));
+    }
+    match text.parse() {
+        Ok(p) if p > 0.0 && p <= 1.0 => Ok(Proportion(Some(p))),
+        _ => Err("a number above 0 and up to 1 expected, or auto".into()),
+    }
+}
+
+/// Trains and writes a model.
+///
+/// # Errors
+/// Nothing to forecast (status 1); everything else that stops it (status 2).
+pub fn run(options: &Train) -> Result<()> {
+    let settings = options.bound.settings(None)?;
+    let trainer = library::open(options.device == "cuda")?;
+    if options.resume && !options.checkpoint.as_ref().is_some_and(|p| p.exists()) {
+        return Err(Failure::new("--resume: there is no such checkpoint yet"));
+    }
+    let folder = options.output.parent().filter(|p| !p.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|f| !f.is_dir()) {
+        return Err(Failure::new(format!(
+            "{} is no folder: the model cannot be written there",
+            folder.display()
+        )));
+    }
+    let fill = options.bound.fill_value();
+    let (mut sources, mut parts, mut data): (Vec<Source>, Vec<Part>, Vec<Value>) = (vec![], vec![], vec![]);
+    let mut bounds = (f64::INFINITY, 0f64);
+    for spec in &options.fields {
+        let source = Source::open(spec, settings.time_axis, fill)?;
+        let (more, digest, range) = source.parts(source.proportion(options.proportion.0))?;
+        let (low, high) = data::bounds(&settings.bound, range)?;
+        bounds = (bounds.0.min(low), bounds.1.max(high));
+        data.push(json!({ "name": source.name, "sha256": digest }));
+        parts.extend(more);
+        sources.push(source);
+    }
+    let request = json!({
+        "size": options.size, "bounds": [bounds.0, bounds.1], "steps": options.steps,
+        "max_seconds": options.max_time, "seed": options.seed, "device": options.device,
+        "threads": options.threads, "init": options.init, "checkpoint": options.checkpoint,
+        "resume": options.checkpoint.as_ref().filter(|_| options.resume), "insist": options.insist,
+        "metadata": metadata(options, &data, bounds),
+    });
+    let bar = bar(options.json);
+    let (report, model) = trainer.train(&request, &parts, &mut |message| {
+        show(&bar, message);
+        true
+    })?;
+    bar.finish_and_clear();
+    drop(parts);
+    let Some(bytes) = model else {
+        if options.json {
+            output::json(&json!({ "model": null, "training": report }));
+        }
+        return Err(Failure::broken(format!(
+            "after {} steps the forecast saves nothing on held-out steps: these fields cannot be forecast from the \
+             frames before, and `balanced` serves them as well (--insist trains on)",
+            report["steps"]
+        )));
+    };
+    let model = Arc::new(Model::from_bytes(&bytes)?);
+    std::fs::write(&options.output, &bytes)
+        .map_err(|e| Failure::new(format!("{} cannot be written: {e}", options.output.display())))?;
+    let mut outcome = Outcome::default();
+    for source in &sources {
+        let fill = settings.fill.map(|f| f.to_bytes(source.dtype.0, source.dtype.1)).transpose()?;
+        let fill = fill.or_else(|| {
+            let mut out = [0; 8];
+            let bytes = source.fill.as_ref()?;
+            out.get_mut(..bytes.len())?.copy_from_slice(bytes);
+            Some(out)
+        });
+        outcome.add(&outcome::measure(source, settings.bound, fill, &model)?);
+    }
+    if options.json {
+        output::json(&result(options, &model, &report, &outcome));
+    } else {
+        print(options, &model, &report, &outcome);
+    }
+    Ok(())
+}
+
+/// What the model says about where it is from.
+fn metadata(options: &Train, data: &[Value], bounds: (f64, f64)) -> Value {
+    let name = options.output.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
+    let command: Vec<String> = std::env::args().skip(1).collect();
+    let mut out = json!({
+        "name": name, "architecture": options.architecture, "data": Value::from(data.to_vec()).to_string(),
+        "bound": format!("relative {:.3e} to {:.3e}", bounds.0, bounds.1), "date": today(),
+        "augur": env!("CARGO_PKG_VERSION"), "command": format!("augur {}", command.join(" ")),
+    });
+    if let Some(license) = &options.license {
+        out["license"] = json!(license);
+    }
+    out
+}
+
+/// The day in UTC, or the one that SOURCE_DATE_EPOCH states (reproducible builds): the file's digest depends on it.
+fn today() -> String {
+    let stated = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|s| s.parse().ok());
+    let now = stated.map(time::OffsetDateTime::from_unix_timestamp).and_then(std::result::Result::ok);
+    now.unwrap_or_else(time::OffsetDateTime::now_utc).date().to_string()
+}
+
+fn bar(quiet: bool) -> ProgressBar {
+    let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+    let bar = ProgressBar::with_draw_target(Some(1), target);
+    if let Ok(style) =
+        ProgressStyle::with_template("training [{bar:30}] {pos}/{len} steps {per_sec} {msg} {elapsed}")
+    {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar
+}
+
+fn show(bar: &ProgressBar, message: &Value) {
+    let number = |key: &str| message[key].as_f64().unwrap_or(0.0);
+    // The time that is left may end the training before its steps do.
+    let steps = (number("step") / number("done").max(1e-9)).min(number("steps"));
+    bar.set_length(steps as u64);
+    bar.set_position(number("step") as u64);
+    if let Some(held_out) = message["held_out"].as_f64() {
+        bar.set_message(format!("{:.3} bits, held out {held_out:.3}", number("bits")));
+    }
+}
+
+fn result(options: &Train, model: &Model, report: &Value, outcome: &Outcome) -> Value {
+    let cost = |c: &outcome::Cost| {
+        json!({
+            "stored": c.stored, "ratio": output::ratio_json(outcome.raw, c.stored),
+            "write_seconds_per_mb": c.write / outcome.raw as f64 * 1e6,
+            "read_seconds_per_mb": c.read / outcome.raw as f64 * 1e6,
+        })
+    };
+    json!({
+        "model": {
+            "file": options.output.display().to_string(), "sha256": model.digest().to_string(),
+            "bytes": model.bytes().len(),
+        },
+        "training": report,
+        "held_out": {
+            "raw": outcome.raw, "balanced": cost(&outcome.balanced), "learned": cost(&outcome.learned),
+            "pays_from": outcome.pays_from(model.bytes().len()),
+        },
+    })
+}
+
+fn print(options: &Train, model: &Model, report: &Value, outcome: &Outcome) {
+    let number = |key: &str| report[key].as_f64().unwrap_or(0.0);
+    let size = model.bytes().len();
+    println!(
+        "{}: {} ({} weights), sha256:{}",
+        options.output.display(),
+        output::bytes(size as u64),
+        report["parameters"],
+        model.digest()
+    );
+    println!(
+        "{} steps in {:.0} s ({}); {:.0} multiply-adds per point",
+        report["steps"],
+        number("seconds"),
+        match report["end"].as_str() {
+            Some("early") => "ended early: the held-out steps got no better",
+            Some("stopped") => "stopped",
+            _ => "done",
+        },
+        number("operations")
+    );
+    println!("\nOn {} of held-out steps:", output::bytes(outcome.raw));
+    let row = |name: &str, c: &outcome::Cost| {
+        let milliseconds = |s: f64| format!("{:.1} ms", s / outcome.raw as f64 * 1e9);
+        vec![
+            name.to_string(),
+            output::bytes(c.stored),
+            output::ratio(outcome.raw, c.stored),
+            milliseconds(c.write),
+            milliseconds(c.read),
+        ]
+    };
+    output::table(
+        &["preset", "stored", "ratio", "write a MB", "read a MB"],
+        &[row("balanced", &outcome.balanced), row("learned", &outcome.learned)],
+    );
+    match outcome.pays_from(size) {
+        Some(from) => println!(
+            "The model makes up for its own size in a file with {} of such fields and more.",
+            output::bytes(from)
+        ),
+        None => println!("The model saves nothing here: use balanced."),
+    }
+}

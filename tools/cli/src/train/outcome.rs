@@ -1,0 +1,110 @@
+//! What a model is worth: sizes and times on held-out steps, through the codec itself.
+
+use super::data::Source;
+use crate::convert::chunking;
+use crate::failure::Result;
+use crate::h5::dataset::Layout;
+use augur_core::{decode_with, encode, Bound, Decoding, Digest, Error, Model, Models, Params, Preset};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Bytes that are looked at, at most.
+const BYTES: usize = 64 << 20;
+
+/// Bytes and seconds of all chunks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cost {
+    /// Stored bytes.
+    pub stored: u64,
+    /// Seconds to write.
+    pub write: f64,
+    /// Seconds to read.
+    pub read: f64,
+}
+
+/// Held-out steps, stored with and without the model.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Outcome {
+    /// Bytes before.
+    pub raw: u64,
+    /// With `balanced`.
+    pub balanced: Cost,
+    /// With `learned`.
+    pub learned: Cost,
+}
+
+impl Outcome {
+    /// Bytes of a field from which on a model of `bytes` in the file is made up for.
+    pub fn pays_from(&self, bytes: usize) -> Option<u64> {
+        let saved = self.balanced.stored.checked_sub(self.learned.stored).filter(|s| *s > 0)?;
+        Some((bytes as f64 * self.raw as f64 / saved as f64).ceil() as u64)
+    }
+
+    /// Adds another field.
+    pub fn add(&mut self, other: &Self) {
+        self.raw += other.raw;
+        for (a, b) in [(&mut self.balanced, &other.balanced), (&mut self.learned, &other.learned)] {
+            a.stored += b.stored;
+            a.write += b.write;
+            a.read += b.read;
+        }
+    }
+}
+
+/// The only model that there is.
+struct One<'a>(&'a Arc<Model>);
+
+impl Models for One<'_> {
+    fn find(&self, digest: &Digest) -> augur_core::Result<Arc<Model>> {
+        (self.0.digest() == *digest)
+            .then(|| Arc::clone(self.0))
+            .ok_or_else(|| Error::invalid(format!("the model sha256:{digest} was not asked for")))
+    }
+}
+
+/// Stores the held-out steps of `source` as its chunks with `bound`, with and without the model.
+///
+/// # Errors
+/// What cannot be read or coded.
+pub fn measure(source: &Source, bound: Bound, fill: Option<[u8; 8]>, model: &Arc<Model>) -> Result<Outcome> {
+    let set = &source.set;
+    let (dtype, order) = source.dtype;
+    let chunk = match &set.layout {
+        Layout::Chunked(chunk) if chunk[source.time] >= 4 => chunk.clone(),
+        _ => chunking::suggest(&set.shape, &set.max_shape, dtype.size(), source.time),
+    };
+    let mut step: Vec<usize> = chunk.iter().zip(&set.shape).map(|(c, s)| *c.min(s)).collect();
+    let time = source.time;
+    step[time] = step[time].min(set.shape[time] - source.held_out);
+    let mut out = Outcome::default();
+    // The last whole chunks in time that are held out.
+    let count = ((set.shape[time] - source.held_out) / step[time]).max(1);
+    let mut shape = set.shape.clone();
+    shape[time] = count * step[time];
+    let first = set.shape[time] - shape[time];
+    let mut raw = vec![];
+    let one = One(model);
+    for (mut start, count) in crate::boxes::cover(&shape, &step) {
+        start[time] += first;
+        set.read(&start, &count, &mut raw)?;
+        let mut params = Params::new(dtype, &count, bound);
+        (params.order, params.time_axis, params.fill) = (order, time, fill);
+        out.raw += raw.len() as u64;
+        for (preset, cost) in [(Preset::Balanced, &mut out.balanced), (Preset::Learned, &mut out.learned)] {
+            params.preset = preset;
+            params.model = (preset == Preset::Learned).then(|| Arc::clone(model));
+            let begun = Instant::now();
+            let stream = encode(&params, &raw)?;
+            cost.write += begun.elapsed().as_secs_f64();
+            cost.stored += stream.len() as u64;
+            let begun = Instant::now();
+            let decoding = Decoding { expected_len: Some(raw.len()), models: &one, ..Decoding::default() };
+            decode_with(&stream, &decoding)?;
+            cost.read += begun.elapsed().as_secs_f64();
+        }
+        if out.raw > BYTES as u64 {
+            break;
+        }
+    }
+    Ok(out)
+}

@@ -1,0 +1,120 @@
+//! How good a forecast is on steps that were not trained on.
+
+use crate::field::{batch, Field, Window};
+use crate::forecaster::{Plan, MULTIPLE};
+use crate::net::Net;
+use augur_core::{encode, Bound, Dtype, Model, Params, Preset};
+use rand::rngs::StdRng;
+use serde::Serialize;
+use std::sync::Arc;
+use tch::{no_grad, Device, Kind, Tensor};
+
+/// Mean errors of forecasts in units of the bound, and bits per point.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Score {
+    /// The bound, over the range.
+    pub bound: f64,
+    /// Mean error of the network's forecast.
+    pub forecast: f64,
+    /// Mean error of the last frame taken as the forecast.
+    pub persistence: f64,
+    /// Mean error of the last frame and its last change.
+    pub extrapolation: f64,
+    /// Bits per point in the codec's `balanced`.
+    pub bits_without: f64,
+    /// Bits per point in `learned`.
+    pub bits_with: f64,
+}
+
+/// Steps, levels, and rows and columns that are coded, at most.
+const STEPS: i64 = 16;
+const LEVELS: i64 = 4;
+const SIDE: i64 = 256;
+
+/// Scores on `steps` (the last of them first, at most `count`) at the relative `bound`.
+pub fn score(
+    net: &Net,
+    plan: &Plan,
+    model: &Arc<Model>,
+    field: &Field,
+    steps: std::ops::Range<i64>,
+    count: i64,
+    bound: f64,
+    rng: &mut StdRng,
+) -> Score {
+    let absolute = bound * field.range;
+    let mut score = Score { bound, ..Score::default() };
+    let first = (steps.start + 2).max(plan.frames);
+    let every = ((steps.end - first) / count).max(1);
+    let Ok(decoded) = field.decode(0..steps.end, absolute, 1) else { return score };
+    let mut seen = 0.0;
+    let mut t = steps.end - 1;
+    while t >= first && seen < count as f64 {
+        let z = (t * 7) % field.size[1];
+        let Some(scales) = field.scales_around(t, steps.clone(), rng) else { break };
+        let window = Window { at: (t, z), corner: (0, 0), size: (field.size[2], field.size[3]) };
+        let b = batch(vec![field.sample(plan, &window, &scales, absolute, Some(&decoded))]);
+        let output =
+            no_grad(|| net.forward(&pad(&b.input))).narrow(2, 0, field.size[2]).narrow(3, 0, field.size[3]);
+        let unit = absolute / scales.change;
+        let mean = |e: Tensor| -> f64 {
+            let e = match &b.mask {
+                Some(m) => (e.abs() * m).sum(Kind::Double) / m.sum(Kind::Double),
+                None => e.abs().mean(Kind::Double),
+            };
+            f64::try_from(e).unwrap_or(f64::NAN) / unit
+        };
+        score.forecast += mean(&output - &b.target);
+        score.persistence += mean(b.target.shallow_clone());
+        score.extrapolation += mean(&b.target - b.input.narrow(1, 1, 1));
+        seen += 1.0;
+        t -= every;
+    }
+    if seen > 0.0 {
+        for sum in [&mut score.forecast, &mut score.persistence, &mut score.extrapolation] {
+            *sum /= seen;
+        }
+        if let Ok((without, with)) = coded(field, &steps, absolute, model) {
+            (score.bits_without, score.bits_with) = (without, with);
+        }
+    }
+    score
+}
+
+/// Repeats the last row and column up to a multiple of what the network halves.
+pub fn pad(planes: &Tensor) -> Tensor {
+    let (_, _, h, w) = planes.size4().unwrap_or((0, 0, 0, 0));
+    let more = |n: i64| (MULTIPLE - n % MULTIPLE) % MULTIPLE;
+    planes.replication_pad2d([0, more(w), 0, more(h)])
+}
+
+/// Bits per point of the last held-out steps in the codec, without and with the model.
+///
+/// # Errors
+/// What the codec says.
+fn coded(
+    field: &Field,
+    steps: &std::ops::Range<i64>,
+    bound: f64,
+    model: &Arc<Model>,
+) -> Result<(f64, f64), String> {
+    let count = (steps.end - steps.start).min(STEPS);
+    let mut frames = field.frames.narrow(0, steps.end - count, count);
+    for (axis, most) in [(1, LEVELS), (2, SIDE), (3, SIDE)] {
+        let n = field.size[axis as usize];
+        frames = frames.narrow(axis, (n - n.min(most)) / 2, n.min(most));
+    }
+    let shape: Vec<usize> = frames.size().iter().map(|&n| n as usize).collect();
+    let flat = frames.to_device(Device::Cpu).reshape([-1]);
+    let values = Vec::<f32>::try_from(flat).map_err(|e: tch::TchError| e.to_string())?;
+    let raw: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    let mut params = Params::new(Dtype::F32, &shape, Bound::Absolute(bound));
+    let bits = |params: &Params| {
+        let stream = encode(params, &raw).map_err(|e| e.to_string())?;
+        Ok::<f64, String>(8.0 * stream.len() as f64 / values.len() as f64)
+    };
+    let without = bits(&params)?;
+    params.preset = Preset::Learned;
+    params.model = Some(Arc::clone(model));
+    Ok((without, bits(&params)?))
+}

@@ -1,0 +1,191 @@
+//! A training from request to model file.
+
+use crate::field::Field;
+use crate::forecaster::{Plan, SIZES};
+use crate::graph;
+use crate::held_out::{self, Score};
+use crate::integers::Integers;
+use crate::request::{Message, Report, Request};
+use crate::train::{End, Run, Schedule, Source};
+use augur_core::network::build::ModelBuilder;
+use augur_core::network::Model;
+use rand::rngs::StdRng;
+use rand::SeedableRng;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tch::{Cuda, Device};
+
+/// Frames of a field, as they come.
+#[derive(Clone, Copy, Debug)]
+pub struct Frames<'a> {
+    /// Values in the order steps, levels, rows, columns, of a magnitude near 1; NaN where they are missing.
+    pub values: &'a [f32],
+    /// Steps, levels, rows, columns.
+    pub size: [i64; 4],
+    /// The first steps, which may be trained on; the others are held out.
+    pub train: i64,
+}
+
+/// Steps that each size takes by default.
+const STEPS: [(&str, u64); 3] = [("small", 3000), ("medium", 3000), ("large", 3000)];
+/// Steps after which it shows whether there is anything to forecast.
+const PROBE: u64 = 500;
+/// Bits with the forecast over bits without it above which there is not.
+const HOPELESS: f64 = 0.998;
+/// Bounds with which all frames are decoded once, to train on.
+const BOUNDS: usize = 6;
+/// Held-out frames that are looked at.
+const LOOKS: i64 = 6;
+
+/// What came of it: the report, and the model file where there is one.
+pub type Outcome = (Report, Option<Vec<u8>>);
+
+/// Trains. `tell` is called after each step and stops the run by `false`.
+///
+/// # Errors
+/// What is wrong with the request, in words.
+pub fn train(
+    request: &Request,
+    fields: &[Frames],
+    mut tell: impl FnMut(&Message) -> bool,
+) -> Result<Outcome, String> {
+    let start = Instant::now();
+    let device = device(request)?;
+    tch::set_num_threads(request.threads.max(1) as i32);
+    let mut plan = plan(&request.size)?;
+    plan.levels = i64::from(fields.iter().any(|f| f.size[1] > 1));
+    let mut sources = fields.iter().map(|f| source(f, &plan, device)).collect::<Result<Vec<_>, _>>()?;
+    let (low, high) = request.bounds;
+    if !(low > 0.0 && low <= high && high < 1.0) {
+        return Err(format!("the bounds {low} to {high} are no rising shares of the range"));
+    }
+    for source in &mut sources {
+        source.field.decode_all(low, high, BOUNDS, request.threads.max(1))?;
+    }
+    tch::manual_seed(request.seed as i64);
+    let net = plan.net(device);
+    if let Some(path) = &request.init {
+        let bytes = std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?;
+        Integers::read(&net.nodes, "forecaster", &bytes)
+            .map_err(|e| format!("training cannot start from {}: {e}", path.display()))?
+            .restore(&net);
+    }
+    let default = STEPS.iter().find(|s| s.0 == request.size).map_or(3000, |s| s.1);
+    let schedule = Schedule {
+        steps: request.steps.unwrap_or(default),
+        bounds: request.bounds,
+        seed: request.seed,
+        most: request.max_seconds.map(|s| Duration::from_secs_f64(s.clamp(1.0, 1e9))),
+        checkpoint: request.checkpoint.clone(),
+        ..Schedule::default()
+    };
+    let steps = schedule.steps;
+    let run = Run { net: &net, plan, sources: &sources, schedule };
+    let look = || scores(&run, request);
+    let (mut hopeless, mut done) = (false, 0);
+    let probe = (!request.insist && request.init.is_none() && steps >= 2 * PROBE).then_some(PROBE);
+    let end = run.run(request.resume.as_deref(), |p| {
+        done = p.step;
+        hopeless = probe == Some(p.step) && nothing_gained(&look());
+        let message = Message { step: p.step, steps, done: p.done, bits: p.bits, held_out: p.held_out };
+        tell(&message) && !hopeless
+    })?;
+    let report = Report {
+        end: match end {
+            _ if hopeless => "hopeless",
+            End::Done => "done",
+            End::Early => "early",
+            End::Stopped => "stopped",
+        },
+        steps: done,
+        operations: graph::operations(&net.nodes),
+        parameters: graph::parameters(&net.nodes),
+        seconds: start.elapsed().as_secs_f64(),
+        scores: look(),
+    };
+    if hopeless {
+        return Ok((report, None));
+    }
+    let (bytes, _) = file(&run, request, done)?;
+    Ok((report, Some(bytes)))
+}
+
+/// The model file after `steps`, and the model that the codec reads from it.
+fn file(run: &Run, request: &Request, steps: u64) -> Result<(Vec<u8>, Arc<Model>), String> {
+    let mut graph = Integers::of(run.net).graph("forecaster");
+    graph.key("frames", run.plan.frames).key("levels", run.plan.levels);
+    let mut model = ModelBuilder::new();
+    for (key, value) in &request.metadata {
+        model.metadata(key, value.as_str());
+    }
+    model.metadata("steps", steps.to_string()).metadata("size", request.size.as_str());
+    let bytes = model.graph("forecaster", graph).to_bytes().map_err(|e| e.to_string())?;
+    let model = Model::from_bytes(&bytes).map_err(|e| format!("the trained model is not accepted: {e}"))?;
+    Ok((bytes, Arc::new(model)))
+}
+
+fn device(request: &Request) -> Result<Device, String> {
+    match request.device.as_str() {
+        "cpu" => Ok(Device::Cpu),
+        "cuda" if Cuda::is_available() => Ok(Device::Cuda(0)),
+        "cuda" => {
+            Err("this libtorch finds no CUDA device: train with --device cpu, or name the libtorch of a \
+                       PyTorch with CUDA in AUGUR_LIBTORCH"
+                .into())
+        }
+        other => Err(format!("device \"{other}\" is unknown, expected cpu or cuda")),
+    }
+}
+
+fn plan(size: &str) -> Result<Plan, String> {
+    SIZES
+        .iter()
+        .find(|s| s.0 == size)
+        .map(|s| s.1)
+        .ok_or_else(|| format!("size \"{size}\" is unknown, expected small, medium or large"))
+}
+
+fn source(f: &Frames, plan: &Plan, device: Device) -> Result<Source, String> {
+    let [steps, z, h, w] = f.size;
+    if f.train <= plan.frames || f.train > steps || z < 1 || h < 4 || w < 4 {
+        return Err(format!(
+            "a field of {steps} steps ({} of them to train on) of {z} x {h} x {w} points is too small to train on",
+            f.train
+        ));
+    }
+    let field = Field::new(f.values, f.size, device);
+    Ok(Source { field, train: 0..f.train, held_out: (f.train - plan.frames).max(0)..steps })
+}
+
+/// Scores at the least and the greatest bound and between, the mean over the fields.
+fn scores(run: &Run, request: &Request) -> Vec<Score> {
+    let Ok((_, model)) = file(run, request, 0) else { return vec![] };
+    let (low, high) = request.bounds;
+    let held_out: Vec<&Source> =
+        run.sources.iter().filter(|s| s.held_out.end - s.held_out.start > run.plan.frames).collect();
+    let mut rng = StdRng::seed_from_u64(request.seed);
+    let at = |bound: f64, rng: &mut StdRng| {
+        let of = |s: &&Source, rng: &mut StdRng| {
+            held_out::score(run.net, &run.plan, &model, &s.field, s.held_out.clone(), LOOKS, bound, rng)
+        };
+        let all: Vec<Score> = held_out.iter().map(|s| of(s, rng)).collect();
+        let mean = |of: fn(&Score) -> f64| all.iter().map(of).sum::<f64>() / all.len() as f64;
+        Score {
+            bound,
+            forecast: mean(|s| s.forecast),
+            persistence: mean(|s| s.persistence),
+            extrapolation: mean(|s| s.extrapolation),
+            bits_without: mean(|s| s.bits_without),
+            bits_with: mean(|s| s.bits_with),
+        }
+    };
+    if held_out.is_empty() {
+        return vec![];
+    }
+    [high, (low * high).sqrt(), low].into_iter().map(|b| at(b, &mut rng)).collect()
+}
+
+/// Whether the forecast saves bits nowhere.
+fn nothing_gained(scores: &[Score]) -> bool {
+    !scores.is_empty() && scores.iter().all(|s| s.bits_with > HOPELESS * s.bits_without)
+}

@@ -1,0 +1,17 @@
+//! Training of Augur's integer networks with libtorch.
+//!
+//! The `augur` command opens this library on demand, so that nothing else needs libtorch. [`abi`] holds the functions
+//! that it calls; the rest is there for them.
+
+pub mod abi;
+pub mod adam;
+pub mod field;
+pub mod forecaster;
+pub mod graph;
+pub mod held_out;
+pub mod integers;
+pub mod job;
+pub mod loss;
+pub mod net;
+pub mod request;
+pub mod train;

@@ -1,0 +1,76 @@
+//! What the `augur` command asks for and is told: JSON, so that the two need not be built together.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// A training to be done.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// `small`, `medium` or `large`.
+    pub size: String,
+    /// Bounds over each field's range, least and greatest, that the model is to serve.
+    pub bounds: (f64, f64),
+    /// Optimiser steps; `None`: what suits the size.
+    #[serde(default)]
+    pub steps: Option<u64>,
+    /// Seconds after which to end at the latest.
+    #[serde(default)]
+    pub max_seconds: Option<f64>,
+    /// Seed.
+    #[serde(default)]
+    pub seed: u64,
+    /// `cpu` or `cuda`.
+    pub device: String,
+    /// Threads.
+    pub threads: usize,
+    /// Model to start from.
+    #[serde(default)]
+    pub init: Option<PathBuf>,
+    /// Where to write the state now and then.
+    #[serde(default)]
+    pub checkpoint: Option<PathBuf>,
+    /// State to go on from.
+    #[serde(default)]
+    pub resume: Option<PathBuf>,
+    /// Whether to go on where there seems to be nothing to forecast.
+    #[serde(default)]
+    pub insist: bool,
+    /// What the model file says about itself.
+    #[serde(default)]
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// Where a training is.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Message {
+    /// Steps done.
+    pub step: u64,
+    /// Steps in all, if time suffices.
+    pub steps: u64,
+    /// Share done, 0 to 1.
+    pub done: f64,
+    /// Bits per point that the loss estimates.
+    pub bits: f64,
+    /// The same on held-out steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<f64>,
+}
+
+/// What came of a training.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// `done`, `early`, `stopped` or `hopeless`.
+    pub end: &'static str,
+    /// Steps done.
+    pub steps: u64,
+    /// Multiply-adds per point.
+    pub operations: f64,
+    /// Weights and biases.
+    pub parameters: i64,
+    /// Seconds.
+    pub seconds: f64,
+    /// On held-out steps, for a few bounds.
+    pub scores: Vec<crate::held_out::Score>,
+}

@@ -1,0 +1,306 @@
+//! The training loop: samples, schedule, checkpoints, and when to stop.
+
+use crate::adam::Adam;
+use crate::field::{batch, Batch, Field, Window};
+use crate::forecaster::{Plan, MULTIPLE};
+use crate::loss;
+use crate::net::Net;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use tch::{no_grad, Tensor};
+
+/// Gradients are limited to this norm.
+const NORM: f64 = 1.0;
+/// Steps until the learning rate is reached.
+const WARM: f64 = 50.0;
+/// Share of the learning rate that is left at the end.
+const LEAST_RATE: f64 = 0.005;
+/// Decay of the mean of weights, over steps, that is judged and kept.
+const DECAY: f64 = 0.995;
+/// Share of the samples whose decoded frames are simulated by noise, at any bound; the others were really decoded.
+const SIMULATED: f64 = 0.2;
+/// How much the amplitude of a sample may seem to differ: a power of two.
+const AMPLITUDE: f64 = 0.3;
+
+/// How to train.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    /// Optimiser steps.
+    pub steps: u64,
+    /// Samples per step.
+    pub samples: usize,
+    /// Rows and columns of a sample, at most.
+    pub crop: i64,
+    /// Learning rate at the start.
+    pub rate: f64,
+    /// Bounds over the field's range, least and greatest.
+    pub bounds: (f64, f64),
+    /// Whether samples are mirrored.
+    pub mirror: bool,
+    /// Seed of all that is random.
+    pub seed: u64,
+    /// When to end at the latest.
+    pub most: Option<Duration>,
+    /// Steps between looks at the held-out part.
+    pub every: u64,
+    /// Where to write the state now and then.
+    pub checkpoint: Option<PathBuf>,
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        Self {
+            steps: 3000,
+            samples: 8,
+            crop: 96,
+            rate: 4e-3,
+            bounds: (1e-4, 2e-2),
+            mirror: true,
+            seed: 1,
+            most: None,
+            every: 250,
+            checkpoint: None,
+        }
+    }
+}
+
+/// A field, the steps to train on and those held out.
+#[derive(Debug)]
+pub struct Source {
+    /// The field.
+    pub field: Field,
+    /// Steps that may be trained on.
+    pub train: Range<i64>,
+    /// Steps that are held out, with those before them that a forecast reads.
+    pub held_out: Range<i64>,
+}
+
+/// Where a run is.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Steps done.
+    pub step: u64,
+    /// Share of the run that is done.
+    pub done: f64,
+    /// Mean bits per point of the last batches, as the loss estimates them.
+    pub bits: f64,
+    /// The same on held-out steps.
+    pub held_out: Option<f64>,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// All steps or all time are used.
+    Done,
+    /// The held-out part got no better any more.
+    Early,
+    /// The caller stopped it.
+    Stopped,
+}
+
+/// A training run.
+#[derive(Debug)]
+pub struct Run<'a> {
+    /// The network.
+    pub net: &'a Net,
+    /// Its plan.
+    pub plan: Plan,
+    /// The fields.
+    pub sources: &'a [Source],
+    /// How to train.
+    pub schedule: Schedule,
+}
+
+impl Run<'_> {
+    /// Trains, telling `tell` where it is after each step; it may stop the run. The network ends with the weights
+    /// that did best on the held-out steps.
+    ///
+    /// # Errors
+    /// A checkpoint that cannot be written or does not fit; fields in which nothing changes.
+    pub fn run(&self, resume: Option<&Path>, mut tell: impl FnMut(&Progress) -> bool) -> Result<End, String> {
+        let mut adam = Adam::new(self.net.variables());
+        let mut average = self.net.snapshot();
+        let mut first = 0;
+        if let Some(path) = resume {
+            (first, average) = self.resume(path, &mut adam)?;
+        }
+        let judge = self.judge()?;
+        let (start, mut saved) = (Instant::now(), Instant::now());
+        let (mut mean, mut best) = (f64::NAN, (f64::INFINITY, 0, self.net.snapshot()));
+        let mut end = End::Done;
+        let mut step = first;
+        while step < self.schedule.steps {
+            let mut done = step as f64 / self.schedule.steps as f64;
+            if let Some(most) = self.schedule.most {
+                done = done.max(start.elapsed().as_secs_f64() / most.as_secs_f64());
+                if done >= 1.0 {
+                    break;
+                }
+            }
+            let b = self.batch(step)?;
+            let loss = loss::bits(&self.net.forward(&b.input), &b);
+            let cosine = 0.5 + 0.5 * (std::f64::consts::PI * done).cos();
+            let warm = ((step + 1) as f64 / WARM).min(1.0);
+            adam.step(&loss, self.schedule.rate * warm * cosine.max(LEAST_RATE), NORM);
+            let bits = loss.double_value(&[]);
+            mean = if mean.is_nan() { bits } else { 0.98 * mean + 0.02 * bits };
+            step += 1;
+            // The mean of the last weights (Polyak and Juditsky 1992) does better than any of them.
+            let decay = DECAY.min(step as f64 / (step + 10) as f64);
+            no_grad(|| {
+                for (a, v) in average.iter_mut().zip(self.net.variables()) {
+                    *a = &*a * decay + v.detach() * (1.0 - decay);
+                }
+            });
+            let mut held_out = None;
+            if step % self.schedule.every == 0 || step == self.schedule.steps {
+                let raw = self.net.snapshot();
+                self.net.restore(&average);
+                let bits = no_grad(|| {
+                    judge
+                        .iter()
+                        .map(|b| loss::bits(&self.net.forward(&b.input), b).double_value(&[]))
+                        .sum::<f64>()
+                }) / judge.len().max(1) as f64;
+                held_out = Some(bits);
+                self.net.restore(&raw);
+                if bits < best.0 || judge.is_empty() {
+                    best = (bits, step, average.iter().map(Tensor::copy).collect());
+                } else if step - best.1 >= self.patience() {
+                    end = End::Early;
+                }
+            }
+            if let Some(path) =
+                self.schedule.checkpoint.as_deref().filter(|_| saved.elapsed().as_secs() >= 30)
+            {
+                self.save(path, &adam, &average, step)?;
+                saved = Instant::now();
+            }
+            if !tell(&Progress { step, done, bits: mean, held_out }) {
+                end = End::Stopped;
+            }
+            if end != End::Done {
+                break;
+            }
+        }
+        if let Some(path) = self.schedule.checkpoint.as_deref() {
+            self.save(path, &adam, &average, step)?;
+        }
+        self.net.restore(if best.1 > 0 { &best.2 } else { &average });
+        Ok(end)
+    }
+
+    /// Steps without gain after which a run ends.
+    fn patience(&self) -> u64 {
+        (self.schedule.steps / 3).max(4 * self.schedule.every)
+    }
+
+    /// The batch of a step: the same for the same seed, whatever was before.
+    fn batch(&self, step: u64) -> Result<Batch, String> {
+        let seed = self.schedule.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(step);
+        tch::manual_seed(seed as i64);
+        let mut rng = StdRng::seed_from_u64(seed);
+        let source = &self.sources[rng.random_range(0..self.sources.len())];
+        let mut b = self.draw(&mut rng, &source.field, &source.train, true)?;
+        if self.schedule.mirror {
+            for axis in [2, 3] {
+                if rng.random::<bool>() {
+                    let flip = |x: &Tensor| x.flip([axis]);
+                    (b.input, b.target, b.mask) =
+                        (flip(&b.input), flip(&b.target), b.mask.as_ref().map(flip));
+                }
+            }
+        }
+        Ok(b)
+    }
+
+    /// Batches of held-out steps, the same throughout a run.
+    fn judge(&self) -> Result<Vec<Batch>, String> {
+        let mut rng = StdRng::seed_from_u64(self.schedule.seed ^ 0x005e_ed0f_7e57);
+        tch::manual_seed(self.schedule.seed as i64);
+        let held_out = self.sources.iter().filter(|s| s.held_out.end - s.held_out.start > self.plan.frames);
+        let held_out: Vec<_> = held_out.collect();
+        let count = if held_out.is_empty() { 0 } else { 6usize.max(held_out.len()).min(24) };
+        (0..count)
+            .map(|i| {
+                let source = held_out[i % held_out.len()];
+                self.draw(&mut rng, &source.field, &source.held_out, false)
+            })
+            .collect()
+    }
+
+    /// A batch of crops, all of one size.
+    fn draw(&self, rng: &mut StdRng, field: &Field, steps: &Range<i64>, vary: bool) -> Result<Batch, String> {
+        let side = |n: i64| {
+            let n = n.min(self.schedule.crop);
+            (n - n % MULTIPLE).max(n.min(MULTIPLE))
+        };
+        let (h, w) = (side(field.size[2]), side(field.size[3]));
+        let mut samples = Vec::with_capacity(self.schedule.samples);
+        for _ in 0..self.schedule.samples {
+            let t = rng.random_range((steps.start + self.plan.frames).min(steps.end - 1)..steps.end);
+            let z = rng.random_range(0..field.size[1]);
+            let corner = (rng.random_range(0..=field.size[2] - h), rng.random_range(0..=field.size[3] - w));
+            let scales = field.scales_around(t, steps.clone(), rng);
+            let mut scales = scales.ok_or("nothing changes in this field: there is nothing to learn")?;
+            if vary {
+                // A run with another amplitude, or one that changes faster elsewhere.
+                scales.deviation *= 2f64.powf(rng.random_range(-AMPLITUDE..AMPLITUDE));
+                scales.change *= 2f64.powf(rng.random_range(-AMPLITUDE..AMPLITUDE));
+            }
+            let (low, high) = self.schedule.bounds;
+            let bound = low * (high / low).powf(rng.random::<f64>()) * field.range;
+            let window = Window { at: (t, z), corner, size: (h, w) };
+            let simulated = field.decoded.is_empty() || vary && rng.random::<f64>() < SIMULATED;
+            let (bound, seen) = if simulated {
+                (bound, None)
+            } else {
+                let (bound, frames) = &field.decoded[rng.random_range(0..field.decoded.len())];
+                (*bound, Some(frames))
+            };
+            samples.push(field.sample(&self.plan, &window, &scales, bound, seen));
+        }
+        Ok(batch(samples))
+    }
+
+    fn save(&self, path: &Path, adam: &Adam, average: &[Tensor], step: u64) -> Result<(), String> {
+        let numbers = Tensor::from_slice(&[step as i64, self.schedule.seed as i64]);
+        let mut named = vec![("step".to_string(), numbers)];
+        let all = self
+            .net
+            .snapshot()
+            .into_iter()
+            .chain(adam.state().iter().chain(average).map(Tensor::shallow_clone));
+        named.extend(all.enumerate().map(|(i, t)| (format!("{i:04}"), t)));
+        let partial = path.with_extension("partial");
+        Tensor::write_safetensors(&named, &partial)
+            .map_err(|e| e.to_string())
+            .and_then(|()| std::fs::rename(&partial, path).map_err(|e| e.to_string()))
+            .map_err(|e| format!("the checkpoint {} cannot be written: {e}", path.display()))
+    }
+
+    fn resume(&self, path: &Path, adam: &mut Adam) -> Result<(u64, Vec<Tensor>), String> {
+        let wrong = |why: &str| format!("the checkpoint {} cannot be used: {why}", path.display());
+        let mut named = Tensor::read_safetensors(path).map_err(|e| wrong(&e.to_string()))?;
+        named.sort_by(|a, b| a.0.cmp(&b.0));
+        let (_, numbers) = named.pop().filter(|n| n.0 == "step").ok_or_else(|| wrong("it states no step"))?;
+        let variables = self.net.variables();
+        let device = variables.first().map_or(tch::Device::Cpu, Tensor::device);
+        let mut tensors: Vec<Tensor> = named.into_iter().map(|n| n.1.to_device(device)).collect();
+        let n = variables.len();
+        let fits = tensors.len() == 4 * n
+            && tensors.iter().enumerate().all(|(i, t)| t.size() == variables[i % n].size());
+        if !fits {
+            return Err(wrong("it is of another architecture or size"));
+        }
+        self.net.restore(&tensors[..n]);
+        let average = tensors.split_off(3 * n);
+        let step = u64::try_from(numbers.int64_value(&[0])).map_err(|_| wrong("its step is negative"))?;
+        adam.restore(tensors.into_iter().skip(n).collect(), step);
+        Ok((step, average))
+    }
+}
