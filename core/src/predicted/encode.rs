@@ -200,6 +200,8 @@ fn numbers(scale: &Scale, frames: &Frames) -> Numbers {
 const NAME_BYTES: usize = 48;
 /// How much larger a chunk must be without forecasts for them to be used: reading them takes many times as long.
 const FORECAST_GAIN: f64 = 1.01;
+/// Points to a byte from which on weights are fitted once more.
+const REFIT_POINTS: usize = 10;
 /// Share by which estimates of forecasts may be too large.
 const ESTIMATES: f64 = 1.05;
 
@@ -328,7 +330,21 @@ fn code<N: Number>(shared: &Shared, choice: Choice, again: impl Fn(&[u8]) -> Map
     let decoded = again(&encoded.decoded).grid;
     let Some(choice) = choose_forecasts(shared, &decoded, encoded.payload.len()) else { return encoded };
     drop(decoded);
-    let forecast = code_as::<N>(shared, choice);
+    let order = choice.order;
+    let forecasts = choice.forecasts.clone();
+    let mut forecast = code_as::<N>(shared, choice);
+    if forecast.payload.len() < shared.mapped.grid.len() / REFIT_POINTS {
+        // Forecasts change what is missed; weights that allow for it are worth their time where little else is left.
+        let decoded = again(&forecast.decoded).grid;
+        let Shared { params, frames, mapped, grid, .. } = *shared;
+        let trial = (order, forecasts.as_ref(), Some(&decoded[..]));
+        let choice = fitted(trial, mapped, frames, grid, effort(params), params.threads);
+        drop(decoded);
+        let refitted = code_as::<N>(shared, choice);
+        if refitted.payload.len() < forecast.payload.len() {
+            forecast = refitted;
+        }
+    }
     let size = forecast.payload.len() as f64 * FORECAST_GAIN + NAME_BYTES as f64;
     if size < encoded.payload.len() as f64 {
         forecast
