@@ -80,7 +80,7 @@ pub fn train(
         ..Schedule::default()
     };
     let steps = schedule.steps;
-    let run = Run { net: &net, plan, sources: &sources, schedule };
+    let run = Run { net: &net, plan, sources: &sources, decoded: None, schedule };
     let look = || scores(&run, request);
     let (mut hopeless, mut done) = (false, 0);
     let probe = (!request.insist && request.init.is_none() && steps >= 2 * PROBE).then_some(PROBE);
