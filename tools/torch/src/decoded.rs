@@ -91,7 +91,7 @@ impl Decoded {
     /// # Errors
     /// A field in which nothing changes.
     pub fn new(role: Role, sources: &[Source], schedule: &Schedule) -> Result<Self, String> {
-        let mut rng = StdRng::seed_from_u64(schedule.seed ^ 0xdec0_ded);
+        let mut rng = StdRng::seed_from_u64(schedule.seed ^ 0x0dec_0ded);
         let (mut pieces, mut held_out) = (vec![], vec![]);
         let count = (PIECES / sources.len().max(1)).max(4);
         for source in sources {
@@ -119,7 +119,7 @@ impl Decoded {
 
     /// Whether the network so far is wanted before step `step`.
     pub fn wants_model(&self, step: u64) -> bool {
-        step >= READY && step % READY == 0
+        step >= READY && step.is_multiple_of(READY)
     }
 
     /// Takes the network so far, as a model file's bytes.
@@ -137,18 +137,18 @@ impl Decoded {
     /// # Errors
     /// What the codec says.
     pub fn renew(&self, step: u64, sources: &[Source], schedule: &Schedule) -> Result<(), String> {
-        if step % EVERY != 0 {
+        if !step.is_multiple_of(EVERY) {
             return Ok(());
         }
-        let mut rng = StdRng::seed_from_u64(schedule.seed.wrapping_mul(0x9e37_79b9).wrapping_add(step ^ 0xdec0));
+        let mut rng =
+            StdRng::seed_from_u64(schedule.seed.wrapping_mul(0x9e37_79b9).wrapping_add(step ^ 0xdec0));
         let mut pieces = self.pieces.borrow_mut();
         let of = rng.random_range(0..pieces.len());
         let which = rng.random_range(0..pieces[of].len());
         let share = (which as f64 + rng.random::<f64>()) / pieces[of].len() as f64;
         let model = self.model.borrow().clone();
         let source = &sources[of];
-        pieces[of][which] =
-            piece(&source.field, &source.train, at(schedule.bounds, share), model, &mut rng)?;
+        pieces[of][which] = piece(&source.field, &source.train, at(schedule.bounds, share), model, &mut rng)?;
         Ok(())
     }
 
@@ -247,14 +247,24 @@ fn piece(
 }
 
 /// What the codec gives back of values.
-fn through_codec(values: &[f32], size: [i64; 4], bound: f64, model: Option<Arc<Model>>) -> Result<Vec<f32>, String> {
+fn through_codec(
+    values: &[f32],
+    size: [i64; 4],
+    bound: f64,
+    model: Option<Arc<Model>>,
+) -> Result<Vec<f32>, String> {
     let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
     let shape: Vec<usize> = size.iter().map(|&n| n as usize).collect();
     let mut params = Params::new(Dtype::F32, &shape, Bound::Absolute(bound));
     params.preset = if model.is_some() { Preset::Learned } else { Preset::Balanced };
     params.model = model;
     let stream = encode(&params, &bytes).map_err(|e| e.to_string())?;
-    let decoding = Decoding { expected_len: Some(bytes.len()), threads: 1, models: &params.model, ..Decoding::default() };
+    let decoding = Decoding {
+        expected_len: Some(bytes.len()),
+        threads: 1,
+        models: &params.model,
+        ..Decoding::default()
+    };
     let decoded = decode_with(&stream, &decoding).map_err(|e| e.to_string())?;
     Ok(decoded.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
 }
