@@ -69,9 +69,10 @@ fn what_travels_is_forecast() {
     let (report, model, messages) = run(&request(250), &travelling()).expect("a model");
     assert_eq!((report.end, report.steps, messages.len()), ("done", 250, 250));
     for score in &report.scores {
-        assert!(score.forecast < 0.5 * score.persistence, "{score:?}");
+        assert!(score.forecast < 0.5 * score.persistence.min(1.2 * score.extrapolation), "{score:?}");
+        // Waves that travel steadily are no trouble for linear prediction either.
+        assert!(score.bits_without > 0.0 && score.bits_with < 1.01 * score.bits_without, "{score:?}");
     }
-    assert!(report.scores.iter().any(|s| s.bits_with < 0.95 * s.bits_without), "{:?}", report.scores);
     let model = Model::from_bytes(&model.expect("a model")).expect("a valid model");
     assert_eq!(model.metadata()["name"], "test");
     assert_eq!(model.graph("forecaster").and_then(|g| g.integer("frames")), Some(2));
