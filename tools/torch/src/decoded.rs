@@ -15,6 +15,7 @@ use augur_core::network::build::GraphBuilder;
 use augur_core::{decode_with, encode, Bound, Decoding, Dtype, Model, Params, Preset};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use serde::Deserialize;
 use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
@@ -33,13 +34,15 @@ const HELD_OUT: usize = 6;
 /// Optimiser steps after which a piece is renewed.
 const EVERY: u64 = 8;
 /// Optimiser steps before the network is good enough to decode with.
-const READY: u64 = 400;
+pub const READY: u64 = 400;
 /// Times that a piece without any change is drawn again.
 const TRIES: usize = 20;
 
 /// What a network does with decoded frames.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Role {
+    #[default]
     /// The next frame from those before it.
     Forecaster,
     /// The middle frame from one on either side.
@@ -132,24 +135,40 @@ impl Decoded {
         Ok(())
     }
 
-    /// Renews a piece now and then.
+    /// Renews a piece now and then: each in its turn, at random but the same for the same step.
     ///
     /// # Errors
     /// What the codec says.
     pub fn renew(&self, step: u64, sources: &[Source], schedule: &Schedule) -> Result<(), String> {
-        if !step.is_multiple_of(EVERY) {
+        if step == 0 || !step.is_multiple_of(EVERY) {
             return Ok(());
         }
-        let mut rng =
-            StdRng::seed_from_u64(schedule.seed.wrapping_mul(0x9e37_79b9).wrapping_add(step ^ 0xdec0));
+        let turn = step / EVERY;
+        let seed = schedule.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(turn ^ 0x0dec_0ded);
+        let mut rng = StdRng::seed_from_u64(seed);
         let mut pieces = self.pieces.borrow_mut();
-        let of = rng.random_range(0..pieces.len());
-        let which = rng.random_range(0..pieces[of].len());
-        let share = (which as f64 + rng.random::<f64>()) / pieces[of].len() as f64;
+        let (fields, count) = (pieces.len(), pieces.first().map_or(0, Vec::len));
+        if count == 0 {
+            return Ok(());
+        }
+        let place = turn as usize % (fields * count);
+        let (of, which) = (place % fields, place / fields);
+        let share = (which as f64 + rng.random::<f64>()) / count as f64;
         let model = self.model.borrow().clone();
         let source = &sources[of];
         pieces[of][which] = piece(&source.field, &source.train, at(schedule.bounds, share), model, &mut rng)?;
         Ok(())
+    }
+
+    /// Renews what was renewed before step `step` by a run that is resumed.
+    ///
+    /// # Errors
+    /// What the codec says.
+    pub fn resume(&self, step: u64, sources: &[Source], schedule: &Schedule) -> Result<(), String> {
+        let all: usize = self.pieces.borrow().iter().map(Vec::len).sum();
+        let turns = step.div_ceil(EVERY);
+        (turns.saturating_sub(all as u64)..turns)
+            .try_for_each(|turn| self.renew(turn * EVERY, sources, schedule))
     }
 
     /// A batch of crops of the pieces of a source, all of one size; `vary`: of those to train on, and with amplitudes

@@ -1,7 +1,7 @@
 //! The training loop: samples, schedule, checkpoints, and when to stop.
 
 use crate::adam::Adam;
-use crate::decoded::{Decoded, Role};
+use crate::decoded::{Decoded, Role, READY};
 use crate::field::{batch, Batch, Field, Window};
 use crate::forecaster::{Plan, MULTIPLE};
 use crate::loss;
@@ -131,6 +131,12 @@ impl Run<'_> {
         let mut first = 0;
         if let Some(path) = resume {
             (first, average) = self.resume(path, &mut adam)?;
+            if let Some(decoded) = self.decoded {
+                if first >= READY {
+                    decoded.take_model(&self.model(&average)?)?;
+                }
+                decoded.resume(first, self.sources, &self.schedule)?;
+            }
         }
         let judge = self.judge()?;
         let (start, mut saved) = (Instant::now(), Instant::now());
