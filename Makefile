@@ -97,6 +97,12 @@ test: test-rust test-hosts ## run all tests: Rust, and the plugin in h5py, netCD
 test-rust: check-rust
 	CARGO_PROFILE_DEV_OPT_LEVEL=2 cargo test --locked -p augur-core -p augur-filter
 	$(WITH_CMAKE) cargo test --release --locked --workspace --exclude augur-core --exclude augur-filter
+ifeq ($(shell uname -sm),Linux x86_64)
+# Files that were written with the widest instructions, and models, on an old processor.
+	@$(SETUP)/packages.sh qemu-x86_64=qemu-user
+	CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="qemu-x86_64 -cpu Nehalem" CARGO_PROFILE_DEV_OPT_LEVEL=2 \
+		cargo test --locked -p augur-core --test golden --test network
+endif
 
 test-hosts: build package
 	@$(SETUP)/packages.sh h5repack=hdf5-tools ncdump=netcdf-bin gfortran=gfortran h5cc=libhdf5-dev

@@ -47,7 +47,7 @@ fn weights(inputs: usize, outputs: usize, side: usize) -> Weights {
         shape: vec![outputs, inputs, side, side],
         weight: (0..outputs * inputs * side * side).map(|_| (next() % 128) as i8).collect(),
         bias: (0..outputs).map(|_| next() % 1000).collect(),
-        multiplier: (0..outputs).map(|_| 1 << 14 | next() % (1 << 14)).collect(),
+        multiplier: (0..outputs).map(|_| (1 << 14) + next() % (1 << 14)).collect(),
         shift: vec![23; outputs],
     }
 }
@@ -127,7 +127,7 @@ fn peak() -> f64 {
     #[target_feature(enable = "avx2")]
     fn narrow(times: usize) -> usize {
         let (mut sums, a, w) =
-            ([_mm256_setzero_si256(); 8], black_box(_mm256_set1_epi32(5)), black_box(_mm256_set1_epi32(7)));
+            ([_mm256_setzero_si256(); 12], black_box(_mm256_set1_epi32(5)), black_box(_mm256_set1_epi32(7)));
         let one = black_box(_mm256_set1_epi16(1));
         for _ in 0..times {
             for s in &mut sums {
@@ -135,7 +135,7 @@ fn peak() -> f64 {
             }
         }
         black_box((sums, a));
-        8 * 32 * times
+        12 * 32 * times
     }
     let limit = std::env::var("AUGUR_CPU").unwrap_or_default();
     let all = is_x86_feature_detected!("avx512vnni") && limit.is_empty();

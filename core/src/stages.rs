@@ -121,7 +121,13 @@ impl Stages {
     }
 
     fn weights(&self, fast: bool) -> Vec<Sent> {
-        let samples = Samples { grid: &self.mapped.grid, mask: None, frames: self.frames, forecasts: None };
+        let samples = Samples {
+            grid: &self.mapped.grid,
+            mask: None,
+            frames: self.frames,
+            decoded: None,
+            forecasts: None,
+        };
         fit(&samples, &self.plan, &self.scale, if fast { &fit::FAST } else { &fit::BALANCED }, 1).0
     }
 

@@ -86,8 +86,8 @@ fn layers() -> GraphBuilder {
 
 /// Digests of the outputs, as 16-bit numbers, low byte first, for an input that is made here.
 fn digests(model: &Model, size: [usize; 3], threads: usize) -> Vec<String> {
-    let graph = model.graph("g").unwrap();
-    let mut session = Session::with_levels(graph, size).unwrap();
+    let graph = model.graph("g").expect("the graph");
+    let mut session = Session::with_levels(graph, size).expect("a session");
     for k in 0..graph.inputs() {
         let value = |(i, v): (usize, &mut i16)| *v = ((i as u32).wrapping_mul(2654435761) >> 16) as i16 >> 3;
         session.input_mut(k).iter_mut().enumerate().for_each(value);

@@ -15,6 +15,7 @@ import sys
 from dataclasses import dataclass, field
 
 import network
+import numpy as np
 import xxhash
 import zstandard
 
@@ -274,7 +275,8 @@ class Payload:
             need(abs(self.centre) <= 1 << 29, "centre")
             self.factors = [(r.number(), r.byte()) for _ in range(3 if past else 5)]
             need(all(m <= 32767 and 1 <= s <= 46 for m, s in self.factors), "factors")
-            self.network = network.graph(model, "forecaster" if past else "interpolator")
+            self.network = network.Model(model)
+            self.graph = "forecaster" if past else "interpolator"
         self.kinds = r.packed(f.count) if flags & 1 else bytes(f.count)
         need(len(self.kinds) == f.count and max(self.kinds) <= 2, "kinds of frames")
         self.mask = self.read_mask(r) if flags & 2 else None
@@ -299,7 +301,7 @@ class Payload:
         need(1 <= count <= f.height, "number of bands")
         tables = Bits(r.bytes())
         self.classes = read_classes(tables)
-        self.tables = [read_table(tables) for _ in range(223 if any(self.classes) else 220)]
+        self.tables = [read_table(tables) for _ in range(CONTEXTS + 3 if any(self.classes) else CONTEXTS)]
         self.bands = []
         for b in range(count):
             top, end = b * f.height // count, (b + 1) * f.height // count
@@ -308,7 +310,6 @@ class Payload:
         need(r.at == len(data), "bytes after the last part")
         # 6. Contexts: thresholds of the spread.
         most = (1 << 31) - 1
-        self.spreads = [min(min(n * self.step, most) + 3, most) // 4 for n in (3, 6, 12, 25, 50, 100, 200, 400)]
 
     def read_mask(self, r: Parts) -> list[int]:
         bits = r.packed((self.points + 7) // 8)
@@ -389,14 +390,14 @@ class Payload:
         frame, h, w = step.frame, band.height, band.width
         levels = limit(max(h, w).bit_length() - 2, 1, 5)
         scale = self.step if self.kinds[frame] == NORMAL else 1
-        fine = self.kinds[frame] != NORMAL
+        spreads = [min(min(n * scale, MOST) + 3, MOST) // 4 for n in (3, 12, 48)]
         values = [[None] * w for _ in range(h)]
         activity = [[None] * w for _ in range(h)]
         smoothed = [[None] * w for _ in range(h)]
         references = [band.values[r] for r in step.references]
         if step.forecast:
             references.insert(0, self.forecast(band, step))
-        calm = [band.smoothed[r] for r in step.references[:2]]
+        calm = [band.smoothed[r] for r in step.references]
 
         def code(places, predicted, contexts):
             for (y, x), p, q in zip(places, predicted, self.batch(band, frame, places, contexts)):
@@ -412,8 +413,11 @@ class Payload:
                     continue
                 slot = {0: ROOT, 3: 0, 2: 1, 1: 2}[phase] + (3 * min(level, 2) if phase else 0)
                 weights = self.weights[step.klass, slot]
-                group = 9 if phase == 0 else (level > 0) + 2 * bool(references) + 4 * fine
+                group = (level > 0) + 2 * bool(references)
                 near = SPACE[phase][:4]
+                by_distance, of_references = ACTIVITY[phase, level > 0, (0, 1, 1, 2)[len(calm)]]
+                places = [(t, tuple(abs(d) for d in distance(t, phase))) for t in SPACE[phase]]
+                weighed = [(t, by_distance[d]) for t, d in places if d in by_distance]
 
                 def point(i, j):
                     def at(tap, field=values):
@@ -423,15 +427,12 @@ class Payload:
 
                     p = self.predict(weights, at)
                     y, x = lattice.place(phase, i, j)
-                    before = [c[y][x] for c in calm]
-                    mean = (before[0] + before[-1]) // 2 if before else 0
-                    if phase == 0:
-                        around, spread = 4 * before[0], 0
-                    else:
-                        around = sum(at(t, activity) for t in near)
-                        spread = sum(abs(limit(wrap(at(t) - p), -(1 << 28), 1 << 28)) for t in near)
-                    passed = self.activity_level(around + mean) + sum(spread >= t for t in self.spreads)
-                    return (y, x), p, 22 * group + min(passed, 21)
+                    total = sum(weight * at(t, activity) for t, weight in weighed)
+                    if calm:
+                        total += of_references * (calm[0][y][x] + calm[min(1, len(calm) - 1)][y][x])
+                    spread = sum(abs(limit(wrap(at(t) - p), -(1 << 28), 1 << 28)) for t in near)
+                    passed = sum(spread >= t for t in spreads)
+                    return (y, x), p, 52 * group + 4 * octaves(total) + passed
 
                 # The rows of a batch.
                 together = max(4096 // (lattice.size(0)[1] + 4), 1)
@@ -455,7 +456,7 @@ class Payload:
 
         def channel(f, a, b):
             plane = [[limit(factor(f, wrap(x - y)), -32767, 32767) for x, y in zip(*rows)] for rows in zip(a, b)]
-            m = network.multiple(self.network)
+            m = self.network.multiple(self.graph)
             for row in plane:
                 row += [row[-1]] * (-band.width % m)
             return plane + [plane[-1]] * (-band.height % m)
@@ -473,7 +474,7 @@ class Payload:
         channels = [channel(position, base, [[self.centre] * band.width] * band.height)]
         channels += [channel(change, a, b) for a, b in differences]
         channels += [[[v] * len(row) for row in channels[0]] for v in constants]
-        o = network.run(self.network, channels)[0]
+        o = self.network.run(self.graph, [np.array(channels)[:, None]])[0][0, 0]
         return [
             [limit(f + factor(output, int(o[y][x])), self.low, self.high) for x, f in enumerate(row)]
             for y, row in enumerate(base)
@@ -489,7 +490,7 @@ class Payload:
                     p = wrap(values[y][west[1]] + values[north[0]][x] - values[north[0]][west[1]])
                 else:
                     p = values[y][west[1]] if j else values[north[0]][x] if i else 0
-                context = 176 + (activity[y][west[1]].bit_length() if j else 8)
+                context = 208 + (activity[y][west[1]].bit_length() if j else 9)
                 code([(y, x)], [limit(p, self.low, self.high)], [context])
 
     def predict(self, weights, value) -> int:
@@ -518,7 +519,7 @@ class Payload:
             contexts = []
             for x in range(w):
                 total = active(y - 1, x - 1) + active(y - 1, x) + active(y - 1, x + 1) + active(y - 2, x) + calm[y][x]
-                contexts.append((44 if before is not None else 0) + min(self.activity_level(total), 21))
+                contexts.append((22 if before is not None else 0) + min(self.activity_level(total), 21))
             q = self.batch(band, frame, [(y, x) for x in range(w)], contexts)
             line, running = [], 0
             for x in range(w):
@@ -682,17 +683,12 @@ class Lattice:
     def smooth(self, activity, phase: int, out) -> None:
         """Sets the smoothed activity of the points of a phase."""
 
-        def mirror(v, n):
-            return 0 if n == 1 else -v if v < 0 else 2 * (n - 1) - v if v >= n else v
-
         rows, columns = self.size(phase)
         for i in range(rows):
             for j in range(columns):
-                v, u = 2 * i + phase // 2, 2 * j + phase % 2
-                near = [(v, u), (v, u), (v - 1, u), (v + 1, u), (v, u - 1), (v, u + 1)]
-                near = [(mirror(v, self.height) << self.level, mirror(u, self.width) << self.level) for v, u in near]
-                y, x = near[0]
-                out[y][x] = min(255, sum(activity[y][x] for y, x in near))
+                near = [(i, j), (i, j), (i - 1, j), (i + 1, j), (i, j - 1), (i, j + 1)]
+                y, x = self.place(phase, i, j)
+                out[y][x] = min(255, sum(self.read(activity, phase, *place) for place in near))
 
 
 def smooth_with_zeros(activity) -> list[list[int]]:
@@ -725,6 +721,38 @@ SPACE = {
     0: [],
 }
 ROOT = 9
+CONTEXTS = 218
+MOST = (1 << 31) - 1
+# By phase, whether the lattice is a coarser one, and decoded references (none, 1 or 2, 3): weights of the activities by
+# distance, and of the smoothed activity of either of two references.
+ACTIVITY = {
+    (3, False, 0): ({(1, 1): 4, (1, 3): 3, (3, 1): 3}, 0),
+    (3, False, 1): ({(1, 1): 6, (1, 3): 3, (3, 1): 3}, 4),
+    (3, False, 2): ({(1, 1): 10, (1, 3): 4, (3, 1): 4}, 2),
+    (3, True, 0): ({(1, 1): 22, (1, 3): 5, (3, 1): 5}, 0),
+    (3, True, 1): ({(1, 1): 11, (1, 3): 3, (3, 1): 3}, 3),
+    (3, True, 2): ({(1, 1): 13, (1, 3): 4, (3, 1): 4}, 2),
+    (2, False, 0): ({(0, 1): 8, (2, 1): 3, (0, 3): 4}, 0),
+    (2, False, 1): ({(0, 1): 3, (1, 0): 1}, 6),
+    (2, False, 2): ({(0, 1): 10, (1, 0): 4, (2, 1): 3}, 2),
+    (2, True, 0): ({(0, 1): 22, (2, 1): 3, (0, 3): 8}, 0),
+    (2, True, 1): ({(0, 1): 6, (1, 0): 4}, 5),
+    (2, True, 2): ({(0, 1): 18, (1, 0): 9, (2, 1): 3}, 2),
+    (1, False, 0): ({(1, 1): 28}, 0),
+    (1, False, 1): ({(1, 1): 15}, 4),
+    (1, False, 2): ({(1, 1): 13, (1, 0): 6, (0, 1): 3}, 2),
+    (1, True, 0): ({(1, 1): 37, (1, 0): 3}, 0),
+    (1, True, 1): ({(1, 1): 17, (0, 1): 3}, 4),
+    (1, True, 2): ({(1, 1): 8, (1, 0): 15, (0, 1): 8}, 2),
+    **{(0, coarse, references): ({}, 6) for coarse in (False, True) for references in (1, 2)},
+}
+
+
+def octaves(total: int) -> int:
+    """Level of the activity sum, about one per octave."""
+    n = total.bit_length() - 1
+    rounded = n + 1 if n > 0 and total >> n - 1 & 1 else n
+    return limit(rounded - 1, 1, 12) if total else 0
 
 
 def taps(kind, references: int) -> list[tuple]:
@@ -816,12 +844,12 @@ def read_classes(bits: Bits) -> list[int]:
     """How quiet each context is."""
     out = []
     if not bits.get(1):
-        return [0] * 220
-    while len(out) < 220:
+        return [0] * CONTEXTS
+    while len(out) < CONTEXTS:
         klass = bits.get(2)
         need(klass <= 2, "class of a quiet context")
         out += [klass] * (bits.golomb(2) + 1)
-    need(len(out) == 220, "number of quiet contexts")
+    need(len(out) == CONTEXTS, "number of quiet contexts")
     return out
 
 
@@ -909,7 +937,7 @@ class Symbols:
         if not any(blocks[1:]):
             return self.run(contexts)
         out = [0] * len(contexts)
-        counts = self.run([220] * len(blocks[1]) + [221] * len(blocks[2]))
+        counts = self.run([CONTEXTS] * len(blocks[1]) + [CONTEXTS + 1] * len(blocks[2]))
         need(max(counts) <= 32, "zeros of a block")
         ends = iter(self.run([222] * sum(z > 0 for z in counts)))
         others, counts = list(places[0]), iter(counts)

@@ -46,6 +46,16 @@ class Model:
             values.append(self.layer({"type": types[-1], **node}, sources, ranks[-1]))
         return [values[k] for k in graph.get("outputs", [len(values) - 1])]
 
+    def multiple(self, name: str) -> int:
+        """What the rows and columns of the inputs must be multiples of: how much coarser the coarsest layer is."""
+        down: list[int] = []
+        for node in self.graphs[name]["nodes"]:
+            before = down[node["in"][0]] if node.get("in") else 0
+            coarser = node["op"] in ("space_to_depth", "maxpool") or (node["op"] in ("conv2d", "conv3d") and node.get("stride", 1) == 2)
+            finer = node["op"] in ("depth_to_space", "upsample", "conv2d_transposed")
+            down.append(before + coarser - finer)
+        return 1 << max(down)
+
     def layer(self, node: dict, x: list[np.ndarray], rank: int) -> np.ndarray:
         op = node["op"]
         first = x[0]

@@ -132,3 +132,42 @@ for_this_machine! {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::predict::plane::Pyramid;
+    use crate::predict::taps::PASSES;
+
+    #[test]
+    fn sums_of_activities_fit_into_their_numbers() {
+        let pyramid = Pyramid::of(&[255u8; 40 * 40], 40);
+        let smoothed = [&[255u8; 4][..]; 3];
+        for kind in PASSES.into_iter().chain([Kind::Root]) {
+            for (level, references) in [(0, 0), (0, 2), (0, 3), (1, 0), (1, 1), (1, 3)] {
+                let lattice = (kind != Kind::Root).then(|| &pyramid.levels[level]);
+                let rows = activity_rows(kind, level, lattice, &smoothed[..references]);
+                let sum: u32 = rows.iter().map(|(row, w)| u32::from(row[0]) * u32::from(*w)).sum();
+                assert!(sum <= u32::from(u16::MAX), "{kind:?} {level} {references}: {sum}");
+                assert!(sum > 0 || kind == Kind::Root && references == 0);
+            }
+        }
+    }
+
+    #[test]
+    fn contexts_grow_with_activity_and_spread() {
+        let context = |activity: u8, weight: u16, spread: i32| {
+            let n = BLOCK + 3;
+            let (row, near, predicted) = (vec![activity; n], vec![100 + spread; n], vec![100; n]);
+            let mut out = vec![0; n];
+            contexts(&[(&row, weight)], [&near; 4], &predicted, &thresholds(8), CONTEXTS, &mut out);
+            assert!(out.iter().all(|c| *c == out[0]));
+            out[0] - CONTEXTS
+        };
+        let levels = [0, 1, 5, 6, 11, 12, 24, 255].map(|a| context(a, 1, 0) / SPREADS as u8);
+        assert_eq!(levels, [0, 1, 1, 2, 2, 3, 4, 7]);
+        assert_eq!(context(255, 257, 1 << 28), CONTEXTS - 1);
+        // The thresholds are 3/16, 3/4 and 3 steps at each of four neighbours.
+        assert_eq!([0, 1, 2, 5, 6, 23, -24].map(|s| context(0, 1, s)), [0, 0, 1, 1, 2, 2, 3]);
+    }
+}

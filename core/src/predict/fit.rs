@@ -152,6 +152,9 @@ pub struct Samples<'a> {
     pub mask: Option<&'a [u8]>,
     /// Extents.
     pub frames: Frames,
+    /// Values as an earlier coding of the chunk decodes to them: what predictions are made from. Without, they are made
+    /// from the values themselves, with the noise that decoding would add.
+    pub decoded: Option<&'a [i32]>,
     /// What makes forecasts, where the coding order has them.
     pub forecasts: Option<(&'a Model, &'a Normal)>,
 }
@@ -164,6 +167,8 @@ struct Fitting<'a> {
     /// Sampled steps of each class.
     picked: [Vec<&'a Step>; CLASSES],
     pyramids: HashMap<usize, Pyramid<i32>>,
+    /// The sampled frames as they are to be, where `pyramids` are decoded ones.
+    targets: HashMap<usize, Pyramid<i32>>,
     /// Forecasts of the sampled frames.
     forecasts: HashMap<usize, Pyramid<i32>>,
     /// Variance of the noise of decoded values, in squares of quantisation steps.
@@ -185,7 +190,7 @@ pub fn fit(
     let enough = (frames.count() * area / POINTS_PER_SAMPLE).max(MIN_SAMPLES);
     let effort = Effort { samples: effort.samples.min(enough) / effort.share, ..*effort };
     let mut picked: [Vec<&Step>; CLASSES] = Default::default();
-    let mut wanted = BTreeSet::new();
+    let (mut wanted, mut targets) = (BTreeSet::new(), BTreeSet::new());
     let mut members = [0f64; CLASSES];
     for (class, picked) in picked.iter_mut().enumerate() {
         let all: Vec<&Step> = plan.iter().filter(|s| s.class == class).collect();
@@ -194,18 +199,23 @@ pub fn fit(
         let n = all.len().min(if frames.levels > 1 { 2 * effort.frames } else { effort.frames });
         picked.extend((0..n).map(|k| all[(2 * k + 1) * all.len() / (2 * n)]));
         wanted.extend(picked.iter().flat_map(|step| step.references.iter().chain([&step.frame]).copied()));
+        targets.extend(picked.iter().map(|step| step.frame));
     }
-    let pyramids = parallel(wanted.into_iter().collect(), threads, |f: usize| {
-        (f, Pyramid::of(&samples.grid[f * area..][..area], frames.width))
-    });
-    let pyramids = pyramids.into_iter().collect();
+    let pyramids = |grid: &[i32], frames_of: BTreeSet<usize>| -> HashMap<usize, Pyramid<i32>> {
+        let made = parallel(frames_of.into_iter().collect(), threads, |f: usize| {
+            (f, Pyramid::of(&grid[f * area..][..area], frames.width))
+        });
+        made.into_iter().collect()
+    };
+    let targets = pyramids(samples.grid, if samples.decoded.is_some() { targets } else { BTreeSet::new() });
+    let pyramids = pyramids(samples.decoded.unwrap_or(samples.grid), wanted);
     // Values coded in steps of one unit are decoded as they are.
-    let noise = if scale.step > 1 { 0.7 / 12.0 } else { 0.0 };
+    let noise = if scale.step > 1 && samples.decoded.is_none() { 0.7 / 12.0 } else { 0.0 };
     let Ok(forecasts) = forecasts(samples, &picked, scale, threads) else {
         // Nothing that could be chosen.
         return (vec![], f64::INFINITY);
     };
-    let fitting = Fitting { samples, scale, effort, picked, pyramids, forecasts, noise };
+    let fitting = Fitting { samples, scale, effort, picked, pyramids, targets, forecasts, noise };
     let classes = sent_classes(plan);
     let grams = parallel(classes.clone(), threads, |class| fitting.gram(&class));
     let mut sent = vec![];
@@ -229,7 +239,7 @@ pub fn fit(
     (sent, side + bits.iter().sum::<f64>())
 }
 
-/// Forecasts of the sampled frames, from values with noise as that of decoded ones.
+/// Forecasts of the sampled frames, from decoded values or from values with noise as theirs.
 fn forecasts(
     samples: &Samples,
     picked: &[Vec<&Step>],
@@ -246,8 +256,10 @@ fn forecasts(
         let forecast = forecaster.run(step, &mut |k, y, row| {
             let frame = step.forecast[k];
             let start = (frame * height + y) * width;
-            row.copy_from_slice(&samples.grid[start..start + width]);
-            dither(row, scale.step, (frame * height + y) as u64);
+            row.copy_from_slice(&samples.decoded.unwrap_or(samples.grid)[start..start + width]);
+            if samples.decoded.is_none() {
+                dither(row, scale.step, (frame * height + y) as u64);
+            }
         });
         out.insert(step.frame, Pyramid::of(forecast, width));
     }
@@ -305,11 +317,12 @@ impl Fitting<'_> {
         for step in picked {
             let mask = self.samples.mask.map(|m| &m[step.frame * area..][..area]);
             let own = &self.pyramids[&step.frame];
+            let truth = self.targets.get(&step.frame).unwrap_or(own);
             let decoded = step.references.iter().map(|f| &self.pyramids[f]);
             let references: ArrayVec<&Pyramid<i32>, MAX_REFERENCES> =
                 self.forecasts.get(&step.frame).into_iter().chain(decoded).collect();
             for level in slot_levels(class.slot, own.levels.len()) {
-                let target = &own.levels[level][kind.phase()];
+                let target = &truth.levels[level][kind.phase()];
                 let (rows, columns, stride) = (target.height, target.width, target.stride());
                 if target.is_empty() {
                     continue;
@@ -416,7 +429,7 @@ mod tests {
             })
             .collect();
         let scale = Scale { step: 64, shift: 12, low: -4000, high: 4000 };
-        let samples = Samples { grid: &grid, mask: None, frames, forecasts: None };
+        let samples = Samples { grid: &grid, mask: None, frames, decoded: None, forecasts: None };
         let (_, with) = fit(&samples, &coding_order(TimeOrder::Previous, &frames), &scale, &BALANCED, 1);
         let (_, without) =
             fit(&samples, &coding_order(TimeOrder::Independent, &frames), &scale, &BALANCED, 1);

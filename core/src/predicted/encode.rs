@@ -105,9 +105,12 @@ fn encode_chunk<N: Number>(
             let writing = Writing { points, provisional: false, known: &nothing, fresh: true };
             let mapped = map::<N>(raw, frames, &grid, special, &extent, writing, params.threads);
             let choice = choose(&mapped, frames, &grid, params, true);
+            let again = |raw: &[u8]| map::<N>(raw, frames, &grid, special, &extent, writing, params.threads);
             // Nothing is to be lost, not even the sign of zero.
             let all = vec![Some(0.0); if allowed.is_none() { steps } else { 0 }];
-            return Some(code::<N>(params, frames, raw, &mapped, &grid, choice, slack, &all));
+            let shared =
+                Shared { params, frames, raw, mapped: &mapped, grid: &grid, error: slack, known: &all };
+            return Some(code::<N>(&shared, choice, again));
         }
     }
     let domain = if logarithmic { logarithms::<N>(present, special)? } else { extent };
@@ -133,19 +136,22 @@ fn encode_chunk<N: Number>(
         writing.fresh = true;
         mapped = map::<N>(raw, frames, &grid, special, &domain, writing, params.threads);
     }
-    let choice = choose(&mapped, frames, &grid, params, true);
-    if matches!(choice.0.predictor, Predictor::Lorenzo(_)) && grid.step > 1 {
-        if mapped.kinds.iter().any(|k| *k != FrameKind::Normal) || !N::FLOAT {
-            // Lorenzo knows only steps of one unit; these frames need the finer grid.
-            let choice = choose(&mapped, frames, &grid, params, false);
-            return Some(code::<N>(params, frames, raw, &mapped, &grid, choice, error, known));
+    let mut choice = choose(&mapped, frames, &grid, params, true);
+    if matches!(choice.predictor, Predictor::Lorenzo(_)) && grid.step > 1 {
+        // Lorenzo knows only steps of one unit; frames that need the finer grid are not for it.
+        if mapped.kinds.iter().all(|k| *k == FrameKind::Normal) && N::FLOAT {
+            let grid = Grid::single::<N>(error, &domain, logarithmic)?;
+            let writing = Writing { provisional: false, ..writing };
+            let mapped = map::<N>(raw, frames, &grid, special, &domain, writing, params.threads);
+            let shared = Shared { params, frames, raw, mapped: &mapped, grid: &grid, error, known };
+            return Some(code_as::<N>(&shared, choice));
         }
-        let grid = Grid::single::<N>(error, &domain, logarithmic)?;
-        let writing = Writing { provisional: false, ..writing };
-        let mapped = map::<N>(raw, frames, &grid, special, &domain, writing, params.threads);
-        return Some(code::<N>(params, frames, raw, &mapped, &grid, choice, error, known));
+        choice = choose(&mapped, frames, &grid, params, false);
     }
-    Some(code::<N>(params, frames, raw, &mapped, &grid, choice, error, known))
+    let fresh = Writing { fresh: true, provisional: false, ..writing };
+    let again = |raw: &[u8]| map::<N>(raw, frames, &grid, special, &domain, fresh, params.threads);
+    let shared = Shared { params, frames, raw, mapped: &mapped, grid: &grid, error, known };
+    Some(code::<N>(&shared, choice, again))
 }
 
 fn scale(mapped: &Mapped, grid: &Grid) -> Scale {
@@ -190,81 +196,87 @@ fn numbers(scale: &Scale, frames: &Frames) -> Numbers {
     Numbers { step: scale.step, limits: (scale.low, scale.high), levels: frames.levels }
 }
 
+/// Bytes that name a model and what its inputs are.
+const NAME_BYTES: usize = 48;
 /// How much larger a chunk must be without forecasts for them to be used: reading them takes many times as long.
 const FORECAST_GAIN: f64 = 1.01;
-/// Bits that name a model and what its inputs are.
-const NAME_BITS: f64 = 8.0 * 48.0;
-/// Estimates of a larger gain are believed.
-const SURE_GAIN: f64 = 1.3;
+/// Share by which estimates of forecasts may be too large.
+const ESTIMATES: f64 = 1.05;
 
-/// The predictor and order of the fewest estimated bits; `lorenzo` says whether it may be Lorenzo's. Where that has
-/// forecasts, a second choice may follow that has none.
-fn choose(
+/// An order with what its forecasts need, and values as an earlier coding decodes to them.
+type Trial<'a> = (TimeOrder, Option<&'a (Arc<Model>, Normal)>, Option<&'a [i32]>);
+
+/// The multiscale predictor with weights fitted for an order.
+fn fitted(
+    (order, forecasts, decoded): Trial,
     mapped: &Mapped,
     frames: &Frames,
     grid: &Grid,
-    params: &Params,
-    lorenzo: bool,
-) -> (Choice, Option<Choice>) {
+    effort: &Effort,
+    threads: usize,
+) -> Choice {
+    let samples = Samples {
+        grid: &mapped.grid,
+        mask: mapped.mask.as_deref(),
+        frames: *frames,
+        decoded,
+        forecasts: forecasts.map(|(model, normal)| (&**model, normal)),
+    };
+    let (sent, bits) = fit(&samples, &coding_order(order, frames), &scale(mapped, grid), effort, threads);
+    Choice { predictor: Predictor::Multiscale(sent), order, forecasts: forecasts.cloned(), bits }
+}
+
+/// The predictor and order of the fewest estimated bits, without networks; `lorenzo` says whether it may be Lorenzo's.
+fn choose(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Params, lorenzo: bool) -> Choice {
     let first = if frames.count() == 1 { TimeOrder::Independent } else { TimeOrder::Previous };
-    let mask = mapped.mask.as_deref();
     let simple = || {
-        let (neighbours, bits) = lorenzo::estimate(&mapped.grid, mask, frames, grid.step);
+        let (neighbours, bits) = lorenzo::estimate(&mapped.grid, mapped.mask.as_deref(), frames, grid.step);
         Choice { predictor: Predictor::Lorenzo(neighbours), order: first, forecasts: None, bits }
     };
     if lorenzo && grid.shift < WEIGHT_BITS {
-        return (simple(), None);
+        return simple();
     }
-    // Coding orders, with what their forecasts need.
-    let mut orders = vec![(first, None)];
-    if frames.steps > 2 && params.preset != Preset::Fast {
-        orders.push((TimeOrder::Hierarchical, None));
-        if let Some((model, normals)) = forecasts(mapped, frames, grid, params) {
-            orders.extend(
-                normals.into_iter().map(|n| (TimeOrder::Forecast(n.window), Some((Arc::clone(&model), n)))),
-            );
-        }
-    }
-    let fit = |order: &(TimeOrder, Option<(Arc<Model>, Normal)>), effort: &Effort, threads| {
-        let (order, forecasts) = order.clone();
-        let samples = Samples {
-            grid: &mapped.grid,
-            mask,
-            frames: *frames,
-            forecasts: forecasts.as_ref().map(|(model, normal)| (&**model, normal)),
-        };
-        let (sent, bits) = fit(&samples, &coding_order(order, frames), &scale(mapped, grid), effort, threads);
-        Choice { predictor: Predictor::Multiscale(sent), order, forecasts, bits }
-    };
     let effort = effort(params);
-    // Small samples tell which order is better; weights are worth a larger one.
+    // Small samples tell which order is better; weights are worth a larger one. Lorenzo is one more piece of work.
     let quick = effort.quick();
-    let mut tries = if orders.len() > 1 { orders.iter().map(Some).collect() } else { vec![] };
-    tries.extend(lorenzo.then_some(None));
-    let tried = parallel(tries, params.threads, |order| order.map_or_else(simple, |o| fit(o, &quick, 1)));
-    let worth = |c: &Choice| match c.forecasts {
-        Some(_) => c.bits * FORECAST_GAIN + NAME_BITS,
-        None => c.bits,
-    };
-    let best = |with_forecasts: bool| {
-        let multiscale = tried.iter().filter(|c| matches!(c.predictor, Predictor::Multiscale(_)));
-        let found = multiscale.filter(|c| with_forecasts || c.forecasts.is_none());
-        let found = found.min_by(|a, b| worth(a).total_cmp(&worth(b)));
-        found.map_or(&orders[0], |c| orders.iter().find(|o| o.0 == c.order).unwrap_or(&orders[0]))
-    };
-    let simple = tried.iter().find(|c| matches!(c.predictor, Predictor::Lorenzo(_)));
-    let or_simple = |choice: Choice| match simple {
-        Some(simple) if simple.bits < choice.bits => simple.clone(),
-        _ => choice,
-    };
-    let chosen = or_simple(fit(best(true), effort, params.threads));
-    if chosen.forecasts.is_none() {
-        return (chosen, None);
+    let mut tries = vec![];
+    if frames.steps > 2 && params.preset != Preset::Fast {
+        tries.extend([Some(first), Some(TimeOrder::Hierarchical)]);
     }
-    // Lorenzo would need another grid.
-    let other = fit(best(false), effort, params.threads);
-    let sure = chosen.bits * SURE_GAIN < other.bits;
-    (chosen, (!sure).then_some(other))
+    tries.extend(lorenzo.then_some(None));
+    let tried = parallel(tries, params.threads, |order| match order {
+        Some(order) => fitted((order, None, None), mapped, frames, grid, &quick, 1),
+        None => simple(),
+    });
+    let (multiscale, simple): (Vec<&Choice>, Vec<&Choice>) =
+        tried.iter().partition(|c| matches!(c.predictor, Predictor::Multiscale(_)));
+    let order = multiscale.into_iter().min_by(|a, b| a.bits.total_cmp(&b.bits)).map_or(first, |c| c.order);
+    let multiscale = fitted((order, None, None), mapped, frames, grid, effort, params.threads);
+    match simple.first() {
+        Some(lorenzo) if lorenzo.bits < multiscale.bits => (*lorenzo).clone(),
+        _ => multiscale,
+    }
+}
+
+/// The best order with forecasts, where its estimate is below `bytes`; `decoded` is what an earlier coding decodes to.
+fn choose_forecasts(shared: &Shared, decoded: &[i32], bytes: usize) -> Option<Choice> {
+    let Shared { params, frames, mapped, grid, .. } = *shared;
+    let (model, normals) = forecasts(mapped, frames, grid, params)?;
+    let made: Vec<(Arc<Model>, Normal)> = normals.into_iter().map(|n| (Arc::clone(&model), n)).collect();
+    fn trial<'a>(made: &'a (Arc<Model>, Normal), decoded: &'a [i32]) -> Trial<'a> {
+        (TimeOrder::Forecast(made.1.window), Some(made), Some(decoded))
+    }
+    let effort = effort(params);
+    let mut best = made.first()?;
+    if made.len() > 1 {
+        let quick = effort.quick();
+        let bits = parallel(made.iter().collect(), params.threads, |m| {
+            fitted(trial(m, decoded), mapped, frames, grid, &quick, 1).bits
+        });
+        best = made.iter().zip(&bits).min_by(|a, b| a.1.total_cmp(b.1))?.0;
+    }
+    let choice = fitted(trial(best, decoded), mapped, frames, grid, effort, params.threads);
+    (choice.bits < 8.0 * ESTIMATES * bytes as f64).then_some(choice)
 }
 
 /// One coded band.
@@ -302,43 +314,31 @@ pub struct Shared<'a> {
     pub known: &'a [Option<f64>],
 }
 
-/// Codes a chunk as the first choice says, or as the second one if that is smaller.
-#[allow(clippy::too_many_arguments)]
-fn code<N: Number>(
-    params: &Params,
-    frames: &Frames,
-    raw: &[u8],
-    mapped: &Mapped,
-    grid: &Grid,
-    (choice, other): (Choice, Option<Choice>),
-    error: f64,
-    known: &[Option<f64>],
-) -> Encoded {
-    let code = |choice| code_as::<N>(params, frames, raw, mapped, grid, choice, error, known);
-    let Some(other) = other else { return code(choice) };
-    // Forecasts from decoded frames may be worse than estimated. Only the length is kept of the other one: both would take
-    // too much memory.
-    let without = code(other.clone()).payload.len();
-    let encoded = code(choice);
-    if encoded.payload.len() + NAME_BITS as usize / 8 <= without {
+/// Codes a chunk as `choice` says or, where that is smaller, with forecasts. `again` gives the integers of decoded values.
+fn code<N: Number>(shared: &Shared, choice: Choice, again: impl Fn(&[u8]) -> Mapped) -> Encoded {
+    let multiscale = matches!(choice.predictor, Predictor::Multiscale(_));
+    let encoded = code_as::<N>(shared, choice);
+    let learned = shared.params.preset == Preset::Learned && shared.params.model.is_some();
+    let provisional = shared.mapped.kinds.contains(&FrameKind::Provisional);
+    if !learned || !multiscale || provisional || shared.frames.steps < 3 {
         return encoded;
     }
-    drop(encoded);
-    code(other)
+    // What is decoded has other errors than noise: where most residuals are zero, what the predictor misses. Only
+    // really decoded frames tell what a network makes of them.
+    let decoded = again(&encoded.decoded).grid;
+    let Some(choice) = choose_forecasts(shared, &decoded, encoded.payload.len()) else { return encoded };
+    drop(decoded);
+    let forecast = code_as::<N>(shared, choice);
+    let size = forecast.payload.len() as f64 * FORECAST_GAIN + NAME_BYTES as f64;
+    if size < encoded.payload.len() as f64 {
+        forecast
+    } else {
+        encoded
+    }
 }
 
-#[allow(clippy::too_many_arguments)]
-fn code_as<N: Number>(
-    params: &Params,
-    frames: &Frames,
-    raw: &[u8],
-    mapped: &Mapped,
-    grid: &Grid,
-    choice: Choice,
-    error: f64,
-    known: &[Option<f64>],
-) -> Encoded {
-    let shared = Shared { params, frames, raw, mapped, grid, error, known };
+fn code_as<N: Number>(shared: &Shared, choice: Choice) -> Encoded {
+    let &Shared { params, frames, raw, mapped, grid, error, .. } = shared;
     let count = band_count(frames);
     let cut = bands(frames, count);
     let plan = coding_order(choice.order, frames);
@@ -347,7 +347,7 @@ fn code_as<N: Number>(
     let work = cut.iter().zip(band_rows(&mut decoded, frames, &cut, N::SIZE)).collect();
     let inner = (params.threads / count).max(1);
     let coded = parallel(work, params.threads, |(band, values)| {
-        let mut rows = Encoder::<N>::new(&shared, band, values);
+        let mut rows = Encoder::<N>::new(shared, band, values);
         match &choice.predictor {
             Predictor::Multiscale(sent) => {
                 let fine: Vec<bool> = mapped.kinds.iter().map(|k| *k != FrameKind::Normal).collect();
