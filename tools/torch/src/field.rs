@@ -11,7 +11,7 @@ use rand::Rng;
 use tch::{Device, Kind, Tensor};
 
 /// Standard deviation of the position channel.
-const POSITION: f64 = 4.0;
+pub const POSITION: f64 = 4.0;
 /// Frames of a chunk, for its statistics.
 const CHUNK: usize = 16;
 
@@ -210,12 +210,13 @@ impl Field {
     }
 }
 
-fn cut(frames: &Tensor, t: i64, z: i64, w: &Window) -> Tensor {
+/// A window of a frame.
+pub fn cut(frames: &Tensor, t: i64, z: i64, w: &Window) -> Tensor {
     frames.get(t).get(z).narrow(0, w.corner.0, w.size.0).narrow(1, w.corner.1, w.size.1)
 }
 
 /// A value of 16 bits, as the codec rounds it.
-fn wide(x: &Tensor) -> Tensor {
+pub fn wide(x: &Tensor) -> Tensor {
     (x * WIDE).round().clamp(-32767.0, 32767.0) / WIDE
 }
 

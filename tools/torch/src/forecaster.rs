@@ -4,6 +4,7 @@
 //! makes a layer four times cheaper; the linear branch can extrapolate at 16 bits.
 
 use crate::graph::{Builder, Node};
+use crate::interpolator;
 use crate::net::Net;
 use serde::{Deserialize, Serialize};
 use tch::{no_grad, Device};
@@ -61,10 +62,20 @@ impl Plan {
         net
     }
 
+    /// An interpolator with random weights that starts as the mean of the two frames.
+    pub fn interpolator(&self, device: Device) -> Net {
+        Net::new(self.nodes_for(interpolator::CHANNELS), device)
+    }
+
     /// The graph.
     pub fn nodes(&self) -> Vec<Node> {
+        self.nodes_for(self.channels())
+    }
+
+    /// The graph with so many input channels.
+    pub fn nodes_for(&self, channels: i64) -> Vec<Node> {
         let c = self.width;
-        let mut net = Builder::new(self.channels());
+        let mut net = Builder::new(channels);
         let x = if self.fine { 0 } else { net.space_to_depth(0) };
         let o = if self.fine { 1 } else { 4 };
         let mut a = x;

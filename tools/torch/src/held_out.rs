@@ -1,8 +1,9 @@
 //! How good a forecast is on steps that were not trained on.
 
+use crate::decoded::Role;
 use crate::field::{batch, Field, Window};
-use crate::forecaster::{Plan, MULTIPLE};
-use crate::net::Net;
+use crate::forecaster::MULTIPLE;
+use crate::train::{Run, Source};
 use augur_core::{encode, Bound, Dtype, Model, Params, Preset};
 use rand::rngs::StdRng;
 use serde::Serialize;
@@ -31,21 +32,27 @@ const STEPS: i64 = 16;
 const LEVELS: i64 = 4;
 const SIDE: i64 = 256;
 
-/// Scores on `steps` (the last of them first, at most `count`) at the relative `bound`.
+/// Scores on the held-out steps of a source (the last of them first, at most `count`) at the relative `bound`.
 pub fn score(
-    net: &Net,
-    plan: &Plan,
+    run: &Run,
+    role: Role,
     model: &Arc<Model>,
-    field: &Field,
-    steps: std::ops::Range<i64>,
+    source: &Source,
     count: i64,
     bound: f64,
     rng: &mut StdRng,
 ) -> Score {
+    let (net, plan, field, steps) = (run.net, &run.plan, &source.field, source.held_out.clone());
     let absolute = bound * field.range;
     let mut score = Score { bound, ..Score::default() };
     let first = (steps.start + 2).max(plan.frames);
     let every = ((steps.end - first) / count).max(1);
+    if role == Role::Interpolator {
+        // Its frames depend on the codec's order; what counts are the bits.
+        let bits = coded(field, &steps, absolute, model);
+        (score.bits_without, score.bits_with) = bits.unwrap_or((f64::NAN, f64::NAN));
+        return score;
+    }
     let Ok(decoded) = field.decode(0..steps.end, absolute, 1) else { return score };
     let mut seen = 0.0;
     let mut t = steps.end - 1;

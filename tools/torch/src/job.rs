@@ -1,5 +1,6 @@
 //! A training from request to model file.
 
+use crate::decoded::{Decoded, Role};
 use crate::field::Field;
 use crate::forecaster::{Plan, SIZES};
 use crate::graph;
@@ -32,8 +33,6 @@ const STEPS: [(&str, u64); 3] = [("small", 3000), ("medium", 3000), ("large", 30
 const PROBE: u64 = 500;
 /// Bits with the forecast over bits without it above which there is not.
 const HOPELESS: f64 = 0.998;
-/// Bounds with which all frames are decoded once, to train on.
-const BOUNDS: usize = 6;
 /// Held-out frames that are looked at.
 const LOOKS: i64 = 6;
 
@@ -54,19 +53,19 @@ pub fn train(
     tch::set_num_threads(request.threads.max(1) as i32);
     let mut plan = plan(&request.size)?;
     plan.levels = i64::from(fields.iter().any(|f| f.size[1] > 1));
-    let mut sources = fields.iter().map(|f| source(f, &plan, device)).collect::<Result<Vec<_>, _>>()?;
+    let sources = fields.iter().map(|f| source(f, &plan, device)).collect::<Result<Vec<_>, _>>()?;
     let (low, high) = request.bounds;
     if !(low > 0.0 && low <= high && high < 1.0) {
         return Err(format!("the bounds {low} to {high} are no rising shares of the range"));
     }
-    for source in &mut sources {
-        source.field.decode_all(low, high, BOUNDS, request.threads.max(1))?;
-    }
     tch::manual_seed(request.seed as i64);
-    let net = plan.net(device);
+    let net = match request.role {
+        Role::Forecaster => plan.net(device),
+        Role::Interpolator => plan.interpolator(device),
+    };
     if let Some(path) = &request.init {
         let bytes = std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?;
-        Integers::read(&net.nodes, "forecaster", &bytes)
+        Integers::read(&net.nodes, request.role.graph(), &bytes)
             .map_err(|e| format!("training cannot start from {}: {e}", path.display()))?
             .restore(&net);
     }
@@ -80,7 +79,8 @@ pub fn train(
         ..Schedule::default()
     };
     let steps = schedule.steps;
-    let run = Run { net: &net, plan, sources: &sources, schedule };
+    let decoded = Decoded::new(request.role, &sources, &schedule)?;
+    let run = Run { net: &net, plan, sources: &sources, decoded: Some(&decoded), schedule };
     let look = || scores(&run, request);
     let (mut hopeless, mut done) = (false, 0);
     let probe = (!request.insist && request.init.is_none() && steps >= 2 * PROBE).then_some(PROBE);
@@ -112,14 +112,13 @@ pub fn train(
 
 /// The model file after `steps`, and the model that the codec reads from it.
 fn file(run: &Run, request: &Request, steps: u64) -> Result<(Vec<u8>, Arc<Model>), String> {
-    let mut graph = Integers::of(run.net).graph("forecaster");
-    graph.key("frames", run.plan.frames).key("levels", run.plan.levels);
+    let graph = request.role.describe(&run.plan, run.net);
     let mut model = ModelBuilder::new();
     for (key, value) in &request.metadata {
         model.metadata(key, value.as_str());
     }
     model.metadata("steps", steps.to_string()).metadata("size", request.size.as_str());
-    let bytes = model.graph("forecaster", graph).to_bytes().map_err(|e| e.to_string())?;
+    let bytes = model.graph(request.role.graph(), graph).to_bytes().map_err(|e| e.to_string())?;
     let model = Model::from_bytes(&bytes).map_err(|e| format!("the trained model is not accepted: {e}"))?;
     Ok((bytes, Arc::new(model)))
 }
@@ -165,9 +164,8 @@ fn scores(run: &Run, request: &Request) -> Vec<Score> {
         run.sources.iter().filter(|s| s.held_out.end - s.held_out.start > run.plan.frames).collect();
     let mut rng = StdRng::seed_from_u64(request.seed);
     let at = |bound: f64, rng: &mut StdRng| {
-        let of = |s: &&Source, rng: &mut StdRng| {
-            held_out::score(run.net, &run.plan, &model, &s.field, s.held_out.clone(), LOOKS, bound, rng)
-        };
+        let of =
+            |s: &&Source, rng: &mut StdRng| held_out::score(run, request.role, &model, s, LOOKS, bound, rng);
         let all: Vec<Score> = held_out.iter().map(|s| of(s, rng)).collect();
         let mean = |of: fn(&Score) -> f64| all.iter().map(of).sum::<f64>() / all.len() as f64;
         Score {

@@ -5,11 +5,13 @@
 
 pub mod abi;
 pub mod adam;
+pub mod decoded;
 pub mod field;
 pub mod forecaster;
 pub mod graph;
 pub mod held_out;
 pub mod integers;
+pub mod interpolator;
 pub mod job;
 pub mod loss;
 pub mod net;

@@ -1,5 +1,6 @@
 //! What the `augur` command asks for and is told: JSON, so that the two need not be built together.
 
+use crate::decoded::Role;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,6 +11,9 @@ use std::path::PathBuf;
 pub struct Request {
     /// `small`, `medium` or `large`.
     pub size: String,
+    /// What the network is to do.
+    #[serde(default)]
+    pub role: Role,
     /// Bounds over each field's range, least and greatest, that the model is to serve.
     pub bounds: (f64, f64),
     /// Optimiser steps; `None`: what suits the size.

@@ -1,10 +1,12 @@
 //! The training loop: samples, schedule, checkpoints, and when to stop.
 
 use crate::adam::Adam;
+use crate::decoded::{Decoded, Role, READY};
 use crate::field::{batch, Batch, Field, Window};
 use crate::forecaster::{Plan, MULTIPLE};
 use crate::loss;
 use crate::net::Net;
+use augur_core::network::build::ModelBuilder;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::ops::Range;
@@ -111,6 +113,8 @@ pub struct Run<'a> {
     pub plan: Plan,
     /// The fields.
     pub sources: &'a [Source],
+    /// Really decoded pieces of the fields to train on; `None`: whole frames, with noise where none are decoded.
+    pub decoded: Option<&'a Decoded>,
     /// How to train.
     pub schedule: Schedule,
 }
@@ -127,6 +131,12 @@ impl Run<'_> {
         let mut first = 0;
         if let Some(path) = resume {
             (first, average) = self.resume(path, &mut adam)?;
+            if let Some(decoded) = self.decoded {
+                if first >= READY {
+                    decoded.take_model(&self.model(&average)?)?;
+                }
+                decoded.resume(first, self.sources, &self.schedule)?;
+            }
         }
         let judge = self.judge()?;
         let (start, mut saved) = (Instant::now(), Instant::now());
@@ -140,6 +150,12 @@ impl Run<'_> {
                 if done >= 1.0 {
                     break;
                 }
+            }
+            if let Some(decoded) = self.decoded {
+                if decoded.wants_model(step) {
+                    decoded.take_model(&self.model(&average)?)?;
+                }
+                decoded.renew(step, self.sources, &self.schedule)?;
             }
             let b = self.batch(step)?;
             let loss = loss::bits(&self.net.forward(&b.input), &b);
@@ -194,6 +210,16 @@ impl Run<'_> {
         Ok(end)
     }
 
+    /// A model file of weights.
+    fn model(&self, weights: &[Tensor]) -> Result<Vec<u8>, String> {
+        let role = self.decoded.map_or(Role::Forecaster, Decoded::role);
+        let raw = self.net.snapshot();
+        self.net.restore(weights);
+        let graph = role.describe(&self.plan, self.net);
+        self.net.restore(&raw);
+        ModelBuilder::new().graph(role.graph(), graph).to_bytes().map_err(|e| e.to_string())
+    }
+
     /// Steps without gain after which a run ends.
     fn patience(&self) -> u64 {
         (self.schedule.steps / 3).max(4 * self.schedule.every)
@@ -204,8 +230,12 @@ impl Run<'_> {
         let seed = self.schedule.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(step);
         tch::manual_seed(seed as i64);
         let mut rng = StdRng::seed_from_u64(seed);
-        let source = &self.sources[rng.random_range(0..self.sources.len())];
-        let mut b = self.draw(&mut rng, &source.field, &source.train, true)?;
+        let which = rng.random_range(0..self.sources.len());
+        let source = &self.sources[which];
+        let mut b = match self.decoded {
+            Some(d) => d.draw(&self.plan, &self.schedule, which, Some(AMPLITUDE), &mut rng)?,
+            None => self.draw(&mut rng, &source.field, &source.train, true)?,
+        };
         if self.schedule.mirror {
             for axis in [2, 3] {
                 if rng.random::<bool>() {
@@ -222,13 +252,16 @@ impl Run<'_> {
     fn judge(&self) -> Result<Vec<Batch>, String> {
         let mut rng = StdRng::seed_from_u64(self.schedule.seed ^ 0x005e_ed0f_7e57);
         tch::manual_seed(self.schedule.seed as i64);
-        let held_out = self.sources.iter().filter(|s| s.held_out.end - s.held_out.start > self.plan.frames);
-        let held_out: Vec<_> = held_out.collect();
+        let long = |s: &Source| s.held_out.end - s.held_out.start > self.plan.frames.max(3);
+        let held_out: Vec<_> = self.sources.iter().enumerate().filter(|s| long(s.1)).collect();
         let count = if held_out.is_empty() { 0 } else { 6usize.max(held_out.len()).min(24) };
         (0..count)
             .map(|i| {
-                let source = held_out[i % held_out.len()];
-                self.draw(&mut rng, &source.field, &source.held_out, false)
+                let (which, source) = held_out[i % held_out.len()];
+                match self.decoded {
+                    Some(d) => d.draw(&self.plan, &self.schedule, which, None, &mut rng),
+                    None => self.draw(&mut rng, &source.field, &source.held_out, false),
+                }
             })
             .collect()
     }

@@ -1,6 +1,7 @@
 //! Training finds what can be forecast, says where nothing can, and repeats itself.
 
 use augur_core::network::Model;
+use augur_torch::decoded::Role;
 use augur_torch::job::{train, Frames};
 use augur_torch::request::{Message, Report, Request};
 use std::path::{Path, PathBuf};
@@ -143,4 +144,17 @@ fn wrong_requests_are_refused_with_the_reason() {
     }
     let constant = vec![1.0f32; values.len()];
     assert!(run(&request(1), &constant).is_err());
+}
+
+#[test]
+fn an_interpolator_learns_what_lies_between() {
+    let _alone = alone();
+    let values = travelling();
+    let wanted = Request { role: Role::Interpolator, insist: true, ..request(120) };
+    let (report, model, messages) = run(&wanted, &values).expect("a report");
+    let model = Model::from_bytes(&model.expect("a model")).expect("a model file");
+    assert!(model.graph("forecaster").is_none() && model.graph("interpolator").is_some());
+    assert_eq!(report.scores.len(), 3);
+    let (first, last) = (messages[2].bits, messages[119].bits);
+    assert!(last < 0.8 * first, "{first} to {last} bits");
 }

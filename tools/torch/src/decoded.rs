@@ -1,0 +1,294 @@
+//! Really decoded pieces of fields, so that a network is trained on the errors that it will see.
+//!
+//! What a decoder knows of a frame is not the frame with white noise: where the bound is wide, nearly all residuals are
+//! zero and the error is that of the prediction, smooth and correlated from frame to frame. So pieces as long as a
+//! chunk are encoded and decoded at random bounds, with the network so far, and renewed now and then, as in dataset
+//! aggregation (Ross et al. 2011): the network is trained on the states that it brings about itself.
+
+use crate::field::{batch, Batch, Field, Window};
+use crate::forecaster::{Plan, MULTIPLE};
+use crate::integers::Integers;
+use crate::interpolator;
+use crate::net::Net;
+use crate::train::{Schedule, Source};
+use augur_core::network::build::GraphBuilder;
+use augur_core::{decode_with, encode, Bound, Decoding, Dtype, Model, Params, Preset};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use serde::Deserialize;
+use std::cell::RefCell;
+use std::ops::Range;
+use std::sync::Arc;
+use tch::{Device, Kind, Tensor};
+
+/// Steps of a piece: those of a usual chunk.
+const STEPS: i64 = 16;
+/// Rows and columns of a piece, at most.
+const SIDE: i64 = 128;
+/// Points of a step of a piece, at most, unless one level has more.
+const AREA: i64 = 32_768;
+/// Pieces of each field.
+const PIECES: usize = 24;
+/// Held-out pieces of each field.
+const HELD_OUT: usize = 6;
+/// Optimiser steps after which a piece is renewed.
+const EVERY: u64 = 8;
+/// Optimiser steps before the network is good enough to decode with.
+pub const READY: u64 = 400;
+/// Times that a piece without any change is drawn again.
+const TRIES: usize = 20;
+
+/// What a network does with decoded frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    #[default]
+    /// The next frame from those before it.
+    Forecaster,
+    /// The middle frame from one on either side.
+    Interpolator,
+}
+
+impl Role {
+    /// The graph's name in a model file.
+    pub fn graph(self) -> &'static str {
+        match self {
+            Role::Forecaster => "forecaster",
+            Role::Interpolator => "interpolator",
+        }
+    }
+
+    /// The graph for a model file.
+    pub fn describe(self, plan: &Plan, net: &Net) -> GraphBuilder {
+        let mut graph = Integers::of(net).graph(self.graph());
+        if self == Role::Forecaster {
+            graph.key("frames", plan.frames).key("levels", plan.levels);
+        }
+        graph
+    }
+}
+
+/// A piece of a field and what it decodes to.
+#[derive(Debug)]
+struct Piece {
+    /// The original.
+    field: Field,
+    /// Steps, levels, rows and columns like it.
+    decoded: Tensor,
+    /// Absolute bound.
+    bound: f64,
+}
+
+/// Pieces of every field.
+#[derive(Debug)]
+pub struct Decoded {
+    role: Role,
+    pieces: RefCell<Vec<Vec<Piece>>>,
+    held_out: Vec<Vec<Piece>>,
+    model: RefCell<Option<Arc<Model>>>,
+}
+
+impl Decoded {
+    /// Decodes pieces of all sources without a network, for a start.
+    ///
+    /// # Errors
+    /// A field in which nothing changes.
+    pub fn new(role: Role, sources: &[Source], schedule: &Schedule) -> Result<Self, String> {
+        let mut rng = StdRng::seed_from_u64(schedule.seed ^ 0x0dec_0ded);
+        let (mut pieces, mut held_out) = (vec![], vec![]);
+        let count = (PIECES / sources.len().max(1)).max(4);
+        for source in sources {
+            let mut some = |steps: &Range<i64>, n: usize| -> Result<Vec<Piece>, String> {
+                // Bounds spread evenly, so that few pieces hold all kinds.
+                let share = |i: usize, rng: &mut StdRng| (i as f64 + rng.random::<f64>()) / n as f64;
+                (0..n)
+                    .map(|i| {
+                        let share = share(i, &mut rng);
+                        piece(&source.field, steps, at(schedule.bounds, share), None, &mut rng)
+                    })
+                    .collect()
+            };
+            pieces.push(some(&source.train, count)?);
+            let enough = source.held_out.end - source.held_out.start >= 4;
+            held_out.push(if enough { some(&source.held_out, HELD_OUT)? } else { vec![] });
+        }
+        Ok(Self { role, pieces: RefCell::new(pieces), held_out, model: RefCell::new(None) })
+    }
+
+    /// What the network does.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Whether the network so far is wanted before step `step`.
+    pub fn wants_model(&self, step: u64) -> bool {
+        step >= READY && step.is_multiple_of(READY)
+    }
+
+    /// Takes the network so far, as a model file's bytes.
+    ///
+    /// # Errors
+    /// What the codec says to it.
+    pub fn take_model(&self, bytes: &[u8]) -> Result<(), String> {
+        let model = Model::from_bytes(bytes).map_err(|e| e.to_string())?;
+        *self.model.borrow_mut() = Some(Arc::new(model));
+        Ok(())
+    }
+
+    /// Renews a piece now and then: each in its turn, at random but the same for the same step.
+    ///
+    /// # Errors
+    /// What the codec says.
+    pub fn renew(&self, step: u64, sources: &[Source], schedule: &Schedule) -> Result<(), String> {
+        if step == 0 || !step.is_multiple_of(EVERY) {
+            return Ok(());
+        }
+        let turn = step / EVERY;
+        let seed = schedule.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(turn ^ 0x0dec_0ded);
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut pieces = self.pieces.borrow_mut();
+        let (fields, count) = (pieces.len(), pieces.first().map_or(0, Vec::len));
+        if count == 0 {
+            return Ok(());
+        }
+        let place = turn as usize % (fields * count);
+        let (of, which) = (place % fields, place / fields);
+        let share = (which as f64 + rng.random::<f64>()) / count as f64;
+        let model = self.model.borrow().clone();
+        let source = &sources[of];
+        pieces[of][which] = piece(&source.field, &source.train, at(schedule.bounds, share), model, &mut rng)?;
+        Ok(())
+    }
+
+    /// Renews what was renewed before step `step` by a run that is resumed.
+    ///
+    /// # Errors
+    /// What the codec says.
+    pub fn resume(&self, step: u64, sources: &[Source], schedule: &Schedule) -> Result<(), String> {
+        let all: usize = self.pieces.borrow().iter().map(Vec::len).sum();
+        let turns = step.div_ceil(EVERY);
+        (turns.saturating_sub(all as u64)..turns)
+            .try_for_each(|turn| self.renew(turn * EVERY, sources, schedule))
+    }
+
+    /// A batch of crops of the pieces of a source, all of one size; `vary`: of those to train on, and with amplitudes
+    /// that seem to differ by up to so much, a power of two.
+    ///
+    /// # Errors
+    /// No piece.
+    pub fn draw(
+        &self,
+        plan: &Plan,
+        schedule: &Schedule,
+        source: usize,
+        vary: Option<f64>,
+        rng: &mut StdRng,
+    ) -> Result<Batch, String> {
+        let borrowed = self.pieces.borrow();
+        let pieces = if vary.is_some() { &borrowed[source] } else { &self.held_out[source] };
+        let first = pieces.first().ok_or("there are no steps to judge by")?;
+        let side = |n: i64| {
+            let n = n.min(schedule.crop);
+            (n - n % MULTIPLE).max(n.min(MULTIPLE))
+        };
+        let [steps, levels, height, width] = first.field.size;
+        let size = (side(height), side(width));
+        let mut samples = Vec::with_capacity(schedule.samples);
+        for _ in 0..schedule.samples {
+            let piece = &pieces[rng.random_range(0..pieces.len())];
+            let z = rng.random_range(0..levels);
+            let corner = (rng.random_range(0..=height - size.0), rng.random_range(0..=width - size.1));
+            let mut factor = || vary.map_or(1.0, |v| 2f64.powf(rng.random_range(-v..v)));
+            let (amplitude, speed) = (factor(), factor());
+            let mut scales =
+                piece.field.scales(0, steps as usize).ok_or("nothing changes in a piece of this field")?;
+            scales.deviation *= amplitude;
+            samples.push(match self.role {
+                Role::Forecaster => {
+                    scales.change *= speed;
+                    let window = Window { at: (rng.random_range(2.min(steps - 1)..steps), z), corner, size };
+                    piece.field.sample(plan, &window, &scales, piece.bound, Some(&piece.decoded))
+                }
+                Role::Interpolator => {
+                    let between = interpolator::places(steps);
+                    let place = between[rng.random_range(0..between.len())];
+                    let lag = place.lag();
+                    scales.change =
+                        interpolator::change(&piece.field, lag).ok_or("nothing changes in a piece")? * speed;
+                    let window = Window { at: (place.middle, z), corner, size };
+                    interpolator::sample(&piece.field, &piece.decoded, &window, place, &scales, piece.bound)
+                }
+            });
+        }
+        Ok(batch(samples))
+    }
+}
+
+/// The bound at a share of the way from the least to the greatest.
+fn at((low, high): (f64, f64), share: f64) -> f64 {
+    low * (high / low).powf(share)
+}
+
+/// A random piece of `steps`, encoded with the relative `bound` and decoded.
+fn piece(
+    whole: &Field,
+    steps: &Range<i64>,
+    bound: f64,
+    model: Option<Arc<Model>>,
+    rng: &mut StdRng,
+) -> Result<Piece, String> {
+    let length = STEPS.min(steps.end - steps.start);
+    let (height, width) = (SIDE.min(whole.size[2]), SIDE.min(whole.size[3]));
+    let levels = (AREA / (height * width)).max(3).min(whole.size[1]);
+    let size = [length, levels, height, width];
+    for _ in 0..TRIES {
+        let mut from = [0; 4];
+        for (k, from) in from.iter_mut().enumerate() {
+            let range = if k == 0 { steps.clone() } else { 0..whole.size[k] };
+            *from = rng.random_range(range.start..=range.end - size[k]);
+        }
+        let cut = |x: &Tensor| (0..4).fold(x.shallow_clone(), |x, k| x.narrow(k as i64, from[k], size[k]));
+        let mut frames = cut(&whole.frames);
+        if let Some(mask) = &whole.mask {
+            frames = frames.where_scalarother(&cut(mask).ge(0.5), f64::NAN);
+        }
+        let original = numbers(&frames)?;
+        let field = Field::new(&original, size, frames.device());
+        if field.scales(0, length as usize).is_none() {
+            continue;
+        }
+        let bound = bound * whole.range;
+        let decoded = through_codec(&original, size, bound, model)?;
+        let decoded = Field::new(&decoded, size, frames.device()).frames;
+        return Ok(Piece { field, decoded, bound });
+    }
+    Err("nothing changes in this field: there is nothing to learn".into())
+}
+
+/// What the codec gives back of values.
+fn through_codec(
+    values: &[f32],
+    size: [i64; 4],
+    bound: f64,
+    model: Option<Arc<Model>>,
+) -> Result<Vec<f32>, String> {
+    let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    let shape: Vec<usize> = size.iter().map(|&n| n as usize).collect();
+    let mut params = Params::new(Dtype::F32, &shape, Bound::Absolute(bound));
+    params.preset = if model.is_some() { Preset::Learned } else { Preset::Balanced };
+    params.model = model;
+    let stream = encode(&params, &bytes).map_err(|e| e.to_string())?;
+    let decoding = Decoding {
+        expected_len: Some(bytes.len()),
+        threads: 1,
+        models: &params.model,
+        ..Decoding::default()
+    };
+    let decoded = decode_with(&stream, &decoding).map_err(|e| e.to_string())?;
+    Ok(decoded.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
+}
+
+fn numbers(x: &Tensor) -> Result<Vec<f32>, String> {
+    let flat = x.to_device(Device::Cpu).to_kind(Kind::Float).contiguous().reshape([-1]);
+    Vec::<f32>::try_from(flat).map_err(|e| e.to_string())
+}
