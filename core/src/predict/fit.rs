@@ -274,7 +274,7 @@ fn dither(row: &mut [i32], step: i32, seed: u64) {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z ^= z >> 27;
-        let noise = ((z >> 32) * step as u64 >> 32) as i32 - (step - 1) / 2;
+        let noise = (((z >> 32) * step as u64) >> 32) as i32 - (step - 1) / 2;
         *v = v.wrapping_add(noise);
     }
 }
