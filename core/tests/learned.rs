@@ -1,5 +1,7 @@
 //! The preset `learned`: forecasts by a network as references.
 
+#![allow(clippy::unwrap_used)]
+
 #[path = "support/forecasts.rs"]
 mod forecasts;
 

@@ -1,5 +1,8 @@
 //! A network that forecasts, made by hand, and a field that it forecasts.
 
+// Each test binary uses a part of it.
+#![allow(clippy::unwrap_used, dead_code)]
+
 use augur_core::network::build::{GraphBuilder, ModelBuilder, Weights};
 use augur_core::network::Element;
 use augur_core::Model;
