@@ -4,9 +4,10 @@
 //! Each kernel of the predictors is benched beside its portable twin. `AUGUR_CPU=portable` (or `avx2`) keeps wider
 //! instructions unused in all of them and all that is made of them; the names state the instruction set.
 
+use augur_core::stages::contexts::{contexts, thresholds};
 use augur_core::stages::kernel::{
-    contexts, deinterleave, deinterleave_bytes, instruction_set, interleave, interleave_bytes, leave_out,
-    portably, quantise, reconstruct, smooth, InstructionSet, Thresholds,
+    deinterleave, deinterleave_bytes, instruction_set, interleave, interleave_bytes, leave_out, portably,
+    quantise, reconstruct, smooth, InstructionSet,
 };
 use augur_core::stages::weighted::{weighted_sum, Rounding, WeightedRow};
 use augur_core::stages::{compress, decompress, dot, gram, Neighbours, Stages};
@@ -77,12 +78,12 @@ fn kernels(c: &mut Criterion) {
     kernel(c, "weighted_sum of 9 taps", 4 * N, || {
         weighted_sum(black_box(&rows), rounding, &mut out);
     });
-    let thresholds: Thresholds = std::array::from_fn(|i| 100 << i);
+    let thresholds = thresholds(100);
     let near = [&noise[..N], &noise[1..=N], &noise[2..N + 2], &noise[3..N + 3]];
     let around = [&bytes[..N], &bytes[1..=N], &bytes[2..N + 2], &bytes[3..N + 3]];
     kernel(c, "contexts", 4 * N, || {
-        let references = [&bytes[4..], &bytes[5..]];
-        contexts(near, black_box(&noise[4..]), around, references, &thresholds, 0, &mut levels);
+        let activities: Vec<(&[u8], u16)> = (0..10).map(|i| (&bytes[i..i + N], 10 + i as u16)).collect();
+        contexts(&activities, near, black_box(&noise[4..N + 4]), &thresholds, 0, &mut levels);
     });
     let [above, left, here, right] = around;
     kernel(c, "smooth", N, || smooth(above, left, black_box(here), right, &bytes[4..], &mut levels));

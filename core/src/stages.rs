@@ -19,7 +19,7 @@ use crate::{lossless, Bound, Dtype, Params, Result};
 
 pub use crate::lossless::compress;
 pub use crate::predict::lorenzo::Neighbours;
-pub use crate::predict::{dot, gram, kernel, weighted};
+pub use crate::predict::{contexts, dot, gram, kernel, weighted};
 
 /// A chunk of float32 with what the stages before each stage made of it.
 pub struct Stages {
