@@ -89,7 +89,7 @@ pub struct Extract {
     /// 8 or more digits of the model's SHA-256; not needed where the file holds one model
     #[arg(value_name = "SHA256")]
     digest: Option<String>,
-    /// File to write [default: <SHA-256>.safetensors]
+    /// File to write [default: the SHA-256 with .safetensors behind it]
     #[arg(short, long, value_name = "OUT")]
     output: Option<PathBuf>,
     /// Replace OUT if it exists
