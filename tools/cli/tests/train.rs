@@ -8,13 +8,13 @@ use common::{augur, command, files, finish, Ran, Scratch};
 use serde_json::Value;
 
 /// Steps, rows and columns of [`chaos`].
-const SHAPE: [u64; 3] = [48, 48, 56];
+const SHAPE: [u64; 3] = [96, 48, 56];
 
 /// A lattice of coupled logistic maps (Kaneko 1985) that moves by a column per step: the next frame follows from the
 /// last one, though not by any sum of its values.
 fn chaos() -> Vec<f32> {
     let [steps, ny, nx] = SHAPE.map(|n| n as usize);
-    let map = |x: f64| 1.0 - 1.75 * x * x;
+    let map = |x: f64| 1.0 - 1.9 * x * x;
     let mut state: Vec<f64> = (0..ny * nx).map(|i| (i as f64 * 0.7548776662).fract() * 1.6 - 0.8).collect();
     let mut values = vec![];
     for t in 0..steps + 30 {
@@ -25,7 +25,7 @@ fn chaos() -> Vec<f32> {
         state = (0..ny * nx)
             .map(|i| {
                 let (y, x) = (i / nx + ny, i % nx + nx - 1);
-                0.8 * at(y, x) + 0.05 * (at(y - 1, x) + at(y + 1, x) + at(y, x - 1) + at(y, x + 1))
+                0.4 * at(y, x) + 0.15 * (at(y - 1, x) + at(y + 1, x) + at(y, x - 1) + at(y, x + 1))
             })
             .collect();
     }
@@ -38,12 +38,11 @@ fn prepared() -> Scratch {
     let file = files::create(&scratch.file("in.h5"));
     files::floats(file.id.0, c"chaos", &files::Plan::contiguous(&SHAPE), &chaos());
     let mut bits = 1u64;
-    let noise: Vec<f32> = (0..SHAPE.iter().product())
-        .map(|_| {
-            bits = bits.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            (bits >> 40) as f32
-        })
-        .collect();
+    let mut next = || {
+        bits = bits.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (bits >> 40) as f32
+    };
+    let noise: Vec<f32> = (0..SHAPE.iter().product()).map(|_| next() + next() + next()).collect();
     files::floats(file.id.0, c"noise", &files::Plan::contiguous(&SHAPE), &noise);
     drop(file);
     scratch
@@ -111,15 +110,15 @@ fn arguments_are_checked_before_anything_is_done() {
 #[ignore = "needs libaugur_torch: make test-torch"]
 fn a_model_is_trained_travels_with_its_file_and_is_read_without_the_library() {
     let scratch = prepared();
-    let train = "train in.h5:/chaos --relative 5e-3 --size small --steps 300 --seed 3";
+    let train = "train in.h5:/chaos --relative 3e-2 --size small --steps 500 --seed 3";
     let json = run(&scratch, &format!("{train} -o m.safetensors --license CC0-1.0 --json")).json();
     let digest = json["model"]["sha256"].as_str().unwrap();
     assert_eq!(
         (json["training"]["end"].as_str(), json["training"]["steps"].as_u64()),
-        (Some("done"), Some(300))
+        (Some("done"), Some(500))
     );
     let ratio = |preset: &str| json["held_out"][preset]["ratio"].as_f64().unwrap();
-    assert!(ratio("learned") > 1.2 * ratio("balanced"), "{json}");
+    assert!(ratio("learned") > 1.1 * ratio("balanced"), "{json}");
     assert!(json["held_out"]["pays_from"].as_u64().unwrap() > json["model"]["bytes"].as_u64().unwrap());
     assert_eq!(scratch.names(), ["in.h5", "m.safetensors"], "nothing else is left");
 
@@ -130,22 +129,22 @@ fn a_model_is_trained_travels_with_its_file_and_is_read_without_the_library() {
         ("name", "m"),
         ("architecture", "U-Net"),
         ("size", "small"),
-        ("bound", "relative 6.25"),
+        ("bound", "relative 3.75"),
         ("date", "-"),
         ("augur", env!("CARGO_PKG_VERSION")),
         ("license", "CC0-1.0"),
-        ("command", "augur train in.h5:/chaos --relative 5e-3 --size small"),
+        ("command", "augur train in.h5:/chaos --relative 3e-2 --size small"),
         ("proportion", "auto"),
     ] {
         assert!(said[key].as_str().is_some_and(|text| text.contains(part)), "{key}: {said}");
     }
-    assert_eq!((&said["steps"], &said["seed"]), (&Value::from(300), &Value::from(3)));
+    assert_eq!((&said["steps"], &said["seed"]), (&Value::from(500), &Value::from(3)));
     assert_eq!(said["data"][0]["name"], "in.h5:/chaos");
     assert_eq!(said["data"][0]["sha256"].as_str().map(str::len), Some(64));
     let text = alone(&scratch, "models show m.safetensors").ok();
     assert!(text.contains("license: CC0-1.0") && text.contains("multiply-adds per point"), "{text}");
 
-    let out = "convert in.h5 out.h5 --relative 5e-3 --dataset chaos --model m.safetensors --json";
+    let out = "convert in.h5 out.h5 --relative 3e-2 --dataset chaos --model m.safetensors --json";
     let converted = alone(&scratch, out).json();
     let sets = converted["datasets"].as_array().unwrap();
     let chaos = sets.iter().find(|d| d["path"] == "/chaos").unwrap();

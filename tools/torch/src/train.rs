@@ -55,8 +55,8 @@ pub struct Schedule {
 impl Default for Schedule {
     fn default() -> Self {
         Self {
-            steps: 3000,
-            samples: 8,
+            steps: 1500,
+            samples: 4,
             crop: 96,
             rate: 4e-3,
             bounds: (1e-4, 2e-2),
