@@ -76,7 +76,7 @@ pub fn train(
         seed: request.seed,
         most: request
             .max_seconds
-            .map(|s| Duration::from_secs_f64((s - start.elapsed().as_secs_f64()).max(1.0).min(1e9))),
+            .map(|s| Duration::from_secs_f64((s - start.elapsed().as_secs_f64()).clamp(1.0, 1e9))),
         checkpoint: request.checkpoint.clone(),
         ..Schedule::default()
     };
