@@ -27,8 +27,6 @@ pub struct Frames<'a> {
     pub train: i64,
 }
 
-/// Steps that each size takes by default: medium about four minutes of one core.
-const STEPS: [(&str, u64); 3] = [("small", 2000), ("medium", 1500), ("large", 1500)];
 /// Steps after which it shows whether there is anything to forecast.
 const PROBE: u64 = 500;
 /// Bits with the forecast over bits without it above which there is not.
@@ -69,9 +67,8 @@ pub fn train(
             .map_err(|e| format!("training cannot start from {}: {e}", path.display()))?
             .restore(&net);
     }
-    let default = STEPS.iter().find(|s| s.0 == request.size).map_or(Schedule::default().steps, |s| s.1);
     let schedule = Schedule {
-        steps: request.steps.unwrap_or(default),
+        steps: request.steps.unwrap_or(Schedule::default().steps),
         bounds: request.bounds,
         seed: request.seed,
         most: request

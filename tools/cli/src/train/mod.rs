@@ -60,7 +60,7 @@ pub struct Train {
     /// Size of the network: small, medium or large
     #[arg(long, value_name = "SIZE", default_value = "medium", value_parser = ["small", "medium", "large"])]
     size: String,
-    /// Steps of the optimiser [default: 2000 for small, 1500 for the others]
+    /// Steps of the optimiser [default: 2000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     steps: Option<u64>,
     /// Seconds after which training ends at the latest; the learning rate falls in time for it
