@@ -46,18 +46,19 @@ cli: check-rust
 	@cp $(TARGET)/release/augur dist/bin/
 
 # The library that training needs, with libtorch beside it (LIBTORCH=: an own one of version 2.11).
-torch: check-rust ## get libtorch and build dist/lib/libaugur_torch.so, for `augur train` (LIBTORCH=DIR: one that is there)
+torch: check-rust ## what `augur train` needs: get libtorch (540 MB; LIBTORCH=DIR: yours), build dist/lib/libaugur_torch.so
 	@PYTHON=$(PYTHON) $(SETUP)/torch.sh build/torch >/dev/null
 	LIBTORCH=$$(PYTHON=$(PYTHON) $(SETUP)/torch.sh build/torch) && export LIBTORCH && \
 		cargo build --release --locked --manifest-path tools/torch/Cargo.toml --target-dir $(TARGET) && \
 		mkdir -p dist/lib && cp $(TARGET)/release/libaugur_torch.so dist/lib/ && ln -sfn "$$LIBTORCH" dist/lib/torch
 	@echo "built: dist/lib/libaugur_torch.so"
 
-# Only where make torch was run: it downloads much.
 test-torch: torch cli ## test training (gets libtorch first)
-	LIBTORCH=$$($(SETUP)/torch.sh build/torch) && export LIBTORCH && \
+	LIBTORCH=$$(PYTHON=$(PYTHON) $(SETUP)/torch.sh build/torch) && export LIBTORCH && \
 		cargo test --release --locked --manifest-path tools/torch/Cargo.toml --target-dir $(TARGET)
-	$(WITH_CMAKE) cargo test --release --locked --manifest-path tools/cli/Cargo.toml --test train -- --include-ignored
+# Ignored elsewhere, as they need the library.
+	$(WITH_CMAKE) AUGUR_TORCH=$(abspath dist/lib/libaugur_torch.so) \
+		cargo test --release --locked --manifest-path tools/cli/Cargo.toml --test train -- --include-ignored
 
 build: plugin cli ## build dist/plugins/libh5z_augur.so, dist/bin/augur, dist/include/augur_h5.h
 	@echo "built:"; find dist -type f | sort | sed 's/^/  /'
@@ -91,7 +92,10 @@ ifeq ($(DATA),)
 	@$(PY) examples/demo/demo.py $(TURBULENCE) --skip $(TRAINED_STEPS) --model examples/models/turbulence.safetensors --picture build/demo-learned.png
 endif
 
-test: test-rust test-hosts ## run all tests: Rust, and the plugin in h5py, netCDF4, h5repack, C, ...
+# libtorch is pinned for this one; LIBTORCH names another.
+TRAINING := $(if $(or $(LIBTORCH),$(filter Linux_x86_64,$(shell uname -s)_$(shell uname -m))),test-torch)
+
+test: test-rust $(TRAINING) test-hosts ## run all tests: Rust, training, and the plugin in h5py, netCDF4, h5repack, C, ...
 
 # The codec and the filter with overflow checks and debug assertions on, the rest as users run it.
 test-rust: check-rust

@@ -34,7 +34,7 @@ const HELD_OUT: usize = 6;
 /// Optimiser steps after which a piece is renewed.
 const EVERY: u64 = 8;
 /// Optimiser steps before the network is good enough to decode with.
-pub const READY: u64 = 400;
+const READY: u64 = 400;
 /// Times that a piece without any change is drawn again.
 const TRIES: usize = 20;
 
@@ -85,7 +85,16 @@ pub struct Decoded {
     role: Role,
     pieces: RefCell<Vec<Vec<Piece>>>,
     held_out: Vec<Vec<Piece>>,
-    model: RefCell<Option<Arc<Model>>>,
+    models: RefCell<Vec<Taken>>,
+}
+
+/// The network as it was before some step, to decode with from then on.
+#[derive(Clone, Debug)]
+pub struct Taken {
+    /// The step.
+    pub step: u64,
+    /// A model file.
+    pub model: Arc<Model>,
 }
 
 impl Decoded {
@@ -112,7 +121,7 @@ impl Decoded {
             let enough = source.held_out.end - source.held_out.start >= 4;
             held_out.push(if enough { some(&source.held_out, HELD_OUT)? } else { vec![] });
         }
-        Ok(Self { role, pieces: RefCell::new(pieces), held_out, model: RefCell::new(None) })
+        Ok(Self { role, pieces: RefCell::new(pieces), held_out, models: RefCell::new(vec![]) })
     }
 
     /// What the network does.
@@ -125,14 +134,29 @@ impl Decoded {
         step >= READY && step.is_multiple_of(READY)
     }
 
-    /// Takes the network so far, as a model file's bytes.
+    /// Takes the network as it is before step `step`, as a model file's bytes.
     ///
     /// # Errors
     /// What the codec says to it.
-    pub fn take_model(&self, bytes: &[u8]) -> Result<(), String> {
-        let model = Model::from_bytes(bytes).map_err(|e| e.to_string())?;
-        *self.model.borrow_mut() = Some(Arc::new(model));
+    pub fn take_model(&self, step: u64, bytes: &[u8]) -> Result<(), String> {
+        let model = Arc::new(Model::from_bytes(bytes).map_err(|e| e.to_string())?);
+        let mut models = self.models.borrow_mut();
+        models.push(Taken { step, model });
+        // All that any of the pieces may have been decoded with.
+        let oldest = step.saturating_sub(self.turns() * EVERY);
+        let unused = models.iter().rposition(|m| m.step <= oldest).unwrap_or(0);
+        models.drain(..unused);
         Ok(())
+    }
+
+    /// The networks that the pieces were decoded with: what a run needs to be resumed.
+    pub fn models(&self) -> Vec<Taken> {
+        self.models.borrow().clone()
+    }
+
+    /// Turns until every piece was renewed.
+    fn turns(&self) -> u64 {
+        self.pieces.borrow().iter().map(Vec::len).sum::<usize>() as u64
     }
 
     /// Renews a piece now and then: each in its turn, at random but the same for the same step.
@@ -154,20 +178,20 @@ impl Decoded {
         let place = turn as usize % (fields * count);
         let (of, which) = (place % fields, place / fields);
         let share = (which as f64 + rng.random::<f64>()) / count as f64;
-        let model = self.model.borrow().clone();
+        let models = self.models.borrow();
+        let model = models.iter().rev().find(|m| m.step <= step).map(|m| Arc::clone(&m.model));
         let source = &sources[of];
         pieces[of][which] = piece(&source.field, &source.train, at(schedule.bounds, share), model, &mut rng)?;
         Ok(())
     }
 
-    /// Renews what was renewed before step `step` by a run that is resumed.
+    /// Renews what was renewed before step `step` by a run that is resumed, with the models that it took.
     ///
     /// # Errors
     /// What the codec says.
     pub fn resume(&self, step: u64, sources: &[Source], schedule: &Schedule) -> Result<(), String> {
-        let all: usize = self.pieces.borrow().iter().map(Vec::len).sum();
         let turns = step.div_ceil(EVERY);
-        (turns.saturating_sub(all as u64)..turns)
+        (turns.saturating_sub(self.turns())..turns)
             .try_for_each(|turn| self.renew(turn * EVERY, sources, schedule))
     }
 

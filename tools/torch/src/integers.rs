@@ -167,7 +167,7 @@ impl Integers {
                 };
                 values.push(value);
             }
-            values.pop().unwrap_or_else(Tensor::new)
+            values.pop().unwrap_or_default()
         })
     }
 }

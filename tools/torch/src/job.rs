@@ -27,8 +27,6 @@ pub struct Frames<'a> {
     pub train: i64,
 }
 
-/// Steps that each size takes by default.
-const STEPS: [(&str, u64); 3] = [("small", 3000), ("medium", 3000), ("large", 3000)];
 /// Steps after which it shows whether there is anything to forecast.
 const PROBE: u64 = 500;
 /// Bits with the forecast over bits without it above which there is not.
@@ -69,12 +67,13 @@ pub fn train(
             .map_err(|e| format!("training cannot start from {}: {e}", path.display()))?
             .restore(&net);
     }
-    let default = STEPS.iter().find(|s| s.0 == request.size).map_or(3000, |s| s.1);
     let schedule = Schedule {
-        steps: request.steps.unwrap_or(default),
+        steps: request.steps.unwrap_or(Schedule::default().steps),
         bounds: request.bounds,
         seed: request.seed,
-        most: request.max_seconds.map(|s| Duration::from_secs_f64(s.clamp(1.0, 1e9))),
+        most: request
+            .max_seconds
+            .map(|s| Duration::from_secs_f64((s - start.elapsed().as_secs_f64()).clamp(1.0, 1e9))),
         checkpoint: request.checkpoint.clone(),
         ..Schedule::default()
     };
@@ -117,7 +116,13 @@ fn file(run: &Run, request: &Request, steps: u64) -> Result<(Vec<u8>, Arc<Model>
     for (key, value) in &request.metadata {
         model.metadata(key, value.as_str());
     }
-    model.metadata("steps", steps.to_string()).metadata("size", request.size.as_str());
+    let Plan { width, frames, levels, .. } = run.plan;
+    let kind = request.role.graph();
+    let space = if levels == 1 && request.role == Role::Forecaster { ", levels above and below" } else { "" };
+    model
+        .metadata("architecture", format!("{kind}: U-Net of {width} channels, {frames} frames{space}"))
+        .metadata("steps", steps.to_string())
+        .metadata("size", request.size.as_str());
     let bytes = model.graph(request.role.graph(), graph).to_bytes().map_err(|e| e.to_string())?;
     let model = Model::from_bytes(&bytes).map_err(|e| format!("the trained model is not accepted: {e}"))?;
     Ok((bytes, Arc::new(model)))

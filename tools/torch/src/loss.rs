@@ -36,10 +36,11 @@ const REACH: i64 = 4;
 
 /// Mean bits per point.
 pub fn bits(output: &Tensor, batch: &Batch) -> Tensor {
-    let mut error = output - &batch.target;
-    if let Some(mask) = &batch.mask {
-        error = error * mask;
-    }
+    let error = output - &batch.target;
+    let error = match &batch.mask {
+        Some(mask) => error * mask,
+        None => error,
+    };
     let cost = |e: &Tensor| {
         let bits = (e.abs() / &batch.bound).log1p() / std::f64::consts::LN_2;
         match &batch.mask {

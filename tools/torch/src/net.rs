@@ -105,7 +105,7 @@ impl Net {
             };
             values.push(value);
         }
-        values.pop().unwrap_or_else(Tensor::new)
+        values.pop().unwrap_or_default()
     }
 
     fn weight(&self, layer: &Layer) -> Tensor {

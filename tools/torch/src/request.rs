@@ -16,7 +16,7 @@ pub struct Request {
     pub role: Role,
     /// Bounds over each field's range, least and greatest, that the model is to serve.
     pub bounds: (f64, f64),
-    /// Optimiser steps; `None`: what suits the size.
+    /// Optimiser steps; `None`: 2000.
     #[serde(default)]
     pub steps: Option<u64>,
     /// Seconds after which to end at the latest.

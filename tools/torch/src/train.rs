@@ -1,7 +1,7 @@
 //! The training loop: samples, schedule, checkpoints, and when to stop.
 
 use crate::adam::Adam;
-use crate::decoded::{Decoded, Role, READY};
+use crate::decoded::{Decoded, Role};
 use crate::field::{batch, Batch, Field, Window};
 use crate::forecaster::{Plan, MULTIPLE};
 use crate::loss;
@@ -26,6 +26,9 @@ const DECAY: f64 = 0.995;
 const SIMULATED: f64 = 0.2;
 /// How much the amplitude of a sample may seem to differ: a power of two.
 const AMPLITUDE: f64 = 0.3;
+
+/// Name of a model in a checkpoint, before its step.
+const MODEL: &str = "model-";
 
 /// How to train.
 #[derive(Clone, Debug)]
@@ -55,8 +58,8 @@ pub struct Schedule {
 impl Default for Schedule {
     fn default() -> Self {
         Self {
-            steps: 3000,
-            samples: 8,
+            steps: 2000,
+            samples: 4,
             crop: 96,
             rate: 4e-3,
             bounds: (1e-4, 2e-2),
@@ -132,9 +135,6 @@ impl Run<'_> {
         if let Some(path) = resume {
             (first, average) = self.resume(path, &mut adam)?;
             if let Some(decoded) = self.decoded {
-                if first >= READY {
-                    decoded.take_model(&self.model(&average)?)?;
-                }
                 decoded.resume(first, self.sources, &self.schedule)?;
             }
         }
@@ -153,7 +153,7 @@ impl Run<'_> {
             }
             if let Some(decoded) = self.decoded {
                 if decoded.wants_model(step) {
-                    decoded.take_model(&self.model(&average)?)?;
+                    decoded.take_model(step, &self.model(&average)?)?;
                 }
                 decoded.renew(step, self.sources, &self.schedule)?;
             }
@@ -309,6 +309,9 @@ impl Run<'_> {
             .into_iter()
             .chain(adam.state().iter().chain(average).map(Tensor::shallow_clone));
         named.extend(all.enumerate().map(|(i, t)| (format!("{i:04}"), t)));
+        for taken in self.decoded.map(Decoded::models).unwrap_or_default() {
+            named.push((format!("{MODEL}{:012}", taken.step), Tensor::from_slice(taken.model.bytes())));
+        }
         let partial = path.with_extension("partial");
         Tensor::write_safetensors(&named, &partial)
             .map_err(|e| e.to_string())
@@ -321,6 +324,12 @@ impl Run<'_> {
         let mut named = Tensor::read_safetensors(path).map_err(|e| wrong(&e.to_string()))?;
         named.sort_by(|a, b| a.0.cmp(&b.0));
         let (_, numbers) = named.pop().filter(|n| n.0 == "step").ok_or_else(|| wrong("it states no step"))?;
+        let (models, named): (Vec<_>, Vec<_>) = named.into_iter().partition(|n| n.0.starts_with(MODEL));
+        for (name, bytes) in models {
+            let step = name[MODEL.len()..].parse().map_err(|_| wrong("a model in it has no step"))?;
+            let bytes = Vec::<u8>::try_from(bytes.reshape([-1])).map_err(|e| wrong(&e.to_string()))?;
+            self.decoded.map_or(Ok(()), |d| d.take_model(step, &bytes)).map_err(|e| wrong(&e))?;
+        }
         let variables = self.net.variables();
         let device = variables.first().map_or(tch::Device::Cpu, Tensor::device);
         let mut tensors: Vec<Tensor> = named.into_iter().map(|n| n.1.to_device(device)).collect();

@@ -97,16 +97,26 @@ fn a_seed_names_a_model_and_an_interrupted_run_ends_the_same() {
     assert!(whole != run(&other, &values).expect("a model").1);
 
     let checkpoint = scratch("checkpoint");
-    let mut first = request(40);
-    first.checkpoint = Some(checkpoint.clone());
-    let fields = [Frames { values: &values, size: SIZE, train: 32 }];
-    let (report, _) = train(&first, &fields, |m| m.step < 15).expect("a report");
-    assert_eq!((report.end, report.steps), ("stopped", 15));
-    let second = Request { resume: Some(checkpoint.clone()), ..request(40) };
-    let (report, resumed, messages) = run(&second, &values).expect("a model");
-    assert_eq!((report.steps, messages.len()), (40, 25));
-    assert!(whole == resumed, "the same after an interruption");
+    let interrupted = |steps: u64, at: u64| {
+        let mut first = request(steps);
+        first.checkpoint = Some(checkpoint.clone());
+        let fields = [Frames { values: &values, size: SIZE, train: 32 }];
+        let (report, _) = train(&first, &fields, |m| m.step < at).expect("a report");
+        assert_eq!((report.end, report.steps), ("stopped", at));
+        let second = Request { resume: Some(checkpoint.clone()), ..request(steps) };
+        let (report, resumed, messages) = run(&second, &values).expect("a model");
+        assert_eq!((report.steps, messages.len() as u64), (steps, steps - at));
+        resumed
+    };
+    assert!(whole == interrupted(40, 15), "the same after an interruption");
+    // From 400 steps on the network decodes what it is trained on; pieces from before are still in use then.
+    let longer = Request { insist: true, ..request(430) };
+    assert!(
+        run(&longer, &values).expect("a model").1 == interrupted(430, 415),
+        "the same, decoded with the network"
+    );
 
+    let second = Request { resume: Some(checkpoint.clone()), ..request(40) };
     let large = Request { size: "medium".into(), ..second };
     let wrong = run(&large, &values).expect_err("a checkpoint of another size");
     assert!(wrong.contains("another architecture or size"), "{wrong}");

@@ -3,7 +3,7 @@
 pub mod chunking;
 mod data;
 mod plan;
-mod temporary;
+pub mod temporary;
 mod tree;
 
 use crate::augur;

@@ -32,7 +32,7 @@ pub struct Show {
 }
 
 /// What the metadata say in this order; other keys follow.
-const ORDER: [&str; 12] = [
+const ORDER: [&str; 13] = [
     "name",
     "architecture",
     "size",
@@ -40,6 +40,7 @@ const ORDER: [&str; 12] = [
     "data",
     "proportion",
     "steps",
+    "seed",
     "date",
     "augur",
     "license",

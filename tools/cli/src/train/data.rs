@@ -17,7 +17,7 @@ pub const PIECE: usize = 24;
 /// Pieces that a proportion of a dataset is taken in, at most.
 const PIECES: usize = 4;
 /// Points that `auto` trains on, at most.
-const POINTS: usize = 64 << 20;
+const POINTS: usize = 32 << 20;
 /// Share of the steps that is held out, and how many at most.
 const HELD_OUT: (f64, usize) = (0.15, 64);
 /// Fewest steps with which something can be learnt and judged.
@@ -203,8 +203,8 @@ pub fn bounds(bound: &Bound, range: f64) -> Result<(f64, f64)> {
     Ok((least.clamp(1e-7, 0.05), (relative * 8.0).clamp(1e-6, 0.1)))
 }
 
-/// File and path inside it; Windows has no say here.
-fn split(spec: &str) -> (&str, Option<&str>) {
+/// File and path inside it, of `FILE:/dataset`.
+pub fn split(spec: &str) -> (&str, Option<&str>) {
     match spec.rfind(":/") {
         Some(at) if at > 0 && !Path::new(spec).exists() => (&spec[..at], Some(&spec[at + 1..])),
         _ => (spec, None),
