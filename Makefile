@@ -20,7 +20,7 @@ LIBRARY := $(if $(filter Darwin,$(shell uname -s)),libh5z_augur.dylib,libh5z_aug
 WITH_CMAKE = CMAKE=$$($(SETUP)/cmake.sh build/cmake) && export CMAKE &&
 
 .DEFAULT_GOAL := help
-.PHONY: help build plugin cli torch test-torch venv package data demo test test-rust test-hosts bench figures install uninstall clean check-rust
+.PHONY: help build plugin cli torch test-torch venv package data turbulence demo demo-learned test test-rust test-hosts bench figures install uninstall clean check-rust
 
 help: ## list the targets
 	@echo "Augur: error-bounded compression of time-evolving fields, as an HDF5 filter"
@@ -94,6 +94,13 @@ endif
 
 # libtorch is pinned for this one; LIBTORCH names another.
 TRAINING := $(if $(or $(LIBTORCH),$(filter Linux_x86_64,$(shell uname -s)_$(shell uname -m))),test-torch)
+
+TRAINING_TIME ?= 300
+demo-learned: package data turbulence torch cli ## train a model on the first part of a field (TRAINING_TIME=seconds), and show what it gives on the rest
+	@$(PY) examples/demo/turbulence.py build/data/turbulence-first.h5 --steps $(TRAINED_STEPS)
+	dist/bin/augur train build/data/turbulence-first.h5:/vorticity --relative 1e-3 --max-time $(TRAINING_TIME) -o build/turbulence.safetensors
+	@echo
+	@$(PY) examples/demo/demo.py $(TURBULENCE) --skip $(TRAINED_STEPS) --model build/turbulence.safetensors --picture build/demo-learned.png
 
 test: test-rust $(TRAINING) test-hosts ## run all tests: Rust, training, and the plugin in h5py, netCDF4, h5repack, C, ...
 
