@@ -99,7 +99,7 @@ impl Field {
     }
 
     /// The frames `steps` as the codec gives them back when each point may be off by `bound`, in chunks of
-    /// [`CHUNK`] steps; what the network will read.
+    /// 16 steps; what the network will read.
     ///
     /// # Errors
     /// What the codec says.
