@@ -22,8 +22,6 @@ pub struct Field {
     pub frames: Tensor,
     /// 1 where a point counts, 0 where it is missing; `None`: all count.
     pub mask: Option<Tensor>,
-    /// The frames as the codec gives them back, with the bound of each (in the unit of the frames).
-    pub decoded: Vec<(f64, Tensor)>,
     /// Largest minus smallest value.
     pub range: f64,
     /// Steps, levels, height, width.
@@ -95,11 +93,11 @@ impl Field {
             before = Some(f);
         }
         let mask = mask.map(|m| m.to_device(device));
-        Self { frames: frames.to_device(device), mask, decoded: vec![], range, size, sums }
+        Self { frames: frames.to_device(device), mask, range, size, sums }
     }
 
     /// The frames `steps` as the codec gives them back when each point may be off by `bound`, in chunks of
-    /// [`CHUNK`] steps; what the network will read.
+    /// 16 steps; what the network will read.
     ///
     /// # Errors
     /// What the codec says.
@@ -126,19 +124,6 @@ impl Field {
             t += count;
         }
         Ok(Tensor::cat(&parts, 0))
-    }
-
-    /// Decodes all frames with `count` bounds from `low` to `high`, which are shares of the range, for [`Self::decoded`].
-    ///
-    /// # Errors
-    /// What the codec says.
-    pub fn decode_all(&mut self, low: f64, high: f64, count: usize, threads: usize) -> Result<(), String> {
-        for i in 0..count {
-            let bound = low * (high / low).powf(i as f64 / (count.max(2) - 1) as f64) * self.range;
-            let frames = self.decode(0..self.size[0], bound, threads)?;
-            self.decoded.push((bound, frames));
-        }
-        Ok(())
     }
 
     /// Statistics of the steps `from..to`; `None` where nothing changes.

@@ -79,7 +79,7 @@ pub fn train(
     };
     let steps = schedule.steps;
     let decoded = Decoded::new(request.role, &sources, &schedule)?;
-    let run = Run { net: &net, plan, sources: &sources, decoded: Some(&decoded), schedule };
+    let run = Run { net: &net, plan, sources: &sources, decoded: &decoded, schedule };
     let look = || scores(&run, request);
     let (mut hopeless, mut done) = (false, 0);
     let probe = (!request.insist && request.init.is_none() && steps >= 2 * PROBE).then_some(PROBE);

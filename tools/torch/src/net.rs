@@ -16,9 +16,9 @@ const LEAST: f64 = 1e-9;
 /// Weights and biases of a convolution.
 #[derive(Debug)]
 pub struct Layer {
-    /// [out, in, rows, columns]
+    /// Of shape (out, in, rows, columns).
     pub weight: Tensor,
-    /// [out]
+    /// Of each output channel.
     pub bias: Tensor,
 }
 

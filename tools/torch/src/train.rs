@@ -1,9 +1,9 @@
 //! The training loop: samples, schedule, checkpoints, and when to stop.
 
 use crate::adam::Adam;
-use crate::decoded::{Decoded, Role};
-use crate::field::{batch, Batch, Field, Window};
-use crate::forecaster::{Plan, MULTIPLE};
+use crate::decoded::Decoded;
+use crate::field::{Batch, Field};
+use crate::forecaster::Plan;
 use crate::loss;
 use crate::net::Net;
 use augur_core::network::build::ModelBuilder;
@@ -22,8 +22,6 @@ const WARM: f64 = 50.0;
 const LEAST_RATE: f64 = 0.005;
 /// Decay of the mean of weights, over steps, that is judged and kept.
 const DECAY: f64 = 0.995;
-/// Share of the samples whose decoded frames are simulated by noise, at any bound; the others were really decoded.
-const SIMULATED: f64 = 0.2;
 /// How much the amplitude of a sample may seem to differ: a power of two.
 const AMPLITUDE: f64 = 0.3;
 
@@ -116,8 +114,8 @@ pub struct Run<'a> {
     pub plan: Plan,
     /// The fields.
     pub sources: &'a [Source],
-    /// Really decoded pieces of the fields to train on; `None`: whole frames, with noise where none are decoded.
-    pub decoded: Option<&'a Decoded>,
+    /// Really decoded pieces of the fields, to train on.
+    pub decoded: &'a Decoded,
     /// How to train.
     pub schedule: Schedule,
 }
@@ -134,9 +132,7 @@ impl Run<'_> {
         let mut first = 0;
         if let Some(path) = resume {
             (first, average) = self.resume(path, &mut adam)?;
-            if let Some(decoded) = self.decoded {
-                decoded.resume(first, self.sources, &self.schedule)?;
-            }
+            self.decoded.resume(first, self.sources, &self.schedule)?;
         }
         let judge = self.judge()?;
         let (start, mut saved) = (Instant::now(), Instant::now());
@@ -151,12 +147,10 @@ impl Run<'_> {
                     break;
                 }
             }
-            if let Some(decoded) = self.decoded {
-                if decoded.wants_model(step) {
-                    decoded.take_model(step, &self.model(&average)?)?;
-                }
-                decoded.renew(step, self.sources, &self.schedule)?;
+            if self.decoded.wants_model(step) {
+                self.decoded.take_model(step, &self.model(&average)?)?;
             }
+            self.decoded.renew(step, self.sources, &self.schedule)?;
             let b = self.batch(step)?;
             let loss = loss::bits(&self.net.forward(&b.input), &b);
             let cosine = 0.5 + 0.5 * (std::f64::consts::PI * done).cos();
@@ -212,7 +206,7 @@ impl Run<'_> {
 
     /// A model file of weights.
     fn model(&self, weights: &[Tensor]) -> Result<Vec<u8>, String> {
-        let role = self.decoded.map_or(Role::Forecaster, Decoded::role);
+        let role = self.decoded.role();
         let raw = self.net.snapshot();
         self.net.restore(weights);
         let graph = role.describe(&self.plan, self.net);
@@ -231,11 +225,7 @@ impl Run<'_> {
         tch::manual_seed(seed as i64);
         let mut rng = StdRng::seed_from_u64(seed);
         let which = rng.random_range(0..self.sources.len());
-        let source = &self.sources[which];
-        let mut b = match self.decoded {
-            Some(d) => d.draw(&self.plan, &self.schedule, which, Some(AMPLITUDE), &mut rng)?,
-            None => self.draw(&mut rng, &source.field, &source.train, true)?,
-        };
+        let mut b = self.decoded.draw(&self.plan, &self.schedule, which, Some(AMPLITUDE), &mut rng)?;
         if self.schedule.mirror {
             for axis in [2, 3] {
                 if rng.random::<bool>() {
@@ -257,47 +247,10 @@ impl Run<'_> {
         let count = if held_out.is_empty() { 0 } else { 6usize.max(held_out.len()).min(24) };
         (0..count)
             .map(|i| {
-                let (which, source) = held_out[i % held_out.len()];
-                match self.decoded {
-                    Some(d) => d.draw(&self.plan, &self.schedule, which, None, &mut rng),
-                    None => self.draw(&mut rng, &source.field, &source.held_out, false),
-                }
+                let (which, _) = held_out[i % held_out.len()];
+                self.decoded.draw(&self.plan, &self.schedule, which, None, &mut rng)
             })
             .collect()
-    }
-
-    /// A batch of crops, all of one size.
-    fn draw(&self, rng: &mut StdRng, field: &Field, steps: &Range<i64>, vary: bool) -> Result<Batch, String> {
-        let side = |n: i64| {
-            let n = n.min(self.schedule.crop);
-            (n - n % MULTIPLE).max(n.min(MULTIPLE))
-        };
-        let (h, w) = (side(field.size[2]), side(field.size[3]));
-        let mut samples = Vec::with_capacity(self.schedule.samples);
-        for _ in 0..self.schedule.samples {
-            let t = rng.random_range((steps.start + self.plan.frames).min(steps.end - 1)..steps.end);
-            let z = rng.random_range(0..field.size[1]);
-            let corner = (rng.random_range(0..=field.size[2] - h), rng.random_range(0..=field.size[3] - w));
-            let scales = field.scales_around(t, steps.clone(), rng);
-            let mut scales = scales.ok_or("nothing changes in this field: there is nothing to learn")?;
-            if vary {
-                // A run with another amplitude, or one that changes faster elsewhere.
-                scales.deviation *= 2f64.powf(rng.random_range(-AMPLITUDE..AMPLITUDE));
-                scales.change *= 2f64.powf(rng.random_range(-AMPLITUDE..AMPLITUDE));
-            }
-            let (low, high) = self.schedule.bounds;
-            let bound = low * (high / low).powf(rng.random::<f64>()) * field.range;
-            let window = Window { at: (t, z), corner, size: (h, w) };
-            let simulated = field.decoded.is_empty() || vary && rng.random::<f64>() < SIMULATED;
-            let (bound, seen) = if simulated {
-                (bound, None)
-            } else {
-                let (bound, frames) = &field.decoded[rng.random_range(0..field.decoded.len())];
-                (*bound, Some(frames))
-            };
-            samples.push(field.sample(&self.plan, &window, &scales, bound, seen));
-        }
-        Ok(batch(samples))
     }
 
     fn save(&self, path: &Path, adam: &Adam, average: &[Tensor], step: u64) -> Result<(), String> {
@@ -309,7 +262,7 @@ impl Run<'_> {
             .into_iter()
             .chain(adam.state().iter().chain(average).map(Tensor::shallow_clone));
         named.extend(all.enumerate().map(|(i, t)| (format!("{i:04}"), t)));
-        for taken in self.decoded.map(Decoded::models).unwrap_or_default() {
+        for taken in self.decoded.models() {
             named.push((format!("{MODEL}{:012}", taken.step), Tensor::from_slice(taken.model.bytes())));
         }
         let partial = path.with_extension("partial");
@@ -328,7 +281,7 @@ impl Run<'_> {
         for (name, bytes) in models {
             let step = name[MODEL.len()..].parse().map_err(|_| wrong("a model in it has no step"))?;
             let bytes = Vec::<u8>::try_from(bytes.reshape([-1])).map_err(|e| wrong(&e.to_string()))?;
-            self.decoded.map_or(Ok(()), |d| d.take_model(step, &bytes)).map_err(|e| wrong(&e))?;
+            self.decoded.take_model(step, &bytes).map_err(|e| wrong(&e))?;
         }
         let variables = self.net.variables();
         let device = variables.first().map_or(tch::Device::Cpu, Tensor::device);

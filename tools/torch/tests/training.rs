@@ -50,7 +50,10 @@ fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(|e| e.into_inner())
 }
 
-fn run(request: &Request, values: &[f32]) -> Result<(Report, Option<Vec<u8>>, Vec<Message>), String> {
+/// Report, model file and messages, or what went wrong.
+type Ran = Result<(Report, Option<Vec<u8>>, Vec<Message>), String>;
+
+fn run(request: &Request, values: &[f32]) -> Ran {
     let mut messages = vec![];
     let fields = [Frames { values, size: SIZE, train: 32 }];
     let (report, model) = train(request, &fields, |m| {
