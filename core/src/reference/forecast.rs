@@ -5,7 +5,7 @@
 //! spread and typical change. Whatever the unit and the offset of a field, a network sees the same numbers. How a
 //! network is trained for that: docs/models.md.
 //!
-//! Forecasts of decoded frames as predictions follow TEZip (Roy et al., IEEE BigData 2021); that they are one
+//! Forecasts of decoded frames as predictions follow TEZip (Roy et al., CCGrid 2021); that they are one
 //! reference among others, weighted by least squares, is Augur's.
 
 use super::Step;
