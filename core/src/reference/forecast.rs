@@ -135,6 +135,8 @@ pub struct Factor {
 impl Factor {
     /// The factor nearest to `value`; `None` where it has none.
     fn near(value: f64) -> Option<Self> {
+        // Beyond these no shift is possible, and nothing has a logarithm.
+        let value = Some(value).filter(|v| (1e-15..1e15).contains(v))?;
         let exponent = 14 - value.log2().floor() as i32;
         let shift = u8::try_from(exponent).ok().filter(|s| (1..=46).contains(s))?;
         let multiplier = (value * 2f64.powi(exponent)).round().min(32767.0);
