@@ -74,7 +74,7 @@ def measure(directory: str, name: str, field: Field, rels: list[float], repeat: 
             row = exact.get(c.label)
             if row is None:
                 try:
-                    args = argparse.Namespace(preset=c.preset, repeat=repeat)
+                    args = argparse.Namespace(preset=c.preset, model=None, repeat=repeat)
                     row, _ = demo.measure(directory, field, c.name, rel * field.value_range, args)
                 except RuntimeError as error:
                     bar.print(f"{c.label:20} {rel:10.0e} failed: {error}")

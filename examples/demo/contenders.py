@@ -50,11 +50,11 @@ def write_h5(job: dict, values: np.ndarray) -> int:
         if job["name"] == "learned":
             import h5augur
 
-            model = h5augur.embed_model(f, job["model"])
+            model = h5augur.embed_model(f, job.get("model"))
             weights = f[model].id.get_storage_size()
         dataset = f.create_dataset("field", shape=values.shape, dtype=values.dtype, chunks=tuple(job["chunks"]),
                                    fillvalue=job["fill"] if job["name"] in ("augur", "learned") else None,
-                                   **h5_filter(job["name"], job["bound"], job["preset"], job["model"]))
+                                   **h5_filter(job["name"], job["bound"], job["preset"], job.get("model")))
         dataset[...] = values
         f.flush()
         return dataset.id.get_storage_size() + weights
@@ -110,7 +110,7 @@ def main() -> None:
     else:
         import h5py  # noqa: F401
 
-        h5_filter(job["name"], 1.0, job["preset"], job["model"])
+        h5_filter(job["name"], 1.0, job["preset"], job.get("model"))
     best = math.inf
     for _ in range(job["repeat"]):
         if job["action"] == "write" and os.path.exists(job["file"]):
