@@ -49,7 +49,7 @@ STAGES = [
     Stage("fit", r"predict::(fit|gram|dot|cost|weights)|lorenzo::estimate|encode::choose|choice|groups|log2|log_|sqrt", "l2", lambda *a, **k: None),
     Stage("walk: weighted sums", r"predict::weighted", "l1_shifted",
           lambda encode, taps, size, coded: work(4 * taps, 4, taps)),
-    Stage("walk: contexts", r"kernel::(contexts|smooth)", "l1_shifted",
+    Stage("walk: contexts", r"(contexts::|kernel::smooth)", "l1_shifted",
           lambda encode, taps, size, coded: work(26 + 5, 2)),
     Stage("walk: quantise, reconstruct", r"kernel::(quantise|reconstruct|find_large|leave_out|put_back|keep)|split_row|Coder>::run|split_large|unzigzag",
           "l1", lambda encode, taps, size, coded: work(8, 6) if encode else work(5, 5)),
