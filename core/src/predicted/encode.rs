@@ -1,8 +1,11 @@
 //! The encoder's half: choice of grid, order and predictor, residuals, and the check of every point in the
 //! decoder's own arithmetic.
 
+use super::choose::{
+    choose, choose_forecasts, effort, fitted, numbers, scale, Choice, FORECAST_GAIN, NAME_BYTES, REFIT_POINTS,
+};
 use super::decode::put_exact;
-use super::grids::{exact_grid, float_grid, logarithms, survey, Surveyed, LATTICE, WEIGHT_BITS};
+use super::grids::{exact_grid, float_grid, logarithms, survey, Surveyed, LATTICE};
 use super::mapped::{map, Mapped, Writing};
 use super::side::{write_tables, FrameKind, Predictor, Side, CONTEXT_COUNT};
 use super::target;
@@ -13,25 +16,22 @@ use crate::entropy::bits::{zigzag, BitWriter};
 use crate::entropy::quiet::Quiet;
 use crate::entropy::tables::{histograms, merged, Histogram};
 use crate::entropy::{rans, split_large, DIRECT_SYMBOLS};
-use crate::error::Result;
 use crate::grid::{allowed_error, lattice, Allowed, Grid, Mapping};
-use crate::network::{Digest, Model};
+use crate::network::Digest;
 use crate::number::Number;
 use crate::params::{Params, Preset};
-use crate::predict::fit::{self, fit, Effort, Samples};
 use crate::predict::kernel::{find_large, keep, leave_out, quantise, LARGE};
 use crate::predict::lorenzo;
 use crate::predict::multiscale::{self, Weights};
 use crate::predict::plane::Pyramid;
-use crate::predict::{Band, Coder, RunAt, Scale};
-use crate::reference::forecast::{self, Forecaster, Normal, Numbers};
-use crate::reference::{coding_order, TimeOrder};
+use crate::predict::{Band, Coder, RunAt};
+use crate::reference::coding_order;
+use crate::reference::forecast::Forecaster;
 use crate::scratch::Buffer;
 use crate::stream::header::checksum;
 use crate::stream::parts::Writer;
 use crate::threads::parallel;
 use arrayvec::ArrayVec;
-use std::sync::Arc;
 
 /// A predicted payload and the numbers that its header states.
 pub struct Encoded {
@@ -49,16 +49,6 @@ pub struct Encoded {
     pub keeps: bool,
     /// The model that it needs.
     pub model: Option<Digest>,
-}
-
-/// What a chunk is predicted with.
-#[derive(Clone)]
-struct Choice {
-    predictor: Predictor,
-    order: TimeOrder,
-    /// What the forecasts of the order are made with.
-    forecasts: Option<(Arc<Model>, Normal)>,
-    bits: f64,
 }
 
 /// Encodes little-endian values, time first; `None` where only lossless storage keeps the bound or nothing is to be
@@ -152,133 +142,6 @@ fn encode_chunk<N: Number>(
     let again = |raw: &[u8]| map::<N>(raw, frames, &grid, special, &domain, fresh, params.threads);
     let shared = Shared { params, frames, raw, mapped: &mapped, grid: &grid, error, known };
     Some(code::<N>(&shared, choice, again))
-}
-
-fn scale(mapped: &Mapped, grid: &Grid) -> Scale {
-    Scale { step: grid.step, shift: grid.shift, low: mapped.low, high: mapped.high }
-}
-
-fn effort(params: &Params) -> &'static Effort {
-    if params.preset == Preset::Fast {
-        &fit::FAST
-    } else {
-        &fit::BALANCED
-    }
-}
-
-/// What makes forecasts of the chunk: the model, if it can, and the numbers for each window.
-fn forecasts(
-    mapped: &Mapped,
-    frames: &Frames,
-    grid: &Grid,
-    params: &Params,
-) -> Option<(Arc<Model>, Vec<Normal>)> {
-    let model = params.model.as_ref().filter(|_| params.preset == Preset::Learned)?;
-    let numbers = numbers(&scale(mapped, grid), frames);
-    let usable = |window| {
-        let Some(normal) = Normal::of(&mapped.grid, mapped.mask.as_deref(), frames, window) else {
-            return Ok(None);
-        };
-        // Bands are no larger than the frames that this is tried on.
-        Forecaster::new(model, &normal, numbers, (frames.height, frames.width), 1).map(|_| Some(normal))
-    };
-    match forecast::windows(model).and_then(|w| w.into_iter().map(usable).collect::<Result<Vec<_>>>()) {
-        Ok(normals) => Some((Arc::clone(model), normals.into_iter().flatten().collect())),
-        Err(e) => {
-            log::warn!("the model sha256:{} is not used: {e}", model.digest());
-            None
-        }
-    }
-}
-
-/// The numbers of a chunk as forecasts need them.
-fn numbers(scale: &Scale, frames: &Frames) -> Numbers {
-    Numbers { step: scale.step, limits: (scale.low, scale.high), levels: frames.levels }
-}
-
-/// Bytes that name a model and what its inputs are.
-const NAME_BYTES: usize = 48;
-/// How much larger a chunk must be without forecasts for them to be used: reading them takes many times as long.
-const FORECAST_GAIN: f64 = 1.01;
-/// Points to a byte from which on weights are fitted once more.
-const REFIT_POINTS: usize = 10;
-/// Share by which estimates of forecasts may be too large.
-const ESTIMATES: f64 = 1.05;
-
-/// An order with what its forecasts need, and values as an earlier coding decodes to them.
-type Trial<'a> = (TimeOrder, Option<&'a (Arc<Model>, Normal)>, Option<&'a [i32]>);
-
-/// The multiscale predictor with weights fitted for an order.
-fn fitted(
-    (order, forecasts, decoded): Trial,
-    mapped: &Mapped,
-    frames: &Frames,
-    grid: &Grid,
-    effort: &Effort,
-    threads: usize,
-) -> Choice {
-    let samples = Samples {
-        grid: &mapped.grid,
-        mask: mapped.mask.as_deref(),
-        frames: *frames,
-        decoded,
-        forecasts: forecasts.map(|(model, normal)| (&**model, normal)),
-    };
-    let (sent, bits) = fit(&samples, &coding_order(order, frames), &scale(mapped, grid), effort, threads);
-    Choice { predictor: Predictor::Multiscale(sent), order, forecasts: forecasts.cloned(), bits }
-}
-
-/// The predictor and order of the fewest estimated bits, without networks; `lorenzo` says whether it may be Lorenzo's.
-fn choose(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Params, lorenzo: bool) -> Choice {
-    let first = if frames.count() == 1 { TimeOrder::Independent } else { TimeOrder::Previous };
-    let simple = || {
-        let (neighbours, bits) = lorenzo::estimate(&mapped.grid, mapped.mask.as_deref(), frames, grid.step);
-        Choice { predictor: Predictor::Lorenzo(neighbours), order: first, forecasts: None, bits }
-    };
-    if lorenzo && grid.shift < WEIGHT_BITS {
-        return simple();
-    }
-    let effort = effort(params);
-    // Small samples tell which order is better; weights are worth a larger one. Lorenzo is one more piece of work.
-    let quick = effort.quick();
-    let mut tries = vec![];
-    if frames.steps > 2 && params.preset != Preset::Fast {
-        tries.extend([Some(first), Some(TimeOrder::Hierarchical)]);
-    }
-    tries.extend(lorenzo.then_some(None));
-    let tried = parallel(tries, params.threads, |order| match order {
-        Some(order) => fitted((order, None, None), mapped, frames, grid, &quick, 1),
-        None => simple(),
-    });
-    let (multiscale, simple): (Vec<&Choice>, Vec<&Choice>) =
-        tried.iter().partition(|c| matches!(c.predictor, Predictor::Multiscale(_)));
-    let order = multiscale.into_iter().min_by(|a, b| a.bits.total_cmp(&b.bits)).map_or(first, |c| c.order);
-    let multiscale = fitted((order, None, None), mapped, frames, grid, effort, params.threads);
-    match simple.first() {
-        Some(lorenzo) if lorenzo.bits < multiscale.bits => (*lorenzo).clone(),
-        _ => multiscale,
-    }
-}
-
-/// The best order with forecasts, where its estimate is below `bytes`; `decoded` is what an earlier coding decodes to.
-fn choose_forecasts(shared: &Shared, decoded: &[i32], bytes: usize) -> Option<Choice> {
-    let Shared { params, frames, mapped, grid, .. } = *shared;
-    let (model, normals) = forecasts(mapped, frames, grid, params)?;
-    let made: Vec<(Arc<Model>, Normal)> = normals.into_iter().map(|n| (Arc::clone(&model), n)).collect();
-    fn trial<'a>(made: &'a (Arc<Model>, Normal), decoded: &'a [i32]) -> Trial<'a> {
-        (TimeOrder::Forecast(made.1.window), Some(made), Some(decoded))
-    }
-    let effort = effort(params);
-    let mut best = made.first()?;
-    if made.len() > 1 {
-        let quick = effort.quick();
-        let bits = parallel(made.iter().collect(), params.threads, |m| {
-            fitted(trial(m, decoded), mapped, frames, grid, &quick, 1).bits
-        });
-        best = made.iter().zip(&bits).min_by(|a, b| a.1.total_cmp(b.1))?.0;
-    }
-    let choice = fitted(trial(best, decoded), mapped, frames, grid, effort, params.threads);
-    (choice.bits < 8.0 * ESTIMATES * bytes as f64).then_some(choice)
 }
 
 /// One coded band.

@@ -1,0 +1,159 @@
+//! What a chunk is predicted with: the predictor, the order in time, and forecasts where a model brings them.
+
+use super::encode::Shared;
+use super::grids::WEIGHT_BITS;
+use super::mapped::Mapped;
+use super::side::Predictor;
+use crate::chunk::Frames;
+use crate::error::Result;
+use crate::grid::Grid;
+use crate::network::Model;
+use crate::params::{Params, Preset};
+use crate::predict::fit::{self, fit, Effort, Samples};
+use crate::predict::{lorenzo, Scale};
+use crate::reference::forecast::{self, Forecaster, Normal, Numbers};
+use crate::reference::{coding_order, TimeOrder};
+use crate::threads::parallel;
+use std::sync::Arc;
+
+/// What a chunk is predicted with.
+#[derive(Clone)]
+pub struct Choice {
+    /// The predictor.
+    pub predictor: Predictor,
+    /// Order in time.
+    pub order: TimeOrder,
+    /// What the forecasts of the order are made with.
+    pub forecasts: Option<(Arc<Model>, Normal)>,
+    /// Estimated bits of the chunk.
+    pub bits: f64,
+}
+
+/// What prediction needs to know of a grid.
+pub fn scale(mapped: &Mapped, grid: &Grid) -> Scale {
+    Scale { step: grid.step, shift: grid.shift, low: mapped.low, high: mapped.high }
+}
+
+/// How hard a preset tries.
+pub fn effort(params: &Params) -> &'static Effort {
+    if params.preset == Preset::Fast {
+        &fit::FAST
+    } else {
+        &fit::BALANCED
+    }
+}
+
+/// What makes forecasts of the chunk: the model, if it can, and the numbers for each window.
+fn forecasts(
+    mapped: &Mapped,
+    frames: &Frames,
+    grid: &Grid,
+    params: &Params,
+) -> Option<(Arc<Model>, Vec<Normal>)> {
+    let model = params.model.as_ref().filter(|_| params.preset == Preset::Learned)?;
+    let numbers = numbers(&scale(mapped, grid), frames);
+    let usable = |window| {
+        let Some(normal) = Normal::of(&mapped.grid, mapped.mask.as_deref(), frames, window) else {
+            return Ok(None);
+        };
+        // Bands are no larger than the frames that this is tried on.
+        Forecaster::new(model, &normal, numbers, (frames.height, frames.width), 1).map(|_| Some(normal))
+    };
+    match forecast::windows(model).and_then(|w| w.into_iter().map(usable).collect::<Result<Vec<_>>>()) {
+        Ok(normals) => Some((Arc::clone(model), normals.into_iter().flatten().collect())),
+        Err(e) => {
+            log::warn!("the model sha256:{} is not used: {e}", model.digest());
+            None
+        }
+    }
+}
+
+/// The numbers of a chunk as forecasts need them.
+pub fn numbers(scale: &Scale, frames: &Frames) -> Numbers {
+    Numbers { step: scale.step, limits: (scale.low, scale.high), levels: frames.levels }
+}
+
+/// Bytes that name a model and what its inputs are.
+pub const NAME_BYTES: usize = 48;
+/// How much larger a chunk must be without forecasts for them to be used: reading them takes many times as long.
+pub const FORECAST_GAIN: f64 = 1.01;
+/// Points to a byte from which on weights are fitted once more.
+pub const REFIT_POINTS: usize = 10;
+/// Share by which estimates of forecasts may be too large.
+const ESTIMATES: f64 = 1.05;
+
+/// An order with what its forecasts need, and values as an earlier coding decodes to them.
+pub type Trial<'a> = (TimeOrder, Option<&'a (Arc<Model>, Normal)>, Option<&'a [i32]>);
+
+/// The multiscale predictor with weights fitted for an order.
+pub fn fitted(
+    (order, forecasts, decoded): Trial,
+    mapped: &Mapped,
+    frames: &Frames,
+    grid: &Grid,
+    effort: &Effort,
+    threads: usize,
+) -> Choice {
+    let samples = Samples {
+        grid: &mapped.grid,
+        mask: mapped.mask.as_deref(),
+        frames: *frames,
+        decoded,
+        forecasts: forecasts.map(|(model, normal)| (&**model, normal)),
+    };
+    let (sent, bits) = fit(&samples, &coding_order(order, frames), &scale(mapped, grid), effort, threads);
+    Choice { predictor: Predictor::Multiscale(sent), order, forecasts: forecasts.cloned(), bits }
+}
+
+/// The predictor and order of the fewest estimated bits, without networks; `lorenzo` says whether it may be Lorenzo's.
+pub fn choose(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Params, lorenzo: bool) -> Choice {
+    let first = if frames.count() == 1 { TimeOrder::Independent } else { TimeOrder::Previous };
+    let simple = || {
+        let (neighbours, bits) = lorenzo::estimate(&mapped.grid, mapped.mask.as_deref(), frames, grid.step);
+        Choice { predictor: Predictor::Lorenzo(neighbours), order: first, forecasts: None, bits }
+    };
+    if lorenzo && grid.shift < WEIGHT_BITS {
+        return simple();
+    }
+    let effort = effort(params);
+    // Small samples tell which order is better; weights are worth a larger one. Lorenzo is one more piece of work.
+    let quick = effort.quick();
+    let mut tries = vec![];
+    if frames.steps > 2 && params.preset != Preset::Fast {
+        tries.extend([Some(first), Some(TimeOrder::Hierarchical)]);
+    }
+    tries.extend(lorenzo.then_some(None));
+    let tried = parallel(tries, params.threads, |order| match order {
+        Some(order) => fitted((order, None, None), mapped, frames, grid, &quick, 1),
+        None => simple(),
+    });
+    let (multiscale, simple): (Vec<&Choice>, Vec<&Choice>) =
+        tried.iter().partition(|c| matches!(c.predictor, Predictor::Multiscale(_)));
+    let order = multiscale.into_iter().min_by(|a, b| a.bits.total_cmp(&b.bits)).map_or(first, |c| c.order);
+    let multiscale = fitted((order, None, None), mapped, frames, grid, effort, params.threads);
+    match simple.first() {
+        Some(lorenzo) if lorenzo.bits < multiscale.bits => (*lorenzo).clone(),
+        _ => multiscale,
+    }
+}
+
+/// The best order with forecasts, where its estimate is below `bytes`; `decoded` is what an earlier coding decodes to.
+pub fn choose_forecasts(shared: &Shared, decoded: &[i32], bytes: usize) -> Option<Choice> {
+    let Shared { params, frames, mapped, grid, .. } = *shared;
+    let (model, normals) = forecasts(mapped, frames, grid, params)?;
+    let made: Vec<(Arc<Model>, Normal)> = normals.into_iter().map(|n| (Arc::clone(&model), n)).collect();
+    fn trial<'a>(made: &'a (Arc<Model>, Normal), decoded: &'a [i32]) -> Trial<'a> {
+        (TimeOrder::Forecast(made.1.window), Some(made), Some(decoded))
+    }
+    let effort = effort(params);
+    let mut best = made.first()?;
+    if made.len() > 1 {
+        let quick = effort.quick();
+        let bits = parallel(made.iter().collect(), params.threads, |m| {
+            fitted(trial(m, decoded), mapped, frames, grid, &quick, 1).bits
+        });
+        best = made.iter().zip(&bits).min_by(|a, b| a.1.total_cmp(b.1))?.0;
+    }
+    let choice = fitted(trial(best, decoded), mapped, frames, grid, effort, params.threads);
+    (choice.bits < 8.0 * ESTIMATES * bytes as f64).then_some(choice)
+}
