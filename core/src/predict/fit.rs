@@ -239,7 +239,7 @@ pub fn fit(
     (sent, side + bits.iter().sum::<f64>())
 }
 
-/// Forecasts of the sampled frames, from decoded values or from values with noise as theirs.
+/// Forecasts of the sampled frames, from decoded values where there are any.
 fn forecasts(
     samples: &Samples,
     picked: &[Vec<&Step>],
@@ -257,26 +257,10 @@ fn forecasts(
             let frame = step.forecast[k];
             let start = (frame * height + y) * width;
             row.copy_from_slice(&samples.decoded.unwrap_or(samples.grid)[start..start + width]);
-            if samples.decoded.is_none() {
-                dither(row, scale.step, (frame * height + y) as u64);
-            }
         });
         out.insert(step.frame, Pyramid::of(forecast, width));
     }
     Ok(out)
-}
-
-/// Adds noise to a row, evenly spread over a quantisation step: what decoding would add.
-fn dither(row: &mut [i32], step: i32, seed: u64) {
-    // Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators" (OOPSLA), one output a point.
-    let mut state = seed.wrapping_mul(0xd1b5_4a32_d192_ed03);
-    for v in row {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z ^= z >> 27;
-        let noise = (((z >> 32) * step as u64) >> 32) as i32 - (step - 1) / 2;
-        *v = v.wrapping_add(noise);
-    }
 }
 
 impl Fitting<'_> {
