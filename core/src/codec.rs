@@ -151,7 +151,8 @@ fn decode_predicted(header: &Header, payload: &[u8], decoding: &Decoding) -> Res
     }
     let bytes = with_number!(header.dtype, N => predicted::decode::<N>(payload, &frames, mapping, model.as_deref(), threads))?;
     // Lattices and integers on a grid of single counts lost nothing: they may be rounded later.
-    let exact = header.error == 0.0 || mapping.is_lattice() || !header.dtype.is_float() && header.unit == 1.0;
+    let counts = !header.dtype.is_float() && header.unit == 1.0 && !predicted::is_direct(payload);
+    let exact = header.error == 0.0 || mapping.is_lattice() || counts;
     if let (Some(memory), false) = (memory, exact) {
         let size = header.dtype.size();
         let steps = header.shape[header.time_axis];

@@ -215,6 +215,18 @@ impl Grid {
         })
     }
 
+    /// The grid for integers whose unit is a count, however many the bound allows; `None` where their range is too wide.
+    pub fn counts(e: f64, extent: &Extent) -> Option<Self> {
+        let step = 2.0 * e.floor() + 1.0;
+        let range = extent.range();
+        (range < LIMIT as f64 && step < LIMIT as f64).then(|| Self {
+            mapping: Mapping::Linear(1.0),
+            step: step as i32,
+            shift: weight_bits(range, step as i32),
+            chance: 1.0,
+        })
+    }
+
     /// The grid around `middle` for the loops over blocks; `None` for logarithmic grids.
     pub fn linear(&self, middle: f64) -> Option<Linear> {
         match self.mapping {

@@ -21,14 +21,20 @@ pub enum Preset {
     Lossless,
     /// As balanced, with what a trained model adds.
     Learned,
+    /// TEZip's method: each frame predicted by a network or the frame before alone, runs of differences, ranks and zstd.
+    Tezip,
+    /// TEZip's networks as references of what balanced does.
+    TezipPlus,
 }
 
 /// Every preset with its name, in the order of its code (codes start at 0).
-pub const PRESETS: [(Preset, &str); 4] = [
+pub const PRESETS: [(Preset, &str); 6] = [
     (Preset::Balanced, "balanced"),
     (Preset::Fast, "fast"),
     (Preset::Lossless, "lossless"),
     (Preset::Learned, "learned"),
+    (Preset::Tezip, "tezip"),
+    (Preset::TezipPlus, "tezip+"),
 ];
 
 impl Preset {
@@ -47,6 +53,11 @@ impl Preset {
         })
     }
 
+    /// Whether a trained model helps to predict.
+    pub fn uses_model(self) -> bool {
+        matches!(self, Preset::Learned | Preset::Tezip | Preset::TezipPlus)
+    }
+
     /// Name as users type it.
     pub fn name(self) -> &'static str {
         PRESETS[self.code() as usize].1
@@ -62,6 +73,31 @@ impl Preset {
             Error::invalid(format!("preset \"{name}\" is unknown, expected one of {}", known.join(", ")))
         })
     }
+}
+
+/// Which time steps are key frames, coded without any other.
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+pub enum KeyFrames {
+    /// The first one.
+    #[default]
+    First,
+    /// Every so many, at least 2 (TEZip's static window).
+    Every(u8),
+    /// Where the mean square of what was predicted wrongly since the last one exceeds this share of the chunk's squared
+    /// range (TEZip's dynamic window).
+    Beyond(f64),
+}
+
+/// How the preset `tezip` predicts from frame to frame.
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+pub struct Windows {
+    /// Key frames.
+    pub keys: KeyFrames,
+    /// Time steps at the start that are key frames, too, from which the network only learns what goes on; 0 counts as 1.
+    pub warm_up: u8,
+    /// Whether forecasts are made from forecasts until the next key frame, as TEZip does it, instead of from what was
+    /// decoded.
+    pub open_loop: bool,
 }
 
 /// Type, shape and bound of a chunk, and how hard to try.
@@ -89,8 +125,11 @@ pub struct Params {
     pub tail: usize,
     /// Most threads to use; the stream does not depend on it.
     pub threads: usize,
-    /// The model that the preset `learned` predicts with; without one it does what `balanced` does.
+    /// The model that the presets `learned` and `tezip+` predict with; without one they do what `balanced` does, and `tezip`
+    /// predicts by the frame before.
     pub model: Option<Arc<Model>>,
+    /// How the preset `tezip` goes from frame to frame.
+    pub windows: Windows,
 }
 
 impl Params {
@@ -108,6 +147,7 @@ impl Params {
             tail: 0,
             threads: 1,
             model: None,
+            windows: Windows::default(),
         }
     }
 
@@ -134,7 +174,44 @@ impl Params {
                 self.shape.len()
             )));
         }
+        self.windows.validate()?;
         self.bound.validate()
+    }
+}
+
+impl Windows {
+    /// Most time steps of the warm-up.
+    pub const MAX_WARM_UP: u8 = 7;
+    /// Longest static window.
+    pub const MAX_EVERY: u8 = 127;
+
+    /// Checks the windows.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a static window outside 2 to 127, a threshold outside 2^-31 to 1, and a warm-up of more than 7
+    /// steps.
+    pub fn validate(&self) -> Result<()> {
+        match self.keys {
+            KeyFrames::Every(n) if !(2..=Self::MAX_EVERY).contains(&n) => {
+                return Err(Error::invalid(format!(
+                    "a key frame every {n} steps was asked for, 2 to 127 expected"
+                )));
+            }
+            KeyFrames::Beyond(t) if !(2f64.powi(-31)..=1.0).contains(&t) => {
+                return Err(Error::invalid(format!(
+                    "the threshold of key frames is {t}, 2^-31 to 1 of the squared range expected"
+                )));
+            }
+            _ => {}
+        }
+        if self.warm_up > Self::MAX_WARM_UP {
+            return Err(Error::invalid(format!(
+                "a warm-up of {} steps was asked for, at most {} expected",
+                self.warm_up,
+                Self::MAX_WARM_UP
+            )));
+        }
+        Ok(())
     }
 }
 

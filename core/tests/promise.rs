@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 use augur_core::dtype::DTYPES;
+use augur_core::params::{KeyFrames, Windows};
 use augur_core::{
     decode, decode_with, encode, encode_with, inspect, Bound, ByteOrder, Decoding, Dtype, Memory, Method,
     Params, Preset,
@@ -130,6 +131,15 @@ fn any_bound() -> impl Strategy<Value = Bound> {
     ]
 }
 
+fn any_windows() -> impl Strategy<Value = Windows> {
+    let keys = prop_oneof![
+        Just(KeyFrames::First),
+        (2u8..9).prop_map(KeyFrames::Every),
+        (-30f64..0.0).prop_map(|t| KeyFrames::Beyond(2f64.powf(t))),
+    ];
+    (keys, 0u8..8, any::<bool>()).prop_map(|(keys, warm_up, open_loop)| Windows { keys, warm_up, open_loop })
+}
+
 fn any_shape() -> impl Strategy<Value = Vec<usize>> {
     prop_oneof![
         prop::collection::vec(1usize..7, 1..6),
@@ -149,7 +159,8 @@ proptest! {
         shape in any_shape(),
         axis in 0usize..5,
         bound in any_bound(),
-        fast in any::<bool>(),
+        preset in prop::sample::select(&[Preset::Balanced, Preset::Fast, Preset::Tezip, Preset::TezipPlus][..]),
+        windows in any_windows(),
         amplitude in -3f64..4.0,
         offset in prop_oneof![Just(0.0), Just(300.0), Just(-40.0)],
         noise in prop_oneof![Just(0.0), Just(0.01), Just(2.0)],
@@ -161,7 +172,8 @@ proptest! {
         let mut params = Params::new(dtype, &shape, bound);
         params.order = if big { ByteOrder::Big } else { ByteOrder::Little };
         params.time_axis = axis % shape.len();
-        params.preset = if fast { Preset::Fast } else { Preset::Balanced };
+        params.preset = preset;
+        params.windows = windows;
         let mut values = field(&shape, 10f64.powf(amplitude), offset, noise, seed);
         for (at, v) in specials {
             let n = values.len();

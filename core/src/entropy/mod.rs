@@ -6,6 +6,7 @@ pub mod bits;
 #[cfg(target_arch = "x86_64")]
 mod narrow_sift;
 pub mod quiet;
+pub mod rank;
 pub mod rans;
 mod sift;
 pub mod slots;

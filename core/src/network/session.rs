@@ -112,6 +112,14 @@ impl Session {
         &self.outputs[index]
     }
 
+    /// Makes output `index` input `index`, as what a network remembers.
+    ///
+    /// # Panics
+    /// If there is none of the two, or they have not equal sizes.
+    pub fn feed_back(&mut self, index: usize) {
+        self.inputs[index].copy_from_slice(&self.outputs[index]);
+    }
+
     /// Computes the outputs from the inputs, on at most `threads` threads: the same bits for any number.
     pub fn run(&mut self, threads: usize) {
         for (input, &k) in self.inputs.iter_mut().zip(&self.graph.inputs) {

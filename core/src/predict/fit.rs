@@ -14,7 +14,8 @@ use super::Scale;
 use crate::chunk::Frames;
 use crate::error::Result;
 use crate::network::Model;
-use crate::reference::forecast::{Forecaster, Normal, Numbers};
+use crate::reference::forecast::{Forecaster, Numbers};
+use crate::reference::normal::Normal;
 use crate::reference::{Step, CLASSES, MAX_REFERENCES};
 use crate::threads::parallel;
 use arrayvec::ArrayVec;
@@ -211,7 +212,7 @@ pub fn fit(
     let pyramids = pyramids(samples.decoded.unwrap_or(samples.grid), wanted);
     // Values coded in steps of one unit are decoded as they are.
     let noise = if scale.step > 1 && samples.decoded.is_none() { 0.7 / 12.0 } else { 0.0 };
-    let Ok(forecasts) = forecasts(samples, &picked, scale, threads) else {
+    let Ok(forecasts) = forecasts(samples, plan, &picked, scale, threads) else {
         // Nothing that could be chosen.
         return (vec![], f64::INFINITY);
     };
@@ -242,23 +243,33 @@ pub fn fit(
 /// Forecasts of the sampled frames, from decoded values where there are any.
 fn forecasts(
     samples: &Samples,
+    plan: &[Step],
     picked: &[Vec<&Step>],
     scale: &Scale,
     threads: usize,
 ) -> Result<HashMap<usize, Pyramid<i32>>> {
     let mut out = HashMap::new();
-    let wanted: Vec<&Step> = picked.iter().flatten().filter(|s| !s.forecast.is_empty()).copied().collect();
+    let wanted: BTreeSet<usize> =
+        picked.iter().flatten().filter(|s| !s.forecast.is_empty()).map(|s| s.frame).collect();
     let (Some((model, normal)), false) = (samples.forecasts, wanted.is_empty()) else { return Ok(out) };
     let Frames { height, width, levels, .. } = samples.frames;
     let numbers = Numbers { step: scale.step, limits: (scale.low, scale.high), levels };
     let mut forecaster = Forecaster::new(model, normal, numbers, (height, width), threads)?;
-    for step in wanted {
+    let mut missing = wanted.len();
+    for step in plan.iter().filter(|s| !s.forecast.is_empty()) {
+        let picked = wanted.contains(&step.frame);
+        if !picked && (missing == 0 || !forecaster.remembers()) {
+            continue;
+        }
         let forecast = forecaster.run(step, &mut |k, y, row| {
             let frame = step.forecast[k];
             let start = (frame * height + y) * width;
             row.copy_from_slice(&samples.decoded.unwrap_or(samples.grid)[start..start + width]);
         });
-        out.insert(step.frame, Pyramid::of(forecast, width));
+        if picked {
+            out.insert(step.frame, Pyramid::of(forecast, width));
+            missing -= 1;
+        }
     }
     Ok(out)
 }

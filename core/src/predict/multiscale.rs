@@ -15,7 +15,8 @@ use super::weighted::{weighted_sum, WeightedRow};
 use super::weights::{Sent, Tying};
 use super::{Band, Coder, RunAt, Scale, RUN_POINTS};
 use crate::chunk::Frames;
-use crate::reference::forecast::{Forecaster, MAX_FRAMES};
+use crate::reference::forecast::Forecaster;
+use crate::reference::window::MAX_FRAMES;
 use crate::reference::{released, Step, CLASSES, MAX_REFERENCES};
 use arrayvec::ArrayVec;
 

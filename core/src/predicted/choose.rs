@@ -1,5 +1,6 @@
 //! What a chunk is predicted with: the predictor, the order in time, and forecasts where a model brings them.
 
+use super::direct;
 use super::encode::Shared;
 use super::grids::WEIGHT_BITS;
 use super::mapped::Mapped;
@@ -11,7 +12,8 @@ use crate::network::Model;
 use crate::params::{Params, Preset};
 use crate::predict::fit::{self, fit, Effort, Samples};
 use crate::predict::{lorenzo, Scale};
-use crate::reference::forecast::{self, Forecaster, Normal, Numbers};
+use crate::reference::forecast::{self, Forecaster, Numbers};
+use crate::reference::normal::Normal;
 use crate::reference::{coding_order, TimeOrder};
 use crate::threads::parallel;
 use std::sync::Arc;
@@ -50,7 +52,7 @@ fn forecasts(
     grid: &Grid,
     params: &Params,
 ) -> Option<(Arc<Model>, Vec<Normal>)> {
-    let model = params.model.as_ref().filter(|_| params.preset == Preset::Learned)?;
+    let model = params.model.as_ref().filter(|_| params.preset.uses_model())?;
     let numbers = numbers(&scale(mapped, grid), frames);
     let usable = |window| {
         let Some(normal) = Normal::of(&mapped.grid, mapped.mask.as_deref(), frames, window) else {
@@ -107,6 +109,9 @@ pub fn fitted(
 
 /// The predictor and order of the fewest estimated bits, without networks; `lorenzo` says whether it may be Lorenzo's.
 pub fn choose(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Params, lorenzo: bool) -> Choice {
+    if params.preset == Preset::Tezip {
+        return direct::choose(mapped, frames, &scale(mapped, grid), params);
+    }
     let first = if frames.count() == 1 { TimeOrder::Independent } else { TimeOrder::Previous };
     let simple = || {
         let (neighbours, bits) = lorenzo::estimate(&mapped.grid, mapped.mask.as_deref(), frames, grid.step);

@@ -1,5 +1,6 @@
 //! The decoder's half: residuals from the entropy-coded bands, values from residuals.
 
+use super::direct;
 use super::side::{read_tables, FrameKind, Predictor, Side};
 use super::{band_rows, bands};
 use crate::chunk::Frames;
@@ -45,6 +46,14 @@ pub fn decode<N: Number>(
 ) -> Result<Vec<u8>> {
     let mut r = Reader::new(payload);
     let side = Side::read(&mut r, frames, N::SIZE)?;
+    if let Predictor::Direct(direct) = &side.predictor {
+        let forecaster = forecaster(&side, model, frames, (frames.height, frames.width), threads)?;
+        let mut raw = Buffer::arbitrary(frames.count() * frames.area() * N::SIZE).into_vec();
+        direct::decode::<N>(&mut r, &side, direct, frames, mapping, forecaster, &mut raw)?;
+        r.finish()?;
+        put_exact::<N>(&mut raw, side.mask.as_deref(), &side.specials, &side.patches);
+        return Ok(raw);
+    }
     let tables = read_tables(&mut r)?;
     let mut parts = vec![];
     for band in bands(frames, side.bands) {
@@ -80,6 +89,21 @@ pub fn put_exact<N: Number>(raw: &mut [u8], mask: Option<&[u8]>, specials: &[u8]
     }
 }
 
+/// What makes the forecasts of frames of this size, if the order has any.
+fn forecaster(
+    side: &Side,
+    model: Option<&Model>,
+    frames: &Frames,
+    size: (usize, usize),
+    threads: usize,
+) -> Result<Option<Forecaster>> {
+    let Some(normal) = &side.normal else { return Ok(None) };
+    let model = model.ok_or_else(|| Error::corruption("the stream has forecasts but names no model"))?;
+    let Scale { step, low, high, .. } = side.scale;
+    let numbers = Numbers { step, limits: (low, high), levels: frames.levels };
+    Forecaster::new(model, normal, numbers, size, threads).map(Some)
+}
+
 /// Decodes a band to `values`, a slice of rows for each frame.
 fn decode_band<N: Number>(
     shared: &Shared,
@@ -108,17 +132,13 @@ fn decode_band<N: Number>(
         Predictor::Multiscale(sent) => {
             let weights = Weights::new(side.scale, &plan, sent);
             let fine: Vec<bool> = side.kinds.iter().map(|k| *k != FrameKind::Normal).collect();
-            let forecaster = side.normal.as_ref().map(|normal| {
-                let model = shared
-                    .model
-                    .ok_or_else(|| Error::corruption("the stream has forecasts but names no model"))?;
-                let Scale { step, low, high, .. } = side.scale;
-                let numbers = Numbers { step, limits: (low, high), levels: shared.frames.levels };
-                Forecaster::new(model, normal, numbers, (band.height, band.width), shared.inner)
-            });
-            multiscale::walk(&weights, &plan, band, &fine, forecaster.transpose()?, &mut runs);
+            let size = (band.height, band.width);
+            let forecaster = forecaster(side, shared.model, shared.frames, size, shared.inner)?;
+            multiscale::walk(&weights, &plan, band, &fine, forecaster, &mut runs);
         }
         Predictor::Lorenzo(neighbours) => lorenzo::walk(*neighbours, &plan, band, &mut runs),
+        // Decoded by itself.
+        Predictor::Direct(_) => {}
     }
     if let Some(e) = runs.failure {
         return Err(e);

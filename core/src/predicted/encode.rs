@@ -5,6 +5,7 @@ use super::choose::{
     choose, choose_forecasts, effort, fitted, numbers, scale, Choice, FORECAST_GAIN, NAME_BYTES, REFIT_POINTS,
 };
 use super::decode::put_exact;
+use super::direct;
 use super::grids::{exact_grid, float_grid, logarithms, survey, Surveyed, LATTICE};
 use super::mapped::{map, Mapped, Writing};
 use super::side::{write_tables, FrameKind, Predictor, Side, CONTEXT_COUNT};
@@ -16,7 +17,7 @@ use crate::entropy::bits::{zigzag, BitWriter};
 use crate::entropy::quiet::Quiet;
 use crate::entropy::tables::{histograms, merged, Histogram};
 use crate::entropy::{rans, split_large, DIRECT_SYMBOLS};
-use crate::grid::{allowed_error, lattice, Allowed, Grid, Mapping};
+use crate::grid::{allowed_error, lattice, Allowed, Extent, Grid, Mapping};
 use crate::network::Digest;
 use crate::number::Number;
 use crate::params::{Params, Preset};
@@ -28,6 +29,7 @@ use crate::predict::{Band, Coder, RunAt};
 use crate::reference::coding_order;
 use crate::reference::forecast::Forecaster;
 use crate::scratch::Buffer;
+use crate::special::Special;
 use crate::stream::header::checksum;
 use crate::stream::parts::Writer;
 use crate::threads::parallel;
@@ -85,7 +87,12 @@ fn encode_chunk<N: Number>(
 ) -> Option<Encoded> {
     let steps = params.shape[params.time_axis];
     let present = &raw[..points * N::SIZE];
-    let logarithmic = matches!(params.bound, Bound::PointwiseRelative { .. });
+    let pointwise = matches!(params.bound, Bound::PointwiseRelative { .. });
+    let tezip = params.preset == Preset::Tezip;
+    if pointwise && tezip && !N::FLOAT && !provisional {
+        return code_shares::<N>(params, frames, raw, known, (special, &extent, points));
+    }
+    let logarithmic = pointwise;
     let allowed = allowed_error(&params.bound, &extent).map(|e| share * e);
     if let (false, true) = (logarithmic, known.iter().all(Option::is_none)) {
         let least = allowed.map_or(0.0, |e| LATTICE * 2.0 * if N::FLOAT { e } else { e.floor() + 0.5 });
@@ -100,7 +107,7 @@ fn encode_chunk<N: Number>(
             let all = vec![Some(0.0); if allowed.is_none() { steps } else { 0 }];
             let shared =
                 Shared { params, frames, raw, mapped: &mapped, grid: &grid, error: slack, known: &all };
-            return Some(code::<N>(&shared, choice, again));
+            return code::<N>(&shared, choice, again);
         }
     }
     let domain = if logarithmic { logarithms::<N>(present, special)? } else { extent };
@@ -111,6 +118,8 @@ fn encode_chunk<N: Number>(
     } else if logarithmic {
         // Counts leave no room between them to tell decoded frames by.
         (!provisional).then(|| Grid::choose::<N>(error, &domain, true))??
+    } else if let Some(counts) = Grid::counts(error, &extent).filter(|_| tezip && !provisional) {
+        counts
     } else {
         Grid::whole(error, &extent, provisional || error < 1.0)?
     };
@@ -141,7 +150,30 @@ fn encode_chunk<N: Number>(
     let fresh = Writing { fresh: true, provisional: false, ..writing };
     let again = |raw: &[u8]| map::<N>(raw, frames, &grid, special, &domain, fresh, params.threads);
     let shared = Shared { params, frames, raw, mapped: &mapped, grid: &grid, error, known };
-    Some(code::<N>(&shared, choice, again))
+    code::<N>(&shared, choice, again)
+}
+
+/// Encodes integers so that each keeps a share of itself: with counts as units, only the direct predictor can.
+fn code_shares<N: Number>(
+    params: &Params,
+    frames: &Frames,
+    raw: &[u8],
+    known: &[Option<f64>],
+    (special, extent, points): (&Special, &Extent, usize),
+) -> Option<Encoded> {
+    let grid = Grid::counts(1.0, extent)?;
+    let steps = params.shape[params.time_axis];
+    let known_frames: Vec<bool> = (0..frames.count())
+        .map(|f| known.get(f * steps / frames.count()).is_some_and(Option::is_some))
+        .collect();
+    let writing = Writing { points, provisional: false, known: &known_frames, fresh: true };
+    let mapped = map::<N>(raw, frames, &grid, special, extent, writing, params.threads);
+    let choice = choose(&mapped, frames, &grid, params, false);
+    let error = allowed_error(&params.bound, extent)?;
+    let shared = Shared { params, frames, raw, mapped: &mapped, grid: &grid, error, known };
+    // Nothing else is tried, for which the decoded values would be mapped.
+    let Predictor::Direct(direct) = choice.predictor.clone() else { return None };
+    direct::encode::<N>(&shared, choice, direct).ok()
 }
 
 /// One coded band.
@@ -179,19 +211,75 @@ pub struct Shared<'a> {
     pub known: &'a [Option<f64>],
 }
 
+impl Shared<'_> {
+    /// Writes the values of a row of a frame whose first point is point `at` of the chunk, and lists those that miss the
+    /// bound.
+    pub fn write<N: Number>(
+        &self,
+        frame: usize,
+        at: usize,
+        line: &[i32],
+        out: &mut [u8],
+        patches: &mut Vec<(u64, u64)>,
+    ) {
+        let mapped = self.mapped;
+        let half = mapped.kinds[frame] == FrameKind::Provisional;
+        let allowed = match self.params.bound {
+            Bound::PointwiseRelative { rel, .. } => Allowed::Relative(rel),
+            _ => Allowed::Absolute(if N::FLOAT { self.error } else { self.error.floor() }),
+        };
+        let step_points = mapped.grid.len() / self.known.len().max(1);
+        let raw = &self.raw[at * N::SIZE..][..line.len() * N::SIZE];
+        let negative = mapped.negative.as_deref().map(|n| &n[at..at + line.len()]);
+        let place = (mapped.offset, half);
+        let all = self.grid.mapping.write_within::<N>(line, place, negative, raw, allowed, out);
+        // Steps that are remembered are no shorter than a row.
+        let known = self.known.get(at / step_points).is_some_and(Option::is_some);
+        // Almost always all are.
+        if all && (!known || raw == out) {
+            return;
+        }
+        let within = |a: &[u8], b: &[u8]| {
+            allowed.holds(N::read(a).to_f64(), N::read(b).to_f64()) && (!known || a == b)
+        };
+        for (x, (a, b)) in raw.chunks_exact(N::SIZE).zip(out.chunks_exact(N::SIZE)).enumerate() {
+            if !within(a, b) && mapped.mask.as_deref().is_none_or(|m| m[at + x] == 0) {
+                patches.push(((at + x) as u64, N::read(a).bits()));
+            }
+        }
+    }
+
+    /// The special values, one after the other.
+    pub fn specials<N: Number>(&self) -> Vec<u8> {
+        let mut out = vec![];
+        if let Some(mask) = &self.mapped.mask {
+            for (_, b) in mask.iter().zip(self.raw.chunks_exact(N::SIZE)).filter(|(m, _)| **m != 0) {
+                out.extend_from_slice(b);
+            }
+        }
+        out
+    }
+}
+
 /// Codes a chunk as `choice` says or, where that is smaller, with forecasts. `again` gives the integers of decoded values.
-fn code<N: Number>(shared: &Shared, choice: Choice, again: impl Fn(&[u8]) -> Mapped) -> Encoded {
+fn code<N: Number>(shared: &Shared, choice: Choice, again: impl Fn(&[u8]) -> Mapped) -> Option<Encoded> {
+    if let Predictor::Direct(direct) = &choice.predictor {
+        let direct = direct.clone();
+        return direct::encode::<N>(shared, choice, direct).ok();
+    }
     let multiscale = matches!(choice.predictor, Predictor::Multiscale(_));
     let encoded = code_as::<N>(shared, choice);
-    let learned = shared.params.preset == Preset::Learned && shared.params.model.is_some();
+    let learned = shared.params.preset.uses_model() && shared.params.model.is_some();
     let provisional = shared.mapped.kinds.contains(&FrameKind::Provisional);
     if !learned || !multiscale || provisional || shared.frames.steps < 3 {
-        return encoded;
+        return Some(encoded);
     }
     // What is decoded has other errors than noise: where most residuals are zero, what the predictor misses. Only
     // really decoded frames tell what a network makes of them.
     let decoded = again(&encoded.decoded).grid;
-    let Some(choice) = choose_forecasts(shared, &decoded, encoded.payload.len()) else { return encoded };
+    let Some(choice) = choose_forecasts(shared, &decoded, encoded.payload.len()) else {
+        return Some(encoded);
+    };
     drop(decoded);
     let order = choice.order;
     let forecasts = choice.forecasts.clone();
@@ -209,11 +297,7 @@ fn code<N: Number>(shared: &Shared, choice: Choice, again: impl Fn(&[u8]) -> Map
         }
     }
     let size = forecast.payload.len() as f64 * FORECAST_GAIN + NAME_BYTES as f64;
-    if size < encoded.payload.len() as f64 {
-        forecast
-    } else {
-        encoded
-    }
+    Some(if size < encoded.payload.len() as f64 { forecast } else { encoded })
 }
 
 fn code_as<N: Number>(shared: &Shared, choice: Choice) -> Encoded {
@@ -238,6 +322,8 @@ fn code_as<N: Number>(shared: &Shared, choice: Choice) -> Encoded {
                 multiscale::walk(&weights, &plan, band, &fine, forecaster, &mut rows);
             }
             Predictor::Lorenzo(neighbours) => lorenzo::walk(*neighbours, &plan, band, &mut rows),
+            // Coded by itself.
+            Predictor::Direct(_) => {}
         }
         rows.finish()
     });
@@ -252,14 +338,7 @@ fn code_as<N: Number>(shared: &Shared, choice: Choice) -> Encoded {
     let mut patches: Vec<(u64, u64)> = coded.iter().flat_map(|b| b.patches.iter().copied()).collect();
     patches.sort_unstable();
     patches.dedup();
-    let mut specials = vec![];
-    if let Some(mask) = &mapped.mask {
-        for (m, b) in mask.iter().zip(raw.chunks_exact(N::SIZE)) {
-            if *m != 0 {
-                specials.extend_from_slice(b);
-            }
-        }
-    }
+    let specials = shared.specials::<N>();
     put_exact::<N>(&mut decoded, mapped.mask.as_deref(), &specials, &patches);
     let (model, normal) = choice.forecasts.map(|(m, n)| (m.digest(), n)).unzip();
     let keeps = mapped.kinds.contains(&FrameKind::Fine);
@@ -461,38 +540,12 @@ impl<N: Number> Coder for Encoder<'_, N> {
     }
 
     fn frame(&mut self, frame: usize, row: &mut dyn FnMut(usize, &mut [i32])) {
-        let shared = self.shared;
-        let mapped = shared.mapped;
-        let half = mapped.kinds[frame] == FrameKind::Provisional;
-        let allowed = match shared.params.bound {
-            Bound::PointwiseRelative { rel, .. } => Allowed::Relative(rel),
-            _ => Allowed::Absolute(if N::FLOAT { shared.error } else { shared.error.floor() }),
-        };
-        let step_points = shared.mapped.grid.len() / shared.known.len().max(1);
         let width = self.band.width;
         for y in 0..self.band.height {
             row(y, &mut self.line);
-            let at = (frame * shared.frames.height + self.band.top + y) * width;
-            let raw = &shared.raw[at * N::SIZE..][..width * N::SIZE];
+            let at = (frame * self.shared.frames.height + self.band.top + y) * width;
             let out = &mut self.values[frame][y * width * N::SIZE..][..width * N::SIZE];
-            let negative = mapped.negative.as_deref().map(|n| &n[at..at + width]);
-            let place = (mapped.offset, half);
-            let mapping = &shared.grid.mapping;
-            let all = mapping.write_within::<N>(&self.line, place, negative, raw, allowed, out);
-            // Steps that are remembered are no shorter than a row.
-            let known = shared.known.get(at / step_points).is_some_and(Option::is_some);
-            // Almost always all are.
-            if all && (!known || raw == out) {
-                continue;
-            }
-            let within = |a: &[u8], b: &[u8]| {
-                allowed.holds(N::read(a).to_f64(), N::read(b).to_f64()) && (!known || a == b)
-            };
-            for (x, (a, b)) in raw.chunks_exact(N::SIZE).zip(out.chunks_exact(N::SIZE)).enumerate() {
-                if !within(a, b) && mapped.mask.as_deref().is_none_or(|m| m[at + x] == 0) {
-                    self.out.patches.push(((at + x) as u64, N::read(a).bits()));
-                }
-            }
+            self.shared.write::<N>(frame, at, &self.line, out, &mut self.out.patches);
         }
     }
 }

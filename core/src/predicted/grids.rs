@@ -1,9 +1,10 @@
 //! Which grid serves a chunk: that of its own lattice, the one on which frames of it were decoded before, or the best.
 
 use super::mapped::{decoded_grids, written_steps};
+use crate::bound::Bound;
 use crate::grid::{lattice, Extent, Grid, PROVISIONAL};
 use crate::number::Number;
-use crate::params::Params;
+use crate::params::{Params, Preset};
 use crate::special::Special;
 
 /// What is known of a chunk before it is mapped.
@@ -21,7 +22,10 @@ pub struct Surveyed {
 /// Surveys a chunk. `None` for constants: perhaps with special points, they are small and exact without prediction.
 pub fn survey<N: Number>(params: &Params, raw: &[u8]) -> Option<Surveyed> {
     let bits = |value: [u8; 8]| u64::from_le_bytes(value) & (u64::MAX >> (64 - 8 * N::SIZE as u32));
-    let mut special = Special::new::<N>(&params.bound, params.fill.map(bits));
+    // The direct predictor codes shares of small integers, too.
+    let counts = params.preset == Preset::Tezip && !N::FLOAT;
+    let bound = if counts { &Bound::Lossless } else { &params.bound };
+    let mut special = Special::new::<N>(bound, params.fill.map(bits));
     let steps = params.shape[params.time_axis];
     let written = written_steps::<N>(raw, steps, params.unwritten.map(bits));
     let provisional = written < steps && written != params.tail;

@@ -5,6 +5,7 @@
 
 mod choose;
 mod decode;
+mod direct;
 pub mod encode;
 mod grids;
 pub mod mapped;
@@ -18,7 +19,7 @@ use crate::chunk::Frames;
 use crate::error::Result;
 use crate::predict::multiscale::Weights;
 use crate::predict::Band;
-use crate::reference::forecast::Window;
+use crate::reference::window::Window;
 use crate::reference::TimeOrder;
 use crate::stream::parts::Reader;
 use side::{FrameKind, Predictor, Side};
@@ -31,7 +32,9 @@ pub fn describe(payload: &[u8], frames: &Frames, value_size: usize) -> Result<St
     let mut r = Reader::new(payload);
     let side = Side::read(&mut r, frames, value_size)?;
     let before_tables = r.rest().len();
-    side::read_tables(&mut r)?;
+    if !matches!(side.predictor, Predictor::Direct(_)) {
+        side::read_tables(&mut r)?;
+    }
     let after_tables = r.rest().len();
     let predictor = match &side.predictor {
         Predictor::Multiscale(sent) => {
@@ -40,12 +43,20 @@ pub fn describe(payload: &[u8], frames: &Frames, value_size: usize) -> Result<St
             format!("multiscale with {taps:.1} weights a point")
         }
         Predictor::Lorenzo(n) => format!("lorenzo in {}", n.name()),
+        Predictor::Direct(direct) => {
+            let keys = direct.keys.iter().filter(|k| **k).count();
+            let open = if direct.open_loop { ", in open loop" } else { "" };
+            format!("direct with {keys} key frame(s) of {}{open}", direct.keys.len())
+        }
     };
     let order = match side.order {
         TimeOrder::Previous => "previous frames",
         TimeOrder::Hierarchical => "hierarchical in time",
         TimeOrder::Independent => "no references",
         TimeOrder::Forecast(Window::Past { .. }) => "previous frames and forecasts by a network",
+        TimeOrder::Forecast(Window::Recurrent { .. }) => {
+            "previous frames and forecasts by a recurrent network"
+        }
         TimeOrder::Forecast(Window::Between) => "hierarchical in time and interpolation by a network",
     };
     let count = |kind| side.kinds.iter().filter(|k| **k == kind).count();
@@ -87,6 +98,11 @@ pub fn final_steps(payload: &[u8], frames: &Frames, value_size: usize, steps: us
         out[first..last].fill(false);
     }
     Ok(out)
+}
+
+/// Whether the payload was made by the direct predictor, which loses counts of integers though its unit is one.
+pub fn is_direct(payload: &[u8]) -> bool {
+    payload.first().is_some_and(|method| method & 15 == side::DIRECT)
 }
 
 /// Points from which on a chunk is cut into bands that can be coded at the same time. Smaller bands lose

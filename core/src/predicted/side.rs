@@ -1,5 +1,6 @@
 //! Side information of a predicted chunk: everything in its payload but the entropy-coded residuals.
 
+use super::direct::Direct;
 use crate::chunk::Frames;
 use crate::entropy::bits::{BitReader, BitWriter};
 use crate::entropy::quiet::{self, Quiet};
@@ -12,7 +13,7 @@ use crate::predict::lorenzo::{Neighbours, NEIGHBOURS};
 pub use crate::predict::multiscale::CONTEXT_COUNT;
 use crate::predict::weights::Sent;
 use crate::predict::Scale;
-use crate::reference::forecast::Normal;
+use crate::reference::normal::Normal;
 use crate::reference::{coding_order, Step, TimeOrder, FORECAST};
 use crate::stream::parts::{Reader, Writer};
 
@@ -41,7 +42,14 @@ pub enum Predictor {
     Multiscale(Vec<Sent>),
     /// Lorenzo.
     Lorenzo(Neighbours),
+    /// The reference itself.
+    Direct(Direct),
 }
+
+/// Numbers of the predictors in the stream; those of Lorenzo are the places of its neighbours.
+const MULTISCALE: u8 = 3;
+/// See [`MULTISCALE`].
+pub const DIRECT: u8 = 4;
 
 /// The side information.
 pub struct Side {
@@ -107,7 +115,8 @@ impl Side {
     /// Appends the side information.
     pub fn write(&self, w: &mut Writer, frames: &Frames, value_size: usize) {
         let (method, sent): (u8, &[Sent]) = match &self.predictor {
-            Predictor::Multiscale(sent) => (3, sent),
+            Predictor::Multiscale(sent) => (MULTISCALE, sent),
+            Predictor::Direct(_) => (DIRECT, &[]),
             Predictor::Lorenzo(n) => (NEIGHBOURS.iter().position(|x| x == n).unwrap_or(0) as u8, &[]),
         };
         w.byte(method | self.order.code() << 4);
@@ -150,11 +159,14 @@ impl Side {
             w.number(self.patches.len() as u64);
             w.packed(&part.out);
         }
-        let mut bits = BitWriter::default();
-        for s in sent {
-            s.write(&mut bits);
+        match &self.predictor {
+            Predictor::Direct(direct) => w.bytes(&direct.bytes()),
+            _ => {
+                let mut bits = BitWriter::default();
+                sent.iter().for_each(|s| s.write(&mut bits));
+                w.bytes(&bits.finish());
+            }
         }
-        w.bytes(&bits.finish());
         w.number(self.bands as u64);
     }
 
@@ -221,7 +233,7 @@ impl Side {
         let weights = r.bytes()?;
         let predictor =
             match method & 15 {
-                3 => {
+                MULTISCALE => {
                     let mut bits = BitReader::new(weights);
                     let sent = sent_classes(&coding_order(order, frames))
                         .into_iter()
@@ -229,6 +241,12 @@ impl Side {
                         .collect::<Result<_>>()?;
                     Predictor::Multiscale(sent)
                 }
+                DIRECT if order.is_hierarchical() => {
+                    return Err(Error::corruption(
+                        "the direct predictor goes from frame to frame, not between them",
+                    ));
+                }
+                DIRECT => Predictor::Direct(Direct::read(weights, frames.steps)?),
                 m if step != 1 => {
                     return Err(Error::corruption(format!(
                         "predictor {m} comes with steps of {step} units, only 1 is possible"

@@ -6,9 +6,13 @@
 //! of the frame is one more reference, the first one ([`forecast`]).
 
 pub mod forecast;
+pub mod normal;
+mod plain;
+mod recurrent;
+pub mod window;
 
 use crate::chunk::Frames;
-use forecast::Window;
+use window::Window;
 
 /// Most references of a frame.
 pub const MAX_REFERENCES: usize = 4;
@@ -38,6 +42,11 @@ impl TimeOrder {
             TimeOrder::Independent => 2,
             TimeOrder::Forecast(_) => FORECAST,
         }
+    }
+
+    /// Whether frames are made from both sides.
+    pub fn is_hierarchical(self) -> bool {
+        matches!(self, TimeOrder::Hierarchical | TimeOrder::Forecast(Window::Between))
     }
 
     /// The order with this number, unless it is [`FORECAST`], which needs a window.
@@ -81,7 +90,7 @@ pub fn coding_order(order: TimeOrder, frames: &Frames) -> Vec<Step> {
     match order {
         TimeOrder::Independent => times.extend((1..=last).map(|t| (t, vec![], 0))),
         TimeOrder::Previous => times.extend((1..=last).map(|t| (t, vec![t - 1, t.max(2) - 2], 1))),
-        TimeOrder::Forecast(Window::Past { .. }) => {
+        TimeOrder::Forecast(Window::Past { .. } | Window::Recurrent { .. }) => {
             times.extend((1..=last).map(|t| (t, vec![t - 1, t.max(2) - 2], if t > 1 { 2 } else { 1 })));
         }
         TimeOrder::Hierarchical | TimeOrder::Forecast(Window::Between) => {
@@ -125,7 +134,7 @@ pub fn coding_order(order: TimeOrder, frames: &Frames) -> Vec<Step> {
                 }
                 (false, 0) => distance,
                 (false, _) => {
-                    if matches!(order, TimeOrder::Previous | TimeOrder::Forecast(Window::Past { .. })) {
+                    if !order.is_hierarchical() {
                         // The level above at both times tells how this level changes.
                         references = vec![at(from[0], z), at(t, z - 1), at(from[0], z - 1)];
                     } else {
@@ -172,6 +181,9 @@ mod tests {
             window(2, false),
             window(3, false),
             window(3, true),
+            TimeOrder::Forecast(Window::recurrent(1, 2).unwrap()),
+            TimeOrder::Forecast(Window::recurrent(2, 2).unwrap()),
+            TimeOrder::Forecast(Window::recurrent(3, 1).unwrap()),
             TimeOrder::Forecast(Window::Between),
         ]) {
             for steps in 1..20 {

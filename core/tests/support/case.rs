@@ -3,6 +3,7 @@
 use super::input::{Input, Random};
 use super::oracle::push;
 use augur_core::dtype::DTYPES;
+use augur_core::params::{KeyFrames, Windows};
 use augur_core::{Bound, ByteOrder, Dtype, Params, Preset};
 
 /// Most points of a chunk: small, so that many are tried.
@@ -98,7 +99,21 @@ pub fn params(input: &mut Input) -> Params {
     };
     params.tail = if flags >> 5 == 7 { input.below(8) } else { 0 };
     params.threads = 1 + usize::from(flags >> 7) * 2;
+    if input.one_in(4) {
+        params.preset = Preset::Tezip;
+        params.windows = windows(input);
+    }
     params
+}
+
+/// Windows of the preset tezip.
+fn windows(input: &mut Input) -> Windows {
+    let keys = match input.below(3) {
+        0 => KeyFrames::First,
+        1 => KeyFrames::Every(2 + input.below(5) as u8),
+        _ => KeyFrames::Beyond(magnitude(input, -9.0, 0.0)),
+    };
+    Windows { keys, warm_up: input.below(8) as u8, open_loop: input.one_in(2) }
 }
 
 /// Bytes of some value, padded.

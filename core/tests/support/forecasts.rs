@@ -58,6 +58,50 @@ pub fn bridge(dy: i32, dx: i32) -> Arc<Model> {
     Arc::new(Model::from_bytes(&bytes).unwrap())
 }
 
+/// A recurrent network for the same picture, of `channels` frames a step. With `changes` it gives the change, and from
+/// what it remembers: its only state is the moved position that it read last, which it moves once more; half of that and
+/// half of the moved new one are the forecast.
+pub fn recurrent(dy: i32, dx: i32, channels: usize, changes: bool) -> Arc<Model> {
+    let mut g = GraphBuilder::new("recurrent");
+    let (side, planes) = (9, channels << usize::from(changes));
+    let points = side * side;
+    let at = |y: i32, x: i32| ((4 + y) * side as i32 + 4 + x) as usize;
+    let input = g.input(planes, Element::I16);
+    let state = g.input(channels, Element::I16);
+    let both = g.layer("concat", &[input, state]);
+    let count = planes + channels;
+    let conv = |fill: &dyn Fn(usize, &mut [i8]), multiplier: i32, shift: u8| {
+        let mut weight = vec![0i8; channels * count * points];
+        for (c, own) in weight.chunks_exact_mut(count * points).enumerate() {
+            fill(c, own);
+        }
+        Weights {
+            shape: vec![channels, count, side, side],
+            weight,
+            bias: vec![0; channels],
+            multiplier: vec![multiplier; channels],
+            shift: vec![shift; channels],
+        }
+    };
+    // 1024 / (4096 sqrt 2) / 64 for changes, 1 / 64 for positions.
+    let (multiplier, shift) = if changes { (23170, 23) } else { (16384, 20) };
+    let forecast = |c: usize, own: &mut [i8]| {
+        own[c * points + at(-dy, -dx)] = 32;
+        own[(planes + c) * points + at(-dy, -dx)] = 32;
+        if changes {
+            own[c * points + at(0, 0)] = -64;
+        }
+    };
+    let remember = |c: usize, own: &mut [i8]| own[c * points + at(-dy, -dx)] = 64;
+    let wide = (-32768, 32767);
+    let out =
+        g.conv("conv2d", both, &conv(&forecast, multiplier, shift), wide, Element::I16, json!({"stride": 1}));
+    let next = g.conv("conv2d", both, &conv(&remember, 16384, 20), wide, Element::I16, json!({"stride": 1}));
+    g.key("channels", channels).key("planes", 1 + usize::from(changes)).key("outputs", vec![out, next]);
+    let bytes = ModelBuilder::new().graph("recurrent", g).to_bytes().unwrap();
+    Arc::new(Model::from_bytes(&bytes).unwrap())
+}
+
 /// Noise that moves by (3, 4) points a step, with something of its own at each step.
 pub fn moving(steps: usize, levels: usize, height: usize, width: usize) -> Vec<f32> {
     let noise = |seed: usize| {
