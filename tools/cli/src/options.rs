@@ -76,7 +76,7 @@ impl BoundOptions {
 
     /// Whether models are asked for.
     pub fn is_learned(&self) -> bool {
-        self.model.is_some() || self.preset == Some(Preset::Learned)
+        self.model.is_some() || self.preset.is_some_and(Preset::uses_model)
     }
 
     /// The value that marks missing data, where it was given.
@@ -91,15 +91,15 @@ impl BoundOptions {
     pub fn settings(&self, model: Option<[u8; 16]>) -> Result<Settings> {
         let preset = match (self.preset, &self.model) {
             (None, Some(_)) => Preset::Learned,
-            (Some(preset), Some(_)) if preset != Preset::Learned => {
+            (Some(preset), Some(_)) if !preset.uses_model() => {
                 return Err(Failure::new(format!(
-                    "--preset {} uses no model: drop --model, or ask for --preset learned",
+                    "--preset {} uses no model: drop --model, or ask for --preset learned, tezip or tezip+",
                     preset.name()
                 )))
             }
             (preset, _) => preset.unwrap_or_default(),
         };
-        if self.strict && preset != Preset::Learned {
+        if self.strict && !preset.uses_model() {
             return Err(Failure::new("--strict is about models: it goes with --model or --preset learned"));
         }
         let absrel = match self.absrel.as_deref() {
