@@ -11,6 +11,7 @@ mod kernel;
 mod load;
 mod model;
 mod moves;
+mod normalise;
 mod packed;
 mod plain;
 mod plan;
@@ -23,6 +24,7 @@ mod team;
 mod tensors;
 #[cfg(test)]
 mod tests;
+mod transpose;
 mod views;
 mod weights;
 
