@@ -108,9 +108,18 @@ pub(super) enum Op {
     DepthToSpace,
     Concat,
     Add,
+    Subtract {
+        shift: u8,
+    },
     Multiply {
         shift: u8,
     },
+    Rescale {
+        multiplier: i32,
+        shift: u8,
+    },
+    /// The first of the channels that are taken.
+    Slice(usize),
     MaxPool,
     /// Values of -128 to 127.
     Table(Vec<i8>),
@@ -166,8 +175,8 @@ pub struct Graph {
     pub(super) inputs: Vec<usize>,
     pub(super) outputs: Vec<usize>,
     pub(super) extra: Map<String, Value>,
-    /// What the fast kernels read of each node that they can compute.
-    pub(super) packed: Vec<Option<Packed>>,
+    /// What the fast kernels read of each node that they can compute; nothing of others.
+    pub(super) packed: Vec<Vec<Packed>>,
 }
 
 impl Graph {
