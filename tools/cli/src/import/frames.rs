@@ -158,8 +158,7 @@ mod tests {
 
     #[test]
     fn huge_frames_are_read_in_bands() {
-        let look =
-            Look { width: 30_000, height: 20_000, channels: 3, alpha: false, element: Element::U16 };
+        let look = Look { width: 30_000, height: 20_000, channels: 3, alpha: false, element: Element::U16 };
         let shape = vec![40, 3, 20_000, 30_000];
         let frames = Frames {
             files: vec![],

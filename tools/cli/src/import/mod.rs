@@ -95,7 +95,9 @@ pub fn run(options: &Import) -> Result<()> {
     let (path, dataset) = spec::split(&options.output);
     let (path, dataset) = (Path::new(path), dataset.unwrap_or(DATASET));
     if dataset.split('/').skip(1).any(|name| name.is_empty() || name == ".") {
-        return Err(Failure::new(format!("{dataset} is no name for a dataset: expected /NAME or /GROUP/NAME")));
+        return Err(Failure::new(format!(
+            "{dataset} is no name for a dataset: expected /NAME or /GROUP/NAME"
+        )));
     }
     let (settings, model) = settings(options)?;
     check_output(path, options.force)?;
@@ -138,7 +140,9 @@ fn settings(options: &Import) -> Result<(Option<Settings>, Option<Model>)> {
     let model = options.bound.model().map(|text| find::one(text, &[])).transpose()?.map(|l| l.model);
     let settings = options.bound.settings(model.as_ref().map(|m| m.digest().prefix()))?;
     if settings.preset == Preset::Learned && model.is_none() {
-        return Err(Failure::new("a new dataset names no model: --model has to say which one to predict with"));
+        return Err(Failure::new(
+            "a new dataset names no model: --model has to say which one to predict with",
+        ));
     }
     Ok((Some(settings), model))
 }

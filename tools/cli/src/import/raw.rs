@@ -23,7 +23,9 @@ impl std::str::FromStr for Shape {
             text.split([',', 'x']).map(|n| n.trim().parse::<usize>()).collect();
         match extents {
             Ok(shape) if shape.contains(&0) => Err("every extent must be at least 1".into()),
-            Ok(shape) if shape.len() >= MOST_AXES => Err(format!("at most {} extents expected", MOST_AXES - 1)),
+            Ok(shape) if shape.len() >= MOST_AXES => {
+                Err(format!("at most {} extents expected", MOST_AXES - 1))
+            }
             Ok(shape) => Ok(Self(shape)),
             Err(_) => Err("extents expected, slowest axis first, as in 100,500,500".into()),
         }
@@ -57,7 +59,10 @@ impl Raw {
         let bytes = shape.iter().try_fold(element.size() as u64, |n, &extent| n.checked_mul(extent as u64));
         let all = bytes.and_then(|n| n.checked_mul(files.len() as u64)).filter(|&n| n < 1 << 62);
         let (Some(expected), Some(_)) = (bytes, all) else {
-            return Err(Failure::new(format!("--shape {} is more than any file holds", output::shape(shape))));
+            return Err(Failure::new(format!(
+                "--shape {} is more than any file holds",
+                output::shape(shape)
+            )));
         };
         for path in &files {
             let shown = path.display();

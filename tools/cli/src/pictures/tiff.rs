@@ -92,7 +92,8 @@ impl Tiff {
                 colour.bit_depth()
             )));
         }
-        let look = Look { width: width as usize, height: height as usize, channels, alpha, element }.checked()?;
+        let look =
+            Look { width: width as usize, height: height as usize, channels, alpha, element }.checked()?;
         let expected = (channels + usize::from(alpha)) * width as usize * height as usize * element.size();
         if layout.complete_len != expected {
             return Err(Failure::new("its pixels are laid out in a way that is not taken"));
