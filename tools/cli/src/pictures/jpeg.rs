@@ -12,10 +12,10 @@ use std::io::{BufReader, Cursor, Read};
 pub struct Jpeg(Vec<u8>, Look);
 
 impl Jpeg {
-    pub(super) fn open(mut reader: BufReader<File>) -> Result<Self> {
+    pub(super) fn open(mut reader: BufReader<File>, length: u64) -> Result<Self> {
         let mut bytes = vec![];
         reader.read_to_end(&mut bytes).map_err(|e| Failure::new(e.to_string()))?;
-        let look = look(&JpegDecoder::new(Cursor::new(bytes.as_slice())).map_err(failed)?)?;
+        let look = look(&JpegDecoder::new(Cursor::new(bytes.as_slice())).map_err(failed)?, length)?;
         // The decoder fills up with grey what is missing.
         if !is_complete(&bytes) {
             return Err(Failure::new("it is damaged or not readable: it ends before the picture does"));

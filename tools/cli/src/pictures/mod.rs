@@ -20,6 +20,10 @@ use std::path::Path;
 /// Most bytes of one decoded frame.
 pub const LARGEST: u64 = 4 << 30;
 
+/// Most bytes of a frame that a byte of its file stands for, and bytes of a frame that need no such proof. What the formats
+/// can do at best is about 2,700 (LZW), 1,032 (deflate) and 1,000 (JPEG).
+const DENSEST: (u64, u64) = (4096, 64 << 20);
+
 /// What a picture's header says of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Look {
@@ -54,15 +58,21 @@ impl Look {
         }
     }
 
-    /// The same, with the checks that every format needs.
-    fn checked(self) -> Result<Self> {
+    /// The same, with the checks that every format needs; `length` is that of the file.
+    fn checked(self, length: u64) -> Result<Self> {
         let samples = self.channels as u64 + u64::from(self.alpha);
         let bytes = (self.width as u64)
             .checked_mul(self.height as u64)
             .and_then(|n| n.checked_mul(samples * self.element.size() as u64));
         match bytes {
             Some(0) => Err(Failure::new("it has no pixels")),
-            Some(n) if n <= LARGEST => Ok(self),
+            Some(n) if n <= LARGEST && n <= DENSEST.1.max(length.saturating_mul(DENSEST.0)) => Ok(self),
+            Some(n) if n <= LARGEST => Err(Failure::new(format!(
+                "it is damaged: it says that it has {} x {} pixels, which a file of {} cannot hold",
+                self.width,
+                self.height,
+                output::bytes(length)
+            ))),
             _ => Err(Failure::new(format!(
                 "it says that it has {} x {} pixels, more than {} of values",
                 self.width,
@@ -97,17 +107,18 @@ impl Picture {
     /// A file that is missing, of another format, or damaged.
     pub fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|e| Failure::new(e.to_string()))?;
-        if !file.metadata().is_ok_and(|m| m.is_file()) {
-            return Err(Failure::new("it is no file"));
-        }
+        let length = match file.metadata() {
+            Ok(meta) if meta.is_file() => meta.len(),
+            _ => return Err(Failure::new("it is no file")),
+        };
         let mut magic = vec![];
         (&file).take(8).read_to_end(&mut magic).map_err(|e| Failure::new(e.to_string()))?;
         let reader = BufReader::new(File::open(path).map_err(|e| Failure::new(e.to_string()))?);
         match magic.as_slice() {
-            [0x89, b'P', b'N', b'G', ..] => png::Png::open(reader).map(Self::Png),
-            [0xff, 0xd8, 0xff, ..] => jpeg::Jpeg::open(reader).map(Self::Jpeg),
+            [0x89, b'P', b'N', b'G', ..] => png::Png::open(reader, length).map(Self::Png),
+            [0xff, 0xd8, 0xff, ..] => jpeg::Jpeg::open(reader, length).map(Self::Jpeg),
             [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => {
-                tiff::Tiff::open(reader).map(Self::Tiff)
+                tiff::Tiff::open(reader, length).map(Self::Tiff)
             }
             [] => Err(Failure::new("it is empty")),
             [0x89, b'H', b'D', b'F', ..] => Err(Failure::new("it is an HDF5 file, no picture")),
@@ -228,9 +239,13 @@ mod tests {
     #[test]
     fn sizes_that_no_memory_holds_are_refused() {
         let look = Look { width: 1 << 31, height: 1 << 31, channels: 3, alpha: true, element: Element::U16 };
-        assert!(look.checked().is_err_and(|e| e.to_string().contains("more than 4.29 GB")));
-        assert!(Look { width: 0, ..look }.checked().is_err());
-        assert!(Look { width: 1 << 15, height: 1 << 15, ..look }.checked().is_err());
-        assert!(Look { width: 1 << 15, height: 1 << 14, ..look }.checked().is_ok());
+        assert!(look.checked(1 << 40).is_err_and(|e| e.to_string().contains("more than 4.29 GB")));
+        assert!(Look { width: 0, ..look }.checked(1 << 40).is_err());
+        assert!(Look { width: 1 << 15, height: 1 << 15, ..look }.checked(1 << 40).is_err());
+        let large = Look { width: 1 << 15, height: 1 << 14, ..look };
+        assert!(large.checked(1 << 20).is_ok());
+        assert!(large
+            .checked(1 << 10)
+            .is_err_and(|e| e.to_string().contains("a file of 1.02 kB cannot hold")));
     }
 }

@@ -12,14 +12,14 @@ use std::io::BufReader;
 pub struct Png(Option<PngDecoder<BufReader<File>>>, Look);
 
 impl Png {
-    pub(super) fn open(reader: BufReader<File>) -> Result<Self> {
+    pub(super) fn open(reader: BufReader<File>, length: u64) -> Result<Self> {
         let mut limits = Limits::no_limits();
         limits.max_alloc = Some(LARGEST);
         let decoder = PngDecoder::with_limits(reader, limits).map_err(failed)?;
         if decoder.is_apng().map_err(failed)? {
             return Err(Failure::new("it is an animation: make a picture of each of its frames"));
         }
-        let look = look(&decoder)?;
+        let look = look(&decoder, length)?;
         Ok(Self(Some(decoder), look))
     }
 
@@ -34,7 +34,7 @@ impl Png {
 }
 
 /// What `image` says of a picture that it decodes.
-pub(super) fn look(decoder: &impl ImageDecoder) -> Result<Look> {
+pub(super) fn look(decoder: &impl ImageDecoder, length: u64) -> Result<Look> {
     let (width, height) = decoder.dimensions();
     let colour = decoder.color_type();
     let element = match colour {
@@ -49,7 +49,7 @@ pub(super) fn look(decoder: &impl ImageDecoder) -> Result<Look> {
         alpha: colour.has_alpha(),
         element,
     }
-    .checked()
+    .checked(length)
 }
 
 pub(super) fn failed(e: image::ImageError) -> Failure {

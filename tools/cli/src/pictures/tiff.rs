@@ -13,17 +13,17 @@ use tiff::{ColorType, TiffError};
 /// Values of the tag ExtraSamples that stand for opacity.
 const ALPHA: [u16; 2] = [1, 2];
 
-/// An open TIFF file, at one of its pages.
-pub struct Tiff(Decoder<BufReader<File>>);
+/// An open TIFF file, at one of its pages, and its length.
+pub struct Tiff(Decoder<BufReader<File>>, u64);
 
 impl Tiff {
-    pub(super) fn open(reader: BufReader<File>) -> Result<Self> {
+    pub(super) fn open(reader: BufReader<File>, length: u64) -> Result<Self> {
         let mut limits = Limits::default();
         limits.decoding_buffer_size = LARGEST as usize;
         limits.intermediate_buffer_size = LARGEST as usize;
         // The offsets of a page's strips: enough for a million of them.
         limits.ifd_value_size = 16 << 20;
-        Ok(Self(Decoder::new(reader).map_err(failed)?.with_limits(limits)))
+        Ok(Self(Decoder::new(reader).map_err(failed)?.with_limits(limits), length))
     }
 
     /// Whether a page follows.
@@ -92,8 +92,8 @@ impl Tiff {
                 colour.bit_depth()
             )));
         }
-        let look =
-            Look { width: width as usize, height: height as usize, channels, alpha, element }.checked()?;
+        let look = Look { width: width as usize, height: height as usize, channels, alpha, element }
+            .checked(self.1)?;
         let expected = (channels + usize::from(alpha)) * width as usize * height as usize * element.size();
         if layout.complete_len != expected {
             return Err(Failure::new("its pixels are laid out in a way that is not taken"));
