@@ -61,13 +61,15 @@ impl Steps {
         let time = time.or((rank > 2).then_some(0));
         let range = asked.of(time.map_or(1, |t| shape[t]))?;
         // All chunks of a row of them, so that each is decoded once.
-        let share = match (&set.layout, time) {
-            (Layout::Chunked(chunk), Some(t)) => chunk[t].min(shape[t]),
-            _ => 1,
+        let cache = match (&set.layout, time) {
+            (Layout::Chunked(chunk), Some(t)) => (0..rank)
+                .map(|a| if a == t { chunk[t] } else { shape[a].div_ceil(chunk[a]).saturating_mul(chunk[a]) })
+                .fold(element.size(), usize::saturating_mul),
+            _ => 0,
         };
-        let frame = set.raw_bytes() / time.map_or(1, |t| shape[t] as u64);
-        let cache = frame.saturating_mul(share as u64).saturating_mul(5) / 4;
-        let set = dataset::open(file, &name, Some((cache as usize).min(CACHE)))?;
+        // Datasets that are open at once share the first one's cache.
+        drop(set);
+        let set = dataset::open(file, &name, Some(cache.min(CACHE)))?;
         Ok(Self { set, element, order, time, range })
     }
 

@@ -162,6 +162,7 @@ mod tests {
 
     #[test]
     fn types_of_hdf5_are_told_apart() {
+        crate::h5::start().unwrap();
         for element in ALL {
             for order in [ByteOrder::Little, ByteOrder::Big] {
                 let dtype = element.dtype(order).unwrap();

@@ -93,11 +93,11 @@ impl std::fmt::Display for Look {
 /// An open picture file.
 pub enum Picture {
     /// PNG.
-    Png(png::Png),
+    Png(Box<png::Png>),
     /// JPEG.
     Jpeg(jpeg::Jpeg),
     /// TIFF, of one or more pages.
-    Tiff(tiff::Tiff),
+    Tiff(Box<tiff::Tiff>),
 }
 
 impl Picture {
@@ -115,10 +115,10 @@ impl Picture {
         (&file).take(8).read_to_end(&mut magic).map_err(|e| Failure::new(e.to_string()))?;
         let reader = BufReader::new(File::open(path).map_err(|e| Failure::new(e.to_string()))?);
         match magic.as_slice() {
-            [0x89, b'P', b'N', b'G', ..] => png::Png::open(reader, length).map(Self::Png),
+            [0x89, b'P', b'N', b'G', ..] => png::Png::open(reader, length).map(|png| Self::Png(png.into())),
             [0xff, 0xd8, 0xff, ..] => jpeg::Jpeg::open(reader, length).map(Self::Jpeg),
             [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => {
-                tiff::Tiff::open(reader, length).map(Self::Tiff)
+                tiff::Tiff::open(reader, length).map(|tiff| Self::Tiff(tiff.into()))
             }
             [] => Err(Failure::new("it is empty")),
             [0x89, b'H', b'D', b'F', ..] => Err(Failure::new("it is an HDF5 file, no picture")),
