@@ -9,6 +9,7 @@ import json
 import shutil
 import struct
 import subprocess
+import time
 import zlib
 
 import h5augur
@@ -421,3 +422,39 @@ def test_a_damaged_dataset_leaves_no_half_export(augur, tmp_path):
     (tmp_path / "a.h5").write_bytes(content)
     for target in ("out", "a.tif", "a.raw"):
         assert "a.h5:/data was not exported" in augur("export", "a.h5", "-o", target, status=2)
+
+
+@pytest.mark.parametrize("command", [
+    ["import", "noise.bin", "-o", "old.h5", "--force", "--shape", "40,100,100", "--dtype", "u8"],
+    ["export", "noise.h5", "-o", "out"],
+    ["export", "noise.h5", "-o", "new.tif"],
+    ["export", "noise.h5", "-o", "new.raw"],
+])
+def test_a_full_disk_leaves_nothing(augur, clean_env, tmp_path, command):
+    values = noise((40, 100, 100), "u1") if command[0] == "import" else noise((4, 400, 500), "u1")
+    values.tofile(tmp_path / "noise.bin")
+    with h5py.File(tmp_path / "noise.h5", "w") as f:
+        f["data"] = values
+    (tmp_path / "old.h5").write_text("kept")
+    before = sorted(tmp_path.iterdir())
+    # A limit to the size of files stands in for the full disk: writing beyond it is an error, not a signal.
+    limited = ["sh", "-c", 'trap "" XFSZ; ulimit -f 150; exec augur "$@"', "augur", *command]
+    done = subprocess.run(limited, cwd=tmp_path, env=clean_env, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith("augur: ") and "not" in done.stderr, done.stderr
+    assert sorted(tmp_path.iterdir()) == before and (tmp_path / "old.h5").read_text() == "kept"
+
+
+@pytest.mark.parametrize("target", ["out", "out.tif"])
+def test_an_interrupted_export_leaves_nothing(augur, clean_env, tmp_path, target):
+    with h5py.File(tmp_path / "a.h5", "w") as f:
+        f["data"] = noise((60, 400, 500), "u2")
+    running = subprocess.Popen(["augur", "export", "a.h5", "-o", target], cwd=tmp_path, env=clean_env, stderr=subprocess.PIPE, text=True)
+    begun = time.monotonic()
+    while not any(p.name.startswith(".out") for p in tmp_path.iterdir()):
+        assert running.poll() is None and time.monotonic() < begun + 30, running.stderr.read()
+        time.sleep(0.005)
+    time.sleep(0.1)
+    running.terminate()
+    running.communicate(timeout=60)
+    assert running.returncode == 128 + 15
+    assert [p.name for p in tmp_path.iterdir()] == ["a.h5"]

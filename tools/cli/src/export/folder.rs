@@ -59,10 +59,18 @@ impl Folder {
     /// Where a file of this name is to be written.
     ///
     /// # Errors
-    /// When a signal asked for the end.
+    /// As [`Folder::check`].
     pub fn file(&self, name: &str) -> Result<PathBuf> {
+        self.check().map(|()| self.path.join(name))
+    }
+
+    /// Whether the work may go on.
+    ///
+    /// # Errors
+    /// When a signal asked for the end.
+    pub fn check(&self) -> Result<()> {
         match SIGNAL.load(Ordering::SeqCst) {
-            0 => Ok(self.path.join(name)),
+            0 => Ok(()),
             signal => Err(Failure::interrupted(signal as u8)),
         }
     }

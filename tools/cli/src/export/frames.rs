@@ -140,8 +140,8 @@ impl Pictures {
     /// Finds the smallest and the largest value, unless they are given.
     ///
     /// # Errors
-    /// What cannot be read, and no value at all.
-    pub fn measure(&mut self, scale: Scale, mut each: impl FnMut()) -> Result<()> {
+    /// What cannot be read, no value at all, and what `each` reports after each frame.
+    pub fn measure(&mut self, scale: Scale, mut each: impl FnMut() -> Result<()>) -> Result<()> {
         let Scale::Auto = scale else {
             if let Scale::Given(low, high) = scale {
                 self.scale = Some((low, high));
@@ -161,7 +161,7 @@ impl Pictures {
             for v in doubles(&bytes).filter(|v| v.abs() < MISSING && Some(*v) != fill) {
                 (low, high) = (low.min(v), high.max(v));
             }
-            each();
+            each()?;
         }
         if low > high {
             return Err(Failure::new("no value is finite: there is nothing to show"));

@@ -222,7 +222,10 @@ fn write_pictures(options: &Export, target: Target, steps: Steps) -> Result<Done
         None => Some(Temporary::beside(&options.output)?),
     };
     if let Some(scale) = options.scale {
-        pictures.measure(scale, || bar.inc(look.bytes() as u64))?;
+        pictures.measure(scale, || {
+            bar.inc(look.bytes() as u64);
+            folder.as_ref().map_or(Ok(()), Folder::check)
+        })?;
     }
     let mut planes = vec![];
     let mut stack = match (&single, target) {
