@@ -74,6 +74,18 @@ impl BoundOptions {
         self.model.as_deref().filter(|m| *m != ATTRIBUTE)
     }
 
+    /// Whether anything says that, or how, to compress.
+    pub fn is_given(&self) -> bool {
+        let bound = [self.absolute, self.relative, self.pointwise_relative, self.psnr];
+        bound.iter().any(Option::is_some)
+            || self.absrel.is_some()
+            || self.lossless
+            || self.strict
+            || self.preset.is_some()
+            || self.model.is_some()
+            || self.fill_value.is_some()
+    }
+
     /// Whether models are asked for.
     pub fn is_learned(&self) -> bool {
         self.model.is_some() || self.preset.is_some_and(Preset::uses_model)
