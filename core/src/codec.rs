@@ -7,9 +7,11 @@ use crate::error::{Error, Result};
 use crate::grid::Mapping;
 use crate::lossless;
 use crate::memory::{Decoding, Memory};
+use crate::network::Model;
 use crate::number::with_number;
 use crate::params::{Params, Preset};
 use crate::predicted::{self, Wanted};
+use crate::reference::forecast;
 use crate::stream::header::{checksum, Header, Method};
 use std::borrow::Cow;
 
@@ -301,6 +303,20 @@ pub(crate) fn decode_as(stream: &[u8], decoding: &Decoding) -> Result<Vec<u8>> {
         ));
     }
     Ok(raw)
+}
+
+/// Checks that a model makes forecasts: that it has graphs for it, of the shapes that their names promise.
+///
+/// # Errors
+/// `InvalidArgument` that names the graph that is wrong, or those that are looked for.
+pub fn check_forecasts(model: &Model) -> Result<()> {
+    if forecast::windows(model)?.is_empty() {
+        return Err(Error::invalid(format!(
+            "the model sha256:{} has none of the graphs forecaster, interpolator and recurrent",
+            model.digest()
+        )));
+    }
+    Ok(())
 }
 
 /// What the values of a chunk of the preset `tezip` were predicted to be: by the network, or by the frame before; key frames
