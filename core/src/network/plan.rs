@@ -120,7 +120,11 @@ impl Plan {
                 }
             }
             Op::Upsample if !node.levels && whole(self, first) => Way::Upsample,
-            Op::Add if node.inputs.iter().all(|&i| whole(self, i)) => Way::Add,
+            Op::Add
+                if node.inputs.iter().all(|&i| whole(self, i) && graph.nodes[i].element == node.element) =>
+            {
+                Way::Add
+            }
             Op::Concat => {
                 let parts: Vec<usize> =
                     node.inputs.iter().flat_map(|&i| self.parts[i].iter().copied()).collect();
