@@ -330,7 +330,9 @@ impl Graph {
                 Node::Conv { from, stride, .. } => areas[*from] / (stride * stride) as f64,
                 Node::Upsample(k) | Node::DepthToSpace(k) => areas[*k] * 4.0,
                 Node::SpaceToDepth(k) | Node::MaxPool(k) => areas[*k] / 4.0,
-                Node::Add(k, _) | Node::Slice(k, ..) | Node::Rescale { from: k, .. } | Node::Tanh(k) => areas[*k],
+                Node::Add(k, _) | Node::Slice(k, ..) | Node::Rescale { from: k, .. } | Node::Tanh(k) => {
+                    areas[*k]
+                }
                 Node::Concat(of) => areas[of[0]],
                 Node::Subtract { of, .. } | Node::Multiply { of, .. } => areas[of[0]],
             });

@@ -95,6 +95,10 @@ impl Plan {
             Kind::ConvLstm => "convlstm",
         };
         let what = if self.planes == 1 { "frames" } else { "changes" };
-        format!("{kind}: cells of {} channels, {} forecast together, {what}", widths.join(", "), self.channels)
+        format!(
+            "{kind}: cells of {} channels, {} forecast together, {what}",
+            widths.join(", "),
+            self.channels
+        )
     }
 }
