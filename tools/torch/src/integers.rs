@@ -172,6 +172,12 @@ impl Integers {
 
     /// Outputs for integers of shape [n, channels, height, width].
     pub fn run(&self, inputs: &[Tensor]) -> Vec<Tensor> {
+        let all = self.nodes(inputs);
+        self.graph.outputs.iter().map(|k| all[*k].shallow_clone()).collect()
+    }
+
+    /// What all nodes give.
+    pub fn nodes(&self, inputs: &[Tensor]) -> Vec<Tensor> {
         let mut inputs = inputs.iter();
         no_grad(|| {
             let mut all: Vec<Tensor> = Vec::with_capacity(self.layers.len());
@@ -182,7 +188,7 @@ impl Integers {
                 };
                 all.push(value);
             }
-            self.graph.outputs.iter().map(|k| all[*k].shallow_clone()).collect()
+            all
         })
     }
 

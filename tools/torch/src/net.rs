@@ -143,12 +143,19 @@ impl Prepared<'_> {
         for (k, node) in self.net.graph.nodes.iter().enumerate() {
             let value = match node {
                 Node::Input { .. } => inputs.next().map(Tensor::shallow_clone).unwrap_or_default(),
-                Node::Concat(of) => self.concat(of, &all),
-                _ => self.layer(k, node, &all),
+                _ => self.node(k, &all),
             };
             all.push(value);
         }
         self.net.graph.outputs.iter().map(|k| all[*k].shallow_clone()).collect()
+    }
+
+    /// What node `k`, no input, makes of the nodes before it.
+    pub fn node(&self, k: usize, all: &[Tensor]) -> Tensor {
+        match &self.net.graph.nodes[k] {
+            Node::Concat(of) => self.concat(of, all),
+            node => self.layer(k, node, all),
+        }
     }
 
     fn layer(&self, k: usize, node: &Node, all: &[Tensor]) -> Tensor {
