@@ -41,4 +41,4 @@ pub use stream::header::{Header, Method};
 
 mod codec;
 mod entropy;
-pub use codec::{decode, encode, inspect, Info};
+pub use codec::{check_forecasts, decode, encode, inspect, predictions, Info};

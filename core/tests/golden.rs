@@ -10,11 +10,12 @@
 mod forecasts;
 
 use augur_core::network::Digest;
+use augur_core::params::{KeyFrames, Windows};
 use augur_core::{
     decode, decode_with, encode, inspect, Bound, ByteOrder, Decoding, Dtype, Error, Method, Model, Models,
     Params, Preset, Result,
 };
-use forecasts::{bridge, mover, moving};
+use forecasts::{bridge, mover, moving, recurrent};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -103,6 +104,9 @@ fn golden_streams_cover_the_format() {
         "points stored exactly",
         "forecasts",
         "interpolation",
+        "by a recurrent network",
+        "open loop",
+        "key frame",
     ];
     for want in wanted.chain(words.map(String::from)) {
         assert!(seen.contains(&want), "no golden stream has \"{want}\"; there are:\n{seen}");
@@ -120,7 +124,8 @@ fn write_golden_streams() {
             fs::remove_file(path).unwrap();
         }
     }
-    for model in [mover(3, 4, 2), mover(3, 4, 3), bridge(3, 4)] {
+    let recurrents = RECURRENT.map(|(_, _, channels, changes, _)| recurrent(3, 4, channels, changes));
+    for model in [mover(3, 4, 2), mover(3, 4, 3), bridge(3, 4)].into_iter().chain(recurrents) {
         fs::write(directory().join(format!("{}.safetensors", model.digest())), model.bytes()).unwrap();
     }
     let mut sums = String::from("# stream, bytes of the chunk, xxh3-64 of the chunk\n");
@@ -131,6 +136,14 @@ fn write_golden_streams() {
     }
     fs::write(directory().join("sums.txt"), sums).unwrap();
 }
+
+/// Streams of recurrent networks: name, levels, channels, changes, preset.
+const RECURRENT: [(&str, usize, usize, bool, Preset); 4] = [
+    ("recurrent-frame", 1, 1, false, Preset::TezipPlus),
+    ("recurrent-change", 4, 2, true, Preset::TezipPlus),
+    ("recurrent-levels", 3, 1, true, Preset::Tezip),
+    ("recurrent-together", 3, 3, false, Preset::Tezip),
+];
 
 /// Every golden stream with its name.
 fn streams() -> Vec<(String, Vec<u8>)> {
@@ -146,6 +159,41 @@ fn streams() -> Vec<(String, Vec<u8>)> {
         params.preset = Preset::Learned;
         params.model = Some(model);
         let values: Vec<f64> = moving(steps, levels, 25, 30).into_iter().map(f64::from).collect();
+        out.push((name.to_string(), encode(&params, &bytes(&params, &values)).unwrap()));
+    }
+    for (name, levels, channels, changes, preset) in RECURRENT {
+        let shape = [5, levels, 16, 19];
+        let mut params = Params::new(Dtype::F32, &shape, Bound::Absolute(0.02));
+        params.preset = preset;
+        params.model = Some(recurrent(3, 4, channels, changes));
+        let values: Vec<f64> = moving(5, levels, 16, 19).into_iter().map(f64::from).collect();
+        out.push((name.to_string(), encode(&params, &bytes(&params, &values)).unwrap()));
+    }
+    let direct = [
+        ("direct-counts", Dtype::U8, Bound::Absolute(7.5), KeyFrames::Beyond(0.04), 1, true, 1),
+        (
+            "direct-shares",
+            Dtype::U16,
+            Bound::PointwiseRelative { rel: 0.1, floor: 9.0 },
+            KeyFrames::Every(3),
+            2,
+            false,
+            2,
+        ),
+        ("direct-before", Dtype::I16, Bound::Absolute(30.0), KeyFrames::Every(4), 0, false, 3),
+        ("direct-fill", Dtype::F32, Bound::Absolute(0.5), KeyFrames::First, 3, true, 1),
+    ];
+    for (name, dtype, bound, keys, warm_up, open_loop, levels) in direct {
+        let shape = [5, levels, 16, 19];
+        let mut params = Params::new(dtype, &shape, bound);
+        params.preset = Preset::Tezip;
+        params.windows = Windows { keys, warm_up, open_loop };
+        params.model = Some(recurrent(3, 4, 1, levels == 2)).filter(|_| levels < 3);
+        let mut values: Vec<f64> =
+            moving(5, levels, 16, 19).into_iter().map(|v| ((f64::from(v) - 10.0) * 200.0).max(0.0)).collect();
+        if dtype == Dtype::F32 {
+            values.iter_mut().step_by(7).for_each(|v| *v = f64::NAN);
+        }
         out.push((name.to_string(), encode(&params, &bytes(&params, &values)).unwrap()));
     }
     let mut add = |name: &str, params: &Params, values: &[f64]| {

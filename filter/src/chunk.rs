@@ -96,7 +96,7 @@ fn encode_expanded(
     let varied = raw[size..] != raw[..raw.len() - size];
     // A panic in the search ends there, too.
     let model = match expanded.settings.preset {
-        Preset::Learned if varied => guarded(|| Ok((around.model)(expanded))).unwrap_or(None),
+        preset if varied && preset.uses_model() => guarded(|| Ok((around.model)(expanded))).unwrap_or(None),
         _ => None,
     };
     let attempt = |model: Option<Arc<Model>>| {

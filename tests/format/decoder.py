@@ -21,10 +21,10 @@ import zstandard
 
 SIZES = {1: 2, 2: 4, 3: 8, 4: 1, 5: 1, 6: 2, 7: 2, 8: 4, 9: 4}
 INTEGERS = {4: "b", 5: "B", 6: "h", 7: "H", 8: "i", 9: "I"}
-LORENZO_SPACE, LORENZO_TIME, LORENZO_BOTH, MULTISCALE = range(4)
+LORENZO_SPACE, LORENZO_TIME, LORENZO_BOTH, MULTISCALE, DIRECT = range(5)
 PREVIOUS, HIERARCHICAL, INDEPENDENT, FORECAST = range(4)
 LOSSLESS, PREDICTED, LEARNED = 1, 2, 3
-BETWEEN = "between"
+BETWEEN, RECURRENT = "between", "recurrent"
 NORMAL, FINE, PROVISIONAL = range(3)
 
 
@@ -250,6 +250,14 @@ class Bits:
         return (((1 << n) + a - 1) << k) + self.get(k)
 
 
+def factor(f, x: int) -> int:
+    return (x * f[0] + (1 << f[1] - 1)) >> f[1]
+
+
+def everywhere(band: Band, v: int) -> list[list[int]]:
+    return [[v] * band.width for _ in range(band.height)]
+
+
 class Payload:
     """A predicted payload."""
 
@@ -259,24 +267,18 @@ class Payload:
         self.points = f.count * f.area
         first, flags = r.byte(), r.byte()
         self.predictor, order = first & 15, first >> 4
-        need(self.predictor <= 3 and order <= FORECAST, "predictor and time order")
+        need(self.predictor <= DIRECT and order <= FORECAST, "predictor and time order")
         self.step, self.shift = r.number(), r.byte()
         need(1 <= self.step <= 1 << 30 and self.shift <= 12, "step and shift")
-        need(self.predictor == MULTISCALE or self.step == 1, "step of Lorenzo")
+        need(self.predictor >= MULTISCALE or self.step == 1, "step of Lorenzo")
         self.offset, self.low, self.high = r.signed(), r.signed(), r.signed()
         need(-(1 << 29) <= self.low <= self.high <= 1 << 29 and abs(self.offset) <= 1 << 60, "offset, low, high")
         self.window = None
         if order == FORECAST:
             need(model is not None, "forecasts without a model")
-            code, self.centre = r.byte(), r.signed()
-            self.window = (code & 15, code >> 4) if code else BETWEEN
-            past = code > 0
-            need(not past or (2 <= self.window[0] <= 3 and self.window[1] <= 1), "window")
-            need(abs(self.centre) <= 1 << 29, "centre")
-            self.factors = [(r.number(), r.byte()) for _ in range(3 if past else 5)]
-            need(all(m <= 32767 and 1 <= s <= 46 for m, s in self.factors), "factors")
+            self.read_window(r, r.byte())
             self.network = network.Model(model)
-            self.graph = "forecaster" if past else "interpolator"
+            self.states = {}
         self.kinds = r.packed(f.count) if flags & 1 else bytes(f.count)
         need(len(self.kinds) == f.count and max(self.kinds) <= 2, "kinds of frames")
         self.mask = self.read_mask(r) if flags & 2 else None
@@ -293,12 +295,19 @@ class Payload:
                 at += part.number()
                 need(at < self.points, "a patch outside of the chunk")
                 self.patches[at] = part.bytes(size)
-        self.plan = coding_order(order, f, self.window)
-        weights = Bits(r.bytes())
+        self.plan = coding_order(order, f, self)
+        weights = r.bytes()
         if self.predictor == MULTISCALE:
-            self.weights = read_weights(weights, self.plan, self.shift)
+            self.weights = read_weights(Bits(weights), self.plan, self.shift)
         count = r.number()
         need(1 <= count <= f.height, "number of bands")
+        if self.predictor == DIRECT:
+            need(order != HIERARCHICAL and self.window != BETWEEN and count == 1, "order of direct prediction")
+            self.read_keys(weights)
+            self.differences = self.read_ranks(r)
+            need(r.at == len(data), "bytes after the last part")
+            self.bands = [Band(0, f.height, f.width)]
+            return
         tables = Bits(r.bytes())
         self.classes = read_classes(tables)
         self.tables = [read_table(tables) for _ in range(CONTEXTS + 3 if any(self.classes) else CONTEXTS)]
@@ -310,6 +319,26 @@ class Payload:
         need(r.at == len(data), "bytes after the last part")
         # 6. Contexts: thresholds of the spread.
         most = (1 << 31) - 1
+
+    def read_window(self, r: Parts, code: int) -> None:
+        self.levels, self.past, self.channels = False, 0, 1
+        if code == 0:
+            self.window, self.graph = BETWEEN, "interpolator"
+        elif code >= 64:
+            self.window, self.graph = RECURRENT, "recurrent"
+            self.channels, self.levels = (code & 15) + 1, bool(code >> 4 & 1)
+            need(code < 96 and self.frames.levels % self.channels == 0, "window")
+        else:
+            self.window, self.graph = "past", "forecaster"
+            self.past, self.levels = code & 15, bool(code >> 4)
+            need(2 <= self.past <= 3 and code >> 4 <= 1, "window")
+        self.normals = []
+        for _ in range(self.channels):
+            centre = r.signed()
+            need(abs(centre) <= 1 << 29, "centre")
+            factors = [(r.number(), r.byte()) for _ in range(5 if self.window == BETWEEN else 3)]
+            need(all(m <= 32767 and 1 <= s <= 46 for m, s in factors), "factors")
+            self.normals.append((centre, factors))
 
     def read_mask(self, r: Parts) -> list[int]:
         bits = r.packed((self.points + 7) // 8)
@@ -323,10 +352,14 @@ class Payload:
         """The values in canonical form."""
         out = [b""] * self.points
         for band in self.bands:
-            walk = self.multiscale if self.predictor == MULTISCALE else self.lorenzo
-            for step in self.plan:
-                walk(band, step)
-            band.symbols.finish()
+            self.states = {}
+            if self.predictor == DIRECT:
+                self.direct(band)
+            else:
+                walk = self.multiscale if self.predictor == MULTISCALE else self.lorenzo
+                for step in self.plan:
+                    walk(band, step)
+                band.symbols.finish()
             for frame in range(self.frames.count):
                 for y in range(band.height):
                     for x in range(band.width):
@@ -396,7 +429,7 @@ class Payload:
         smoothed = [[None] * w for _ in range(h)]
         references = [band.values[r] for r in step.references]
         if step.forecast:
-            references.insert(0, self.forecast(band, step))
+            references.insert(0, self.forecast(band, step, band.values))
         calm = [band.smoothed[r] for r in step.references]
 
         def code(places, predicted, contexts):
@@ -443,24 +476,15 @@ class Payload:
                 lattice.smooth(activity, phase, smoothed)
         band.values[frame], band.activity[frame], band.smoothed[frame] = values, activity, smoothed
 
-    def forecast(self, band: Band, step: Step) -> list[list[int]]:
+    def forecast(self, band: Band, step: Step, known) -> list[list[int]]:
         """Section 5: what the network makes of the frames of the window."""
-        position, *changes = self.factors
-        read = [band.values[f] for f in step.forecast]
+        if self.window == RECURRENT:
+            return self.recurrent(band, step, known)
+        centre, (position, *changes) = self.normals[0]
+        read = [known[f] for f in step.forecast]
         times = [f // self.frames.levels for f in step.forecast]
         span = times[1] - times[0]
         change, output = changes[2:] if self.window == BETWEEN and span > 2 else changes[:2]
-
-        def factor(f, x):
-            return (x * f[0] + (1 << f[1] - 1)) >> f[1]
-
-        def channel(f, a, b):
-            plane = [[limit(factor(f, wrap(x - y)), -32767, 32767) for x, y in zip(*rows)] for rows in zip(a, b)]
-            m = self.network.multiple(self.graph)
-            for row in plane:
-                row += [row[-1]] * (-band.width % m)
-            return plane + [plane[-1]] * (-band.height % m)
-
         c = limit(factor(change, self.step), 1, 32767)
         m = c.bit_length() - 1
         constants = [256 * m + (256 * c >> m) - 256 - 2560]
@@ -469,16 +493,98 @@ class Payload:
             differences = [(read[1], read[0])]
             constants += [1024 * span - 3072, 4096 * (step.frame // self.frames.levels - times[0]) // span - 2048]
         else:
-            base, n = read[0], self.window[0]
+            base, n = read[0], self.past
             differences = [(read[k], read[k + 1]) for k in range(n - 1)] + [(other, base) for other in read[n:]]
-        channels = [channel(position, base, [[self.centre] * band.width] * band.height)]
-        channels += [channel(change, a, b) for a, b in differences]
+        channels = [self.channel(band, position, base, everywhere(band, centre))]
+        channels += [self.channel(band, change, a, b) for a, b in differences]
         channels += [[[v] * len(row) for row in channels[0]] for v in constants]
         o = self.network.run(self.graph, [np.array(channels)[:, None]])[0][0, 0]
+        return self.corrected(base, output, o)
+
+    def recurrent(self, band: Band, step: Step, known) -> list[list[int]]:
+        level = step.frame % self.frames.levels
+        group, member = divmod(level, self.channels)
+        if member == 0:
+            last, before = step.forecast[: self.channels], step.forecast[self.channels :]
+            channels = [
+                self.channel(band, factors[0], known[f], everywhere(band, centre))
+                for f, (centre, factors) in zip(last, self.normals)
+            ]
+            channels += [
+                self.channel(band, factors[1], known[f], known[g]) for f, g, (_, factors) in zip(last, before, self.normals)
+            ]
+            first = np.array(channels)[:, None]
+            states = self.states.get(group) or self.network.nothing(self.graph, first.shape[2:])
+            output, *self.states[group] = self.network.run(self.graph, [first, *states])
+            self.group = [
+                self.corrected(known[f] if self.levels else everywhere(band, centre), factors[2], o[0])
+                for f, (centre, factors), o in zip(last, self.normals, output)
+            ]
+        return self.group[member]
+
+    def channel(self, band: Band, f, a, b) -> list[list[int]]:
+        plane = [[limit(factor(f, wrap(x - y)), -32767, 32767) for x, y in zip(*rows)] for rows in zip(a, b)]
+        m = self.network.multiple(self.graph)
+        for row in plane:
+            row += [row[-1]] * (-band.width % m)
+        return plane + [plane[-1]] * (-band.height % m)
+
+    def corrected(self, base, output, o) -> list[list[int]]:
         return [
             [limit(f + factor(output, int(o[y][x])), self.low, self.high) for x, f in enumerate(row)]
             for y, row in enumerate(base)
         ]
+
+    # --- 10. Direct prediction ----------------------------------------------------------------------------
+
+    def read_keys(self, data: bytes) -> None:
+        steps = self.frames.steps
+        need(len(data) == 1 + (steps + 7) // 8 and data[0] < 16 and data[0] & 7, "key steps")
+        self.warm_up, self.open_loop = data[0] & 7, data[0] > 7
+        self.keys = [bool(data[1 + t // 8] >> t % 8 & 1) for t in range(steps)]
+        need(all(self.keys[: self.warm_up]), "warm-up")
+
+    def read_ranks(self, r: Parts) -> list[int]:
+        n = r.number()
+        need(n <= 65535, "ranks")
+        table, others = Parts(r.packed(5 * n)), Parts(r.packed(5 * self.points))
+        ranked = [table.signed() for _ in range(n)]
+        width = 1 + (n > 255)
+        planes = r.packed(width * self.points)
+        need(len(planes) == width * self.points, "ranks of all points")
+        out = []
+        for i in range(self.points):
+            rank = planes[i] + (planes[self.points + i] << 8 if width == 2 else 0)
+            need(rank <= n, "a rank that nothing has")
+            out.append(ranked[rank] if rank < n else others.signed())
+        need(table.at == len(table.data) and others.at == len(others.data), "integers that nothing uses")
+        return out
+
+    def direct(self, band: Band) -> None:
+        seen = {}
+        for step in self.plan:
+            t, level = divmod(step.frame, self.frames.levels)
+            key, warm = self.keys[t], t < self.warm_up
+            if key and not warm:
+                self.states = {}
+            p = everywhere(band, 0)
+            if not key or warm and t > 0:
+                if step.forecast:
+                    p = self.forecast(band, step, seen)
+                elif step.references[0] // self.frames.levels < t:
+                    p = seen[step.references[0]]
+            if key:
+                p = everywhere(band, 0)
+            at, d, rows = self.index(band, step.frame, 0, 0), 0, []
+            for y in range(band.height):
+                rows.append([])
+                for x in range(band.width):
+                    d = wrap(d + self.differences[at + y * band.width + x])
+                    rows[y].append(limit(wrap(p[y][x] + d), self.low, self.high))
+            band.values[step.frame] = rows
+            seen[step.frame] = p if self.open_loop and not key else rows
+
+    # --- 6. Multiscale prediction, continued --------------------------------------------------------------
 
     def plain_roots(self, lattice: Lattice, values, activity, code) -> None:
         rows, columns = lattice.size(0)
@@ -591,7 +697,8 @@ class Step:
         return len(self.references) + bool(self.forecast)
 
 
-def coding_order(order: int, f: Frames, window) -> list[Step]:
+def coding_order(order: int, f: Frames, forecasts) -> list[Step]:
+    window = forecasts.window
     times, last = [(0, (), 0)], f.steps - 1
     if order == PREVIOUS:
         times += [(t, (t - 1, max(t - 2, 0)), 1) for t in range(1, f.steps)]
@@ -625,9 +732,12 @@ def coding_order(order: int, f: Frames, window) -> list[Step]:
             if window == BETWEEN:
                 a, b = references or (0, 0)
                 read = [(a, z), (b, z)] if a < t < b <= a + 4 else []
-            elif order == FORECAST and t >= 2:
-                read = [(max(t - k, 0), z) for k in range(1, window[0] + 1)]
-                read += [(t - 1, max(z - 1, 0)), (t - 1, min(z + 1, f.levels - 1))] if window[1] else []
+            elif window == RECURRENT and t >= 1:
+                group = range(z // forecasts.channels * forecasts.channels, (z // forecasts.channels + 1) * forecasts.channels)
+                read = [(s, level) for s in (t - 1, max(t - 2, 0))[: 1 + forecasts.levels] for level in group]
+            elif window == "past" and t >= 2:
+                read = [(max(t - k, 0), z) for k in range(1, forecasts.past + 1)]
+                read += [(t - 1, max(z - 1, 0)), (t - 1, min(z + 1, f.levels - 1))] if forecasts.levels else []
             frames = [[s * f.levels + level for s, level in part] for part in (pairs, read)]
             plan.append(Step(t * f.levels + z, frames[0], klass, frames[1]))
     return plan

@@ -46,11 +46,19 @@ class Model:
             values.append(self.layer({"type": types[-1], **node}, sources, ranks[-1]))
         return [values[k] for k in graph.get("outputs", [len(values) - 1])]
 
+    def nothing(self, name: str, size: tuple[int, int]) -> list[np.ndarray]:
+        """Inputs from the second on, all 0, where the first has planes of this size."""
+        _, *states = (node for node in self.graphs[name]["nodes"] if node["op"] == "input")
+        return [
+            np.zeros((node["channels"], 1, size[0] >> node.get("down", 0), size[1] >> node.get("down", 0)), np.int64)
+            for node in states
+        ]
+
     def multiple(self, name: str) -> int:
         """What the rows and columns of the inputs must be multiples of: how much coarser the coarsest layer is."""
         down: list[int] = []
         for node in self.graphs[name]["nodes"]:
-            before = down[node["in"][0]] if node.get("in") else 0
+            before = down[node["in"][0]] if node.get("in") else node.get("down", 0)
             coarser = node["op"] in ("space_to_depth", "maxpool") or (node["op"] in ("conv2d", "conv3d") and node.get("stride", 1) == 2)
             finer = node["op"] in ("depth_to_space", "upsample", "conv2d_transposed")
             down.append(before + coarser - finer)

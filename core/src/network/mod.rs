@@ -11,16 +11,21 @@ mod kernel;
 mod load;
 mod model;
 mod moves;
+mod normalise;
 mod packed;
 mod plain;
 mod plan;
+mod pointwise;
 mod runner;
 mod session;
 mod shared;
+mod source;
 mod team;
 mod tensors;
 #[cfg(test)]
 mod tests;
+mod transpose;
+mod views;
 mod weights;
 
 pub use digest::Digest;

@@ -1,6 +1,6 @@
 //! The decoder's half: residuals from the entropy-coded bands, values from residuals.
 
-use super::direct;
+use super::direct::{self, Wanted};
 use super::side::{read_tables, FrameKind, Predictor, Side};
 use super::{band_rows, bands};
 use crate::chunk::Frames;
@@ -33,7 +33,8 @@ struct Shared<'a> {
     inner: usize,
 }
 
-/// Decodes a payload to little-endian values, time first; `model` is the one that the header names.
+/// Decodes a payload to little-endian values, time first, or what they were predicted to be; `model` is the one that the
+/// header names.
 ///
 /// # Errors
 /// `Corruption` for damaged payloads, `Compatibility` for methods of newer versions.
@@ -42,6 +43,7 @@ pub fn decode<N: Number>(
     frames: &Frames,
     mapping: Mapping,
     model: Option<&Model>,
+    wanted: Wanted,
     threads: usize,
 ) -> Result<Vec<u8>> {
     let mut r = Reader::new(payload);
@@ -49,10 +51,17 @@ pub fn decode<N: Number>(
     if let Predictor::Direct(direct) = &side.predictor {
         let forecaster = forecaster(&side, model, frames, (frames.height, frames.width), threads)?;
         let mut raw = Buffer::arbitrary(frames.count() * frames.area() * N::SIZE).into_vec();
-        direct::decode::<N>(&mut r, &side, direct, frames, mapping, forecaster, &mut raw)?;
+        direct::decode::<N>(&mut r, &side, direct, frames, mapping, forecaster, wanted, &mut raw)?;
         r.finish()?;
-        put_exact::<N>(&mut raw, side.mask.as_deref(), &side.specials, &side.patches);
+        if wanted == Wanted::Values {
+            put_exact::<N>(&mut raw, side.mask.as_deref(), &side.specials, &side.patches);
+        }
         return Ok(raw);
+    }
+    if wanted == Wanted::Predictions {
+        return Err(Error::invalid(
+            "only the preset tezip has predictions of whole frames, and the chunk has another one",
+        ));
     }
     let tables = read_tables(&mut r)?;
     let mut parts = vec![];

@@ -257,8 +257,10 @@ impl Side {
                 })?),
             };
         let bands = r.at_most(frames.height.min(MAX_BANDS) as u64, "bands")? as usize;
-        if bands == 0 {
-            return Err(Error::corruption("the stream states no bands"));
+        if bands == 0 || bands > 1 && matches!(predictor, Predictor::Direct(_)) {
+            return Err(Error::corruption(format!(
+                "the stream states {bands} bands, which its predictor cannot have"
+            )));
         }
         let scale = Scale { step, shift, low, high };
         Ok(Self { predictor, order, normal, scale, offset, kinds, mask, specials, negative, patches, bands })

@@ -2,7 +2,7 @@
 
 use super::{get, put, Settings, BIG_ENDIAN, EXPANDED, FILL_AUTO, FILL_GIVEN, MAX_EXTENTS, PRECEDED, WORDS};
 use crate::fill::COMMON;
-use augur_core::{ByteOrder, Dtype, Error, Params, Preset, Result};
+use augur_core::{ByteOrder, Dtype, Error, Params, Result};
 
 /// Word 0: where the axis of time among the extents starts.
 const AXIS_SHIFT: u32 = 21;
@@ -63,12 +63,6 @@ impl Expanded {
                 if at < 12 + rank { "an extent" } else { "0" }
             )));
         }
-        if words[1] >> 24 != 0 {
-            return Err(Error::invalid(format!(
-                "word 1 ({:#x}) sets bits that have no meaning: 24 to 31",
-                words[1]
-            )));
-        }
         let time_axis = (words[0] >> AXIS_SHIFT & 3) as usize;
         if time_axis >= rank {
             return Err(Error::invalid(format!(
@@ -76,10 +70,10 @@ impl Expanded {
             )));
         }
         let place = words[0] >> PLACE_SHIFT & 7;
-        if place == IN_MODEL && (settings.preset != Preset::Learned || get(words, 8) != 0) {
+        if place == IN_MODEL && (!settings.preset.uses_model() || get(words, 8) != 0) {
             return Err(Error::invalid(format!(
-                "word 0 ({:#x}) states that words 6 and 7 hold a fill value (place {IN_MODEL}): the preset learned and zeros \
-                 in words 8 and 9 expected",
+                "word 0 ({:#x}) states that words 6 and 7 hold a fill value (place {IN_MODEL}): a preset with a model and \
+                 zeros in words 8 and 9 expected",
                 words[0]
             )));
         }
@@ -145,7 +139,7 @@ impl Expanded {
                 }
                 Some(i) => words[0] |= (i as u32 + 1) << PLACE_SHIFT,
                 // The nonce finds the dataset, whose attribute names the model.
-                None if self.settings.preset == Preset::Learned && self.settings.model.is_none() => {
+                None if self.settings.preset.uses_model() && self.settings.model.is_none() => {
                     words[0] |= IN_MODEL << PLACE_SHIFT;
                     put(&mut words, 6, u64::from_le_bytes(fill));
                 }
@@ -185,6 +179,7 @@ impl Expanded {
             unwritten: self.own_fill,
             tail,
             threads,
+            windows: self.settings.windows,
             ..Params::new(self.dtype, &self.shape, self.settings.bound)
         })
     }

@@ -2,8 +2,8 @@
 //!
 //! | word | user form | filled by set_local |
 //! |---|---|---|
-//! | 0 | bits 0-7 layout version, 8-15 preset, 17 `FILL_GIVEN`, 26 `STRICT` | 16 `EXPANDED`, 18 `FILL_AUTO`, 19 `BIG_ENDIAN`, 20 `PRECEDED`, 21-22 time axis among the extents, 23-25 place of the own fill value |
-//! | 1 | bits 0-7 bound mode, 20-23 time axis of the dataset | 8-15 dtype, 16-19 rank of words 12-15 |
+//! | 0 | bits 0-7 layout version, 8-15 preset, 17 `FILL_GIVEN`, 26 `STRICT`, 27-29 warm-up, 30 `OPEN_LOOP` | 16 `EXPANDED`, 18 `FILL_AUTO`, 19 `BIG_ENDIAN`, 20 `PRECEDED`, 21-22 time axis among the extents, 23-25 place of the own fill value |
+//! | 1 | bits 0-7 bound mode, 20-23 time axis of the dataset, 24-31 key frames | 8-15 dtype, 16-19 rank of words 12-15 |
 //! | 2, 3 | first bound parameter (double, low word first) | |
 //! | 4, 5 | second bound parameter, or the fill value (`FILL_GIVEN`) | the dataset's fill value (`FILL_AUTO`) |
 //! | 6-9 | first 128 bits of the model's SHA-256, the first byte lowest; 0: no model, or the attribute names it | the fill value (place 5) |
@@ -17,6 +17,7 @@ mod expanded;
 pub use expanded::Expanded;
 
 use crate::fill::Fill;
+use augur_core::params::{KeyFrames, Windows};
 use augur_core::{Bound, Error, Preset, Result};
 
 /// Version of this layout.
@@ -40,10 +41,17 @@ pub const BIG_ENDIAN: u32 = 1 << 19;
 pub const PRECEDED: u32 = 1 << 20;
 /// Word 0: a model that is found nowhere is refused when the dataset is created.
 pub const STRICT: u32 = 1 << 26;
+/// Word 0: where the number of warm-up steps starts, 3 bits (preset `tezip`).
+const WARM_UP_SHIFT: u32 = 27;
+/// Word 0: forecasts are made from forecasts (preset `tezip`).
+pub const OPEN_LOOP: u32 = 1 << 30;
 /// Bits of word 0 that have a meaning.
-const KNOWN: u32 = (1 << 27) - 1;
+const KNOWN: u32 = (1 << 31) - 1;
 /// Bits of word 0 that users set.
-const USER_BITS: u32 = 0xffff | FILL_GIVEN | STRICT;
+const USER_BITS: u32 = 0xffff | FILL_GIVEN | STRICT | 7 << WARM_UP_SHIFT | OPEN_LOOP;
+/// Word 1: where the key frames start (preset `tezip`): 0 the first step only, 2 to 127 every so many, 128 + k a threshold
+/// of 2^(-k/4).
+const KEYS_SHIFT: u32 = 24;
 
 /// What a user asks for: the user form of cd_values.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,12 +64,14 @@ pub struct Settings {
     pub fill: Option<Fill>,
     /// Axis of the dataset that is time, counted from 0; at most 15.
     pub time_axis: usize,
-    /// First 128 bits of the SHA-256 of the model that the preset `learned` uses; without them the dataset's attribute
-    /// `augur_model` names it.
+    /// First 128 bits of the SHA-256 of the model that the preset uses; without them the dataset's attribute `augur_model`
+    /// names it.
     pub model: Option<[u8; 16]>,
     /// Whether a model that is found nowhere is refused when the dataset is created. Otherwise, and where only the
     /// attribute can say which model it is, chunks are stored without one and a warning says so.
     pub strict: bool,
+    /// Key frames of the preset `tezip`; its threshold is rounded to a power of 2 to a quarter.
+    pub windows: Windows,
 }
 
 /// cd_values in one of their two forms.
@@ -83,7 +93,15 @@ impl Default for Settings {
 impl Settings {
     /// Settings with this bound and the defaults: preset `balanced`, time first, the dataset's fill value, no model.
     pub fn new(bound: Bound) -> Self {
-        Self { preset: Preset::default(), bound, fill: None, time_axis: 0, model: None, strict: false }
+        Self {
+            preset: Preset::default(),
+            bound,
+            fill: None,
+            time_axis: 0,
+            model: None,
+            strict: false,
+            windows: Windows::default(),
+        }
     }
 
     /// Checks the bound and that the settings fit their words.
@@ -105,13 +123,21 @@ impl Settings {
                 self.time_axis
             )));
         }
-        let learned = self.preset == Preset::Learned;
-        if self.model.is_some() && !learned {
+        let uses_model = self.preset.uses_model();
+        if self.model.is_some() && !uses_model {
             return Err(Error::invalid(format!(
                 "words 6 to 9 name a model, which the preset {} does not use; choose the preset learned (word 0, bits 8 to \
-                 15: {}) or leave the model out",
+                 15: {}), tezip or tezip+, or leave the model out",
                 self.preset.name(),
                 Preset::Learned.code()
+            )));
+        }
+        self.windows.validate()?;
+        if self.windows != Windows::default() && self.preset != Preset::Tezip {
+            return Err(Error::invalid(format!(
+                "word 0, bits 27 to 30, or word 1, bits 24 to 31, state key frames or a warm-up, which the preset {} does not \
+                 have: they go with the preset tezip",
+                self.preset.name()
             )));
         }
         if self.model == Some([0; 16]) {
@@ -119,7 +145,7 @@ impl Settings {
                 "words 6 to 9 cannot name a model whose SHA-256 begins with 16 zeros",
             ));
         }
-        if self.strict && !learned {
+        if self.strict && !uses_model {
             return Err(Error::invalid(format!(
                 "word 0 asks to be strict about the model (bit 26), but the preset {} uses none",
                 self.preset.name()
@@ -155,6 +181,9 @@ impl Settings {
         if self.strict {
             words[0] |= STRICT;
         }
+        words[0] |= u32::from(self.windows.warm_up) << WARM_UP_SHIFT;
+        words[0] |= if self.windows.open_loop { OPEN_LOOP } else { 0 };
+        words[1] |= keys_code(self.windows.keys) << KEYS_SHIFT;
         if let Some(digest) = self.model {
             let bits = u128::from_le_bytes(digest);
             put(&mut words, 6, bits as u64);
@@ -254,9 +283,32 @@ fn settings(words: &[u32; WORDS]) -> Result<Settings> {
         time_axis: (words[1] >> 20 & 15) as usize,
         model: expanded::model_words(words).then(|| digest(words)),
         strict: words[0] & STRICT != 0,
+        windows: Windows {
+            keys: keys_from(words[1] >> KEYS_SHIFT),
+            warm_up: (words[0] >> WARM_UP_SHIFT & 7) as u8,
+            open_loop: words[0] & OPEN_LOOP != 0,
+        },
     };
     settings.validate()?;
     Ok(settings)
+}
+
+/// Key frames as 8 bits.
+fn keys_code(keys: KeyFrames) -> u32 {
+    match keys {
+        KeyFrames::First => 0,
+        KeyFrames::Every(n) => n.into(),
+        KeyFrames::Beyond(t) => 128 + (-4.0 * t.log2()).round().clamp(0.0, 124.0) as u32,
+    }
+}
+
+/// Inverse of [`keys_code`].
+fn keys_from(code: u32) -> KeyFrames {
+    match code {
+        0 => KeyFrames::First,
+        1..128 => KeyFrames::Every(code as u8),
+        _ => KeyFrames::Beyond(2f64.powf(-0.25 * f64::from(code - 128))),
+    }
 }
 
 /// The digest's first 128 bits.
@@ -273,7 +325,7 @@ fn user_form_only(words: &[u32; WORDS]) -> Result<()> {
             words[0]
         )));
     }
-    let filled = words[1] & 0xff0f_ff00;
+    let filled = words[1] & 0x000f_ff00;
     if filled != 0 {
         return Err(Error::invalid(format!(
             "word 1 ({:#x}) sets bits that only set_local sets: {filled:#x}",

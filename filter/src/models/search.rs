@@ -55,14 +55,15 @@ impl<'a> Search<'a> {
     /// The model to write a chunk with: that of the settings, else that of the attribute. Without one the user is warned,
     /// once for each dataset.
     pub fn for_writing(&self, settings: &Settings) -> Option<Arc<Model>> {
-        if settings.preset != Preset::Learned {
+        if !settings.preset.uses_model() {
             return None;
         }
         let found = match settings.model {
             Some(prefix) => self.wanted(&Wanted::Prefix(prefix)).map_err(|e| e.to_string()),
             None => self.by_attribute(),
         };
-        found.map_err(|why| self.warn(&why)).ok()
+        let found = found.and_then(|m| augur_core::check_forecasts(&m).map(|()| m).map_err(|e| e.to_string()));
+        found.map_err(|why| self.warn(settings.preset, &why)).ok()
     }
 
     /// The model with this name.
@@ -176,7 +177,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn warn(&self, why: &str) {
+    fn warn(&self, preset: Preset, why: &str) {
         let mut hasher = DefaultHasher::new();
         self.words.hash(&mut hasher);
         if !cache::first_warning(hasher.finish()) {
@@ -188,7 +189,13 @@ impl<'a> Search<'a> {
         });
         let dataset = described.unwrap_or_else(|| "a dataset".to_string());
         report::warn(&format!(
-            "{dataset} has the preset learned, but no model: {why}. Its chunks are stored as by the preset balanced"
+            "{dataset} has the preset {}, but no model: {why}. Its chunks are {}",
+            preset.name(),
+            if preset == Preset::Tezip {
+                "predicted by the frame before alone"
+            } else {
+                "stored as by the preset balanced"
+            }
         ));
     }
 }

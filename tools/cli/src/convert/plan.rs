@@ -204,14 +204,17 @@ fn choose(set: &Dataset, path: &str, wish: &Wish<'_>, exact: bool) -> Result<Cho
         settings.fill = stated_fill(set)?;
     }
     let model = match &wish.model {
-        None if settings.preset == Preset::Learned => named_model(set, wish.input)?.map(Arc::new),
+        None if settings.preset.uses_model() => named_model(set, wish.input)?.map(Arc::new),
         known => known.clone(),
     };
-    if settings.preset == Preset::Learned && model.is_none() {
+    if settings.preset.uses_model() && model.is_none() {
         if settings.strict {
             return Err(Failure::new("no attribute augur_model names a model, and --strict was given"));
         }
-        settings.preset = Preset::Balanced;
+        // TEZip's method does without one.
+        if settings.preset != Preset::Tezip {
+            settings.preset = Preset::Balanced;
+        }
     }
     let words = settings.to_words()?;
     Ok(Choice { path: path.into(), chunk, words, raw_bytes: set.raw_bytes(), model })
