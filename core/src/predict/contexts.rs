@@ -7,9 +7,10 @@
 //! count and the others mislead. Its weights are maximum-likelihood estimates of the scale of a logistic distribution
 //! over fields of many kinds and bounds.
 
-use super::kernel::{for_this_machine, half_octaves, InstructionSet};
+use super::kernel::half_octaves;
 use super::plane::Phases;
 use super::taps::{taps, Kind, Source};
+use crate::machine::for_this_machine;
 use arrayvec::ArrayVec;
 
 /// Levels of the weighted sum of known residuals: 0, and one per octave.

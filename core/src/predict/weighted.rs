@@ -1,6 +1,6 @@
 //! Weighted sums of rows of neighbours: the prediction itself, and the loop that decoding spends most time in.
 
-use super::kernel::{instruction_set, InstructionSet};
+use crate::machine::{instruction_set, InstructionSet};
 
 /// A row of neighbour values and its weight.
 pub type WeightedRow<'a> = (&'a [i32], i32);
