@@ -38,6 +38,28 @@ def at(results: dict, field: str, model: str, rel: float) -> dict:
     return next(r for r in results["rows"] if (r["field"], r["model"], r["rel"]) == (field, model, rel))
 
 
+def pays(smaller: dict | None, larger: dict) -> str:
+    """The size of a field in MB from which on the larger model makes up for its bytes, over a smaller one or none."""
+    bytes_more = larger["stored_bytes"] - (smaller["stored_bytes"] if smaller else 0)
+    saved = 1 / (smaller["learned"] if smaller else larger["balanced"]) - 1 / larger["learned"]
+    return f"{bytes_more / saved / 1e6:.3g}" if saved > 0 else "never"
+
+
+def pays_table(results: dict) -> list[str]:
+    """From what size of a field on each size that users choose from is the best one."""
+    chosen = [s for s in SIZES if s in common(results)]
+    if not chosen:
+        return []
+    steps = list(zip(["balanced", *chosen], chosen))
+    out = ["MB of a field from which on a model makes up for its bytes, over the size before it:\n",
+           "| field, bound | " + " | ".join(f"`{b}` over `{a}`" for a, b in steps) + " |", "|---|" + "---:|" * len(steps)]
+    for field in fields(results):
+        for rel in results["rels"]:
+            rows = [at(results, field, size, rel) for size in chosen]
+            out.append(f"| {field}, {rel:g} | " + " | ".join(pays(a, b) for a, b in zip([None, *rows], rows)) + " |")
+    return [*out, ""]
+
+
 def table(results: dict) -> str:
     """Markdown: one table per field, and the geometric means over fields of the models that all of them have."""
     rels, out = results["rels"], []
@@ -75,6 +97,7 @@ def table(results: dict) -> str:
             name = f"`{model}`" if model in SIZES else model
             out.append(f"| {name} | {rows[0]['operations']:,.0f} | " + " | ".join(cells) + f" | {speed} |")
         out.append("")
+    out += pays_table(results)
     return "\n".join(out)
 
 
