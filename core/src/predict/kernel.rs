@@ -101,6 +101,13 @@ for_this_machine! {
 }
 
 for_this_machine! {
+    /// Adds to `bits` those that the values have besides their sign and what repeats it.
+    pub fn used_bits(values: &[i32], bits: &mut i32) {
+        *bits = values.iter().fold(*bits, |bits, v| bits | (v ^ (v >> 31)));
+    }
+}
+
+for_this_machine! {
     /// Where `mask` is not 0 there is no residual: value[j] = predicted[j], activity[j] = 0, symbol[j] = 0.
     pub fn leave_out(mask: &[u8], predicted: &[i32], value: &mut [i32], activity: &mut [u8], symbols: &mut [u8]) {
         for ((v, p), m) in value.iter_mut().zip(predicted).zip(mask) {
@@ -138,6 +145,29 @@ pub fn put_back(mask: &[u8], kept: &[u8], row: &mut [u8]) -> usize {
         n += usize::from(here);
     }
     n
+}
+
+/// Bytes that [`copy_rows`] copies at a time.
+const PIECE: usize = 32;
+
+/// Copies rows of `width` bytes that lie `from.1` bytes apart in `from.0` to where they lie `to.1` bytes apart in `to.0`.
+/// The rows are short, so that calls of a general copy would take longer than the copying: whole pieces are copied, and
+/// what that leaves behind a row is arbitrary, except behind the last.
+#[inline]
+pub fn copy_rows(from: (&[u8], usize), to: (&mut [u8], usize), width: usize, rows: usize) {
+    for i in 0..rows {
+        let (from, to) = (&from.0[i * from.1..], &mut to.0[i * to.1..]);
+        for at in (0..width).step_by(PIECE) {
+            let piece = (from[at..].first_chunk::<PIECE>(), to[at..].first_chunk_mut::<PIECE>());
+            match piece {
+                (Some(from), Some(to)) if at + PIECE <= width || i + 1 < rows => *to = *from,
+                _ => {
+                    let end = width.min(at + PIECE);
+                    to[at..end].copy_from_slice(&from[at..end]);
+                }
+            }
+        }
+    }
 }
 
 for_this_machine! {
@@ -258,6 +288,24 @@ mod tests {
             let mut found = vec![];
             find_large(&row, least, |j| found.push(j));
             prop_assert_eq!(found, (0..row.len()).filter(|&j| row[j] >= least).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn rows_are_copied(
+            bytes in prop::collection::vec(any::<u8>(), 300),
+            width in 1usize..70,
+            strides in (0usize..6, 0usize..6),
+            rows in 1usize..5,
+        ) {
+            let (from, to) = (width + strides.0, width + strides.1);
+            let bytes = &bytes[..300.min((rows - 1) * from + width + 7)];
+            let rows = rows.min((bytes.len() - width) / from + 1);
+            let mut out = vec![0; (rows - 1) * to + width + 3];
+            copy_rows((bytes, from), (&mut out, to), width, rows);
+            for i in 0..rows {
+                prop_assert_eq!(&out[i * to..][..width], &bytes[i * from..][..width]);
+            }
+            prop_assert_eq!(&out[(rows - 1) * to + width..], &[0; 3]);
         }
 
         #[test]
