@@ -162,7 +162,7 @@ pub fn choose(mapped: &Mapped, frames: &Frames, scale: &crate::predict::Scale, p
 
 /// Whether step `t` is a key frame, before its prediction is known.
 fn is_key(windows: &Windows, direct: &Direct, t: usize) -> bool {
-    direct.is_warm_up(t) || matches!(windows.keys, KeyFrames::Every(n) if t % usize::from(n) == 0)
+    direct.is_warm_up(t) || matches!(windows.keys, KeyFrames::Every(n) if t.is_multiple_of(usize::from(n)))
 }
 
 /// How far decoded integers may be from the true ones.
