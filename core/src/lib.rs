@@ -14,6 +14,7 @@ pub mod dtype;
 pub mod error;
 mod grid;
 mod lossless;
+mod machine;
 pub mod memory;
 pub mod network;
 mod number;

@@ -8,7 +8,7 @@ use super::pointwise::widen;
 use super::source::{Part, Source};
 use super::views::{halves, halves_mut};
 use super::weights::Packed;
-use crate::predict::kernel::{for_this_machine, InstructionSet};
+use crate::machine::for_this_machine;
 
 /// The layer, computed row by row.
 pub struct Normalise<'a> {

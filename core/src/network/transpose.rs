@@ -7,7 +7,7 @@ use super::kernel::{Job, Kernel};
 use super::packed::{Buffer, Layout, BEFORE};
 use super::source::{Part, Source};
 use super::weights::Packed;
-use crate::predict::kernel::{for_this_machine, InstructionSet};
+use crate::machine::for_this_machine;
 use std::ops::Range;
 
 /// Rows `rows` of the output, from an even one on; `quarters` are those of even rows and columns, even rows and odd columns,

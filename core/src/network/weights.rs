@@ -118,7 +118,7 @@ impl Packed {
         let taps = |axis: usize, a: usize| -> Vec<usize> {
             let half = conv.kernel[axis] / 2;
             // From the largest k to the smallest, d rises from one tap to the next.
-            (0..conv.kernel[axis]).rev().filter(|k| (a + half + k) % 2 == 0).collect()
+            (0..conv.kernel[axis]).rev().filter(|k| (a + half + k).is_multiple_of(2)).collect()
         };
         // How far the first tap lies before output p.
         let before = |axis: usize, a: usize, taps: &[usize]| {

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::grid::Mapping;
 use crate::network::Model;
 use crate::number::Number;
-use crate::predict::kernel::{find_large, keep, put_back, reconstruct};
+use crate::predict::kernel::{copy_rows, find_large, keep, put_back, reconstruct};
 use crate::predict::multiscale::{self, Weights};
 use crate::predict::plane::Pyramid;
 use crate::predict::{lorenzo, Band, Coder, RunAt, Scale};
@@ -232,7 +232,6 @@ impl<N: Number> Coder for DecodeRuns<'_, N> {
         let n = at.span();
         let step = self.step(at.frame);
         let rows = || (0..n).step_by(at.stride).map(|r| r..r + at.width);
-        self.contexts.clear();
         self.spread.resize(n.max(self.spread.len()), 0);
         let mask = std::mem::take(&mut self.mask);
         let special = self.shared.side.mask.is_some().then(|| {
@@ -241,17 +240,22 @@ impl<N: Number> Coder for DecodeRuns<'_, N> {
             &plane.from(0, 0)[start..start + n]
         });
         match special {
-            None => rows().for_each(|row| self.contexts.extend_from_slice(&contexts[row])),
-            Some(m) => rows().for_each(|row| {
-                keep(&m[row.clone()], &contexts[row], &mut self.contexts);
-            }),
+            None => {
+                self.contexts.resize(at.width * at.rows, 0);
+                copy_rows((contexts, at.stride), (&mut self.contexts, at.width), at.width, at.rows);
+            }
+            Some(m) => {
+                self.contexts.clear();
+                rows().for_each(|row| {
+                    keep(&m[row.clone()], &contexts[row], &mut self.contexts);
+                });
+            }
         }
         let large = self.symbols();
         match special {
             None => {
-                for (row, from) in rows().zip(self.symbols.chunks_exact(at.width)) {
-                    self.spread[row].copy_from_slice(from);
-                }
+                let to = (&mut self.spread[..n], at.stride);
+                copy_rows((&self.symbols, at.width), to, at.width, at.rows);
             }
             Some(m) => {
                 // One more, as the last place is looked at when nothing is left.

@@ -101,6 +101,10 @@ impl BoundOptions {
             || self.preset.is_some()
             || self.model.is_some()
             || self.fill_value.is_some()
+            || self.window.is_some()
+            || self.threshold.is_some()
+            || self.warm_up.is_some()
+            || self.open_loop
     }
 
     /// Whether models are asked for.

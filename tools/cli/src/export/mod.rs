@@ -33,6 +33,7 @@ Examples:
   augur export u.h5:/U -o U.raw
   augur export u.h5:/U -o pictures/ --scale auto
   augur export u.h5:/U -o pictures/ --scale -1.5,1.5 --format jpeg
+  augur export tezip.h5 -o predicted/ --predicted
 
 Frames of uint8 and uint16 become PNG unless --format says otherwise, one file each, numbered as in the dataset; those
 of (3, y, x) or (y, x, 3) become RGB. Other types are written raw: all into one file when -o has an ending (U.raw, U.f32),
@@ -65,6 +66,9 @@ pub struct Export {
     /// Axis of the dataset that is time, counted from 0 [default: 0; a dataset of two axes is one frame]
     #[arg(long, value_name = "N")]
     time_axis: Option<usize>,
+    /// Export what the values were predicted to be, of a dataset that was written with the preset tezip
+    #[arg(long)]
+    predicted: bool,
     /// Replace FILE if it exists, or files of the same names in FOLDER
     #[arg(long)]
     force: bool,
@@ -157,6 +161,9 @@ pub fn run(options: &Export) -> Result<()> {
     let file = file::open(Path::new(path))?;
     let dataset = spec::find(&file, path, dataset)?;
     let name = format!("{path}:{dataset}");
+    if options.predicted {
+        augur_filter::chunk::read_predictions();
+    }
     let steps = Steps::open(&file, &dataset, options.time_axis, &options.frames)?;
     let scaled = options.scale.is_some();
     let target = Target::of(&options.output, options.format, steps.element, scaled, options.quality)?;

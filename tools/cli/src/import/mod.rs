@@ -139,7 +139,8 @@ fn settings(options: &Import) -> Result<(Option<Settings>, Option<Model>)> {
     }
     let model = options.bound.model().map(|text| find::one(text, &[])).transpose()?.map(|l| l.model);
     let settings = options.bound.settings(model.as_ref().map(|m| m.digest().prefix()))?;
-    if settings.preset == Preset::Learned && model.is_none() {
+    // TEZip's method does without a model, too.
+    if settings.preset.uses_model() && settings.preset != Preset::Tezip && model.is_none() {
         return Err(Failure::new(
             "a new dataset names no model: --model has to say which one to predict with",
         ));
