@@ -45,7 +45,7 @@ enum Command {
     Export(export::Export),
     Inspect(inspect::Inspect),
     Verify(verify::Verify),
-    Train(train::Train),
+    Train(Box<train::Train>),
     Models(models::Models),
     Doctor(doctor::Doctor),
 }

@@ -2,7 +2,7 @@
 
 use augur_core::network::build::ModelBuilder;
 use augur_core::network::{Element, Model, Session};
-use augur_torch::graph::{values, Node, WIDE};
+use augur_torch::graph::{values, Node};
 use augur_torch::integers::{to_wide, Integers};
 use augur_torch::net::Net;
 use augur_torch::recurrent::{Kind, Plan, GRAPH};

@@ -62,11 +62,11 @@ fn what_travels_is_forecast_in_all_colours() {
         (json!({ "architecture": "convlstm" }), 3),
         (json!({ "planes": 1, "channels": 1, "loss": "l0" }), 1),
     ] {
-        let (report, model) = run(&request(100, more.clone()), SIZE).expect("a model");
-        assert_eq!(report.steps, 100);
+        let (report, model) = run(&request(60, more.clone()), SIZE).expect("a model");
+        assert_eq!(report.steps, 60);
         for score in &report.scores {
             // TEZip's small learning rate has not come far in so few steps.
-            let share = if channels == 1 { 1.0 } else { 0.8 };
+            let share = if channels == 1 { 1.0 } else { 0.9 };
             assert!(score.forecast < share * score.persistence, "{more}: {score:?}");
             assert!(score.estimate < score.persistence_estimate, "{more}: {score:?}");
             assert!(
@@ -82,15 +82,15 @@ fn what_travels_is_forecast_in_all_colours() {
 fn an_interrupted_run_ends_the_same() {
     let _alone = alone();
     let checkpoint = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-state", std::process::id()));
-    let whole = run(&request(20, json!({})), SIZE).expect("a model").1;
-    let first = request(20, json!({ "checkpoint": checkpoint }));
+    let whole = run(&request(12, json!({})), SIZE).expect("a model").1;
+    let first = request(12, json!({ "checkpoint": checkpoint }));
     let values = travelling();
     let fields = [Frames { values: &values, size: SIZE, train: 24 }];
-    let (report, _) = train(&first, &fields, |m| m.step < 9).expect("a report");
-    assert_eq!((report.end, report.steps), ("stopped", 9));
-    let second = run(&request(20, json!({ "resume": checkpoint })), SIZE).expect("a model").1;
+    let (report, _) = train(&first, &fields, |m| m.step < 7).expect("a report");
+    assert_eq!((report.end, report.steps), ("stopped", 7));
+    let second = run(&request(12, json!({ "resume": checkpoint })), SIZE).expect("a model").1;
     assert!(whole.digest() == second.digest(), "the same after an interruption");
-    let other = run(&request(20, json!({ "resume": checkpoint, "architecture": "convlstm" })), SIZE);
+    let other = run(&request(12, json!({ "resume": checkpoint, "architecture": "convlstm" })), SIZE);
     assert!(other.expect_err("another network").contains("another architecture or size"));
     std::fs::remove_file(checkpoint).expect("a file");
 }
@@ -99,7 +99,7 @@ fn an_interrupted_run_ends_the_same() {
 fn training_goes_on_from_a_model_of_the_same_kind() {
     let _alone = alone();
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-model", std::process::id()));
-    let (first, model) = run(&request(60, json!({})), SIZE).expect("a model");
+    let (first, model) = run(&request(30, json!({})), SIZE).expect("a model");
     std::fs::write(&path, model.bytes()).expect("a file");
     let (second, _) = run(&request(1, json!({ "init": path })), SIZE).expect("a model");
     let (before, after) = (first.scores[0].forecast, second.scores[0].forecast);

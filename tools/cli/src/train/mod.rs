@@ -28,7 +28,8 @@ use std::sync::Arc;
 #[derive(Debug, Args)]
 // What of the shared options says how to compress has no meaning here.
 #[command(mut_args(|arg| match arg.get_id().as_str() {
-    "preset" | "model" | "strict" | "pointwise_relative" | "floor" | "lossless" => arg.hide(true),
+    "preset" | "model" | "strict" | "pointwise_relative" | "floor" | "lossless" | "window" | "threshold" | "warm_up"
+    | "open_loop" => arg.hide(true),
     "fill_value" => arg.help_heading("Options"),
     "time_axis" => arg.help_heading("Options").help("Axis of the datasets that is time, counted from 0 [default: 0]"),
     _ => arg,
