@@ -157,6 +157,60 @@ fn values_are_added_and_multiplied() {
 }
 
 #[test]
+fn values_of_two_types_meet() {
+    let two = |first: Element, layer: Value| {
+        let mut g = GraphBuilder::new("g");
+        g.input(1, first);
+        g.input(1, Element::I8);
+        g.node(layer);
+        g
+    };
+    let (a, b): (&[i16], &[i16]) = (&[3000, -3000, 5, -5], &[100, -100, 3, 2]);
+    let g = two(Element::I16, json!({"op": "add", "in": [0, 1], "type": "i16"}));
+    assert_eq!(run(g, [1, 1, 4], &[a, b]), [3100, -3100, 8, -3]);
+    let g = two(Element::I16, json!({"op": "add", "in": [1, 0], "type": "i8"}));
+    assert_eq!(run(g, [1, 1, 4], &[a, b]), [127, -128, 8, -3]);
+    let g = two(Element::I8, json!({"op": "add", "in": [1, 0], "type": "i16", "clamp": [-300, 220]}));
+    assert_eq!(run(g, [1, 1, 4], &[a, b]), [220, -228, 8, -3]);
+    let g = two(Element::I16, json!({"op": "subtract", "in": [1, 0]}));
+    assert_eq!(run(g, [1, 1, 4], &[a, b]), [-128, 127, -2, 7]);
+    let g = two(Element::I16, json!({"op": "subtract", "in": [0, 1], "type": "i8", "clamp": [0, 127]}));
+    assert_eq!(run(g, [1, 1, 4], &[a, b]), [127, 0, 2, 0]);
+    // Halves go up: 2, -7 and 2900 in units of 4.
+    let g = two(Element::I16, json!({"op": "subtract", "in": [0, 1], "shift": 2}));
+    assert_eq!(run(g, [1, 1, 4], &[a, b]), [725, -725, 1, -2]);
+    let g = two(Element::I16, json!({"op": "multiply", "in": [1, 0], "shift": 4, "type": "i16"}));
+    assert_eq!(run(g, [1, 1, 4], &[a, b]), [18750, 18750, 1, -1]);
+}
+
+#[test]
+fn values_change_their_scale() {
+    let x: &[i16] = &[32767, -32768, 5, -5];
+    let layer = |more: Value| {
+        let mut g = GraphBuilder::new("g");
+        let input = g.input(1, Element::I16);
+        g.with("rescale", &[input], more);
+        run(g, [1, 1, 4], &[x])
+    };
+    assert_eq!(layer(json!({"multiplier": 1, "shift": 8, "type": "i8"})), [127, -128, 0, 0]);
+    // 32767^2 in units of 2^30; 5 * 32767 / 2^17 = 1.25.
+    assert_eq!(layer(json!({"multiplier": 32767, "shift": 30})), [1, -1, 0, 0]);
+    assert_eq!(layer(json!({"multiplier": 32767, "shift": 17})), [8192, -8192, 1, -1]);
+    assert_eq!(layer(json!({"multiplier": 3, "shift": 1, "clamp": [-7, 20000]})), [20000, -7, 8, -7]);
+}
+
+#[test]
+fn some_channels_are_taken() {
+    let mut g = GraphBuilder::new("g");
+    let input = g.input(5, Element::I8);
+    let a = g.slice(input, 4, 1);
+    let b = g.slice(input, 1, 3);
+    let again = g.slice(b, 1, 2);
+    g.layer("concat", &[a, again]);
+    assert_eq!(run(g, [1, 1, 2], &[&[0, 1, 10, 11, 20, 21, 30, 31, 40, 41]]), [40, 41, 20, 21, 30, 31]);
+}
+
+#[test]
 fn tables_give_what_stands_in_them() {
     let mut g = GraphBuilder::new("g");
     g.input(1, Element::I8);

@@ -84,6 +84,40 @@ fn layers() -> GraphBuilder {
     g
 }
 
+/// What recurrent networks have beside: a cell of a convolutional LSTM behind the error of a forecast.
+fn gates() -> GraphBuilder {
+    let (mut g, mut r) = (GraphBuilder::new("gates"), Random(3));
+    let frame = g.input(3, Element::I16);
+    // All inputs begin with the same values here.
+    let hat = g.input(4, Element::I16);
+    let hat = g.slice(hat, 1, 3);
+    let hat = g.with("rescale", &[hat], json!({"multiplier": 25000, "shift": 15}));
+    let h = g.input(6, Element::I8);
+    let c = g.input(6, Element::I16);
+    let relu = json!({"shift": 5, "type": "i8", "clamp": [0, 127]});
+    let above = g.with("subtract", &[hat, frame], relu.clone());
+    let below = g.with("subtract", &[frame, hat], relu);
+    let plain = g.with("subtract", &[hat, frame], json!({}));
+    let e = g.layer("concat", &[above, below, h]);
+    let gates = g.conv("conv2d", e, &r.weights(&[24, 12, 3, 3], 23), I8, Element::I8, json!({}));
+    let [i, f, o, new] = [0, 6, 12, 18].map(|from| g.slice(gates, from, 6));
+    let hard = json!({"multiplier": 24576, "shift": 15, "clamp": [0, 127]});
+    let [i, f, o] = [i, f, o].map(|gate| g.with("rescale", &[gate], hard.clone()));
+    let table = std::array::from_fn::<i8, 256, _>(|i| ((i as i32 - 128).clamp(-90, 90) * 7 / 5) as i8);
+    let tanh = g.tensor("tanh", &[256], &table);
+    let new = g.with("table", &[new], json!({ "table": tanh }));
+    let kept = g.with("multiply", &[f, c], json!({"shift": 7, "type": "i16"}));
+    let added = g.with("multiply", &[i, new], json!({"shift": 3, "type": "i16"}));
+    let c = g.with("add", &[kept, added], json!({"clamp": [-20000, 20000]}));
+    let small = g.with("rescale", &[c], json!({"multiplier": 3, "shift": 6, "type": "i8"}));
+    let squashed = g.with("table", &[small], json!({ "table": tanh }));
+    let h = g.with("multiply", &[o, squashed], json!({"shift": 7, "type": "i8"}));
+    let both = g.with("add", &[h, c], json!({"type": "i16", "clamp": [-3000, 32767]}));
+    let less = g.slice(both, 1, 4);
+    g.key("outputs", json!([plain, h, c, less]));
+    g
+}
+
 /// Digests of the outputs, as 16-bit numbers, low byte first, for an input that is made here.
 fn digests(model: &Model, size: [usize; 3], threads: usize) -> Vec<String> {
     let graph = model.graph("g").expect("the graph");
@@ -100,8 +134,12 @@ fn digests(model: &Model, size: [usize; 3], threads: usize) -> Vec<String> {
 #[test]
 fn networks_compute_what_they_always_did() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/networks");
-    for (name, graph, size) in [("forecaster", forecaster(), [1, 24, 40]), ("layers", layers(), [4, 12, 20])]
-    {
+    let all = [
+        ("forecaster", forecaster(), [1, 24, 40]),
+        ("layers", layers(), [4, 12, 20]),
+        ("gates", gates(), [1, 20, 36]),
+    ];
+    for (name, graph, size) in all {
         let (file, stated) =
             (folder.join(format!("{name}.safetensors")), folder.join(format!("{name}.json")));
         if std::env::var("AUGUR_NETWORKS").is_ok_and(|v| v == "write") {

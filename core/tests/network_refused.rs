@@ -114,7 +114,40 @@ fn other_wrong_layers_are_refused_too() {
         ("i8", json!({"op": "quantise", "in": [0], "step": 0}), "its \"step\" is 0, 1 to 32767 expected"),
         ("i8", json!({"op": "multiply", "in": [0, 0], "shift": 31}), "its \"shift\" is 31, 1 to 30 expected"),
         ("i8", json!({"op": "add", "in": [0]}), "it has 1 inputs, 2 expected"),
-        ("i8", json!({"op": "add", "in": [0, 0], "type": "i16"}), "not of one type"),
+        ("i8", json!({"op": "add", "in": [0, 0], "type": "u8"}), "\"i8\" or \"i16\" expected"),
+        ("i8", json!({"op": "add", "in": [0, 1]}), "it reads node 1, one of the 1 before it expected"),
+        ("i8", json!({"op": "add", "in": [0, 0], "clamp": [0, 128]}), "two rising numbers in -128 to 127"),
+        ("i8", json!({"op": "subtract", "in": [0]}), "it has 1 inputs, 2 expected"),
+        ("i8", json!({"op": "subtract", "in": [0, 0], "shift": 16}), "its \"shift\" is 16, 0 to 15 expected"),
+        ("i8", json!({"op": "subtract", "in": [0, 0], "shift": -1}), "its \"shift\" is -1, 0 to 15 expected"),
+        ("i8", json!({"op": "subtract", "in": [0, 0], "step": 1}), "does not know its key \"step\""),
+        ("i8", json!({"op": "rescale", "in": [0], "shift": 3}), "it has no \"multiplier\""),
+        ("i8", json!({"op": "rescale", "in": [0], "multiplier": 3}), "it has no \"shift\""),
+        ("i8", json!({"op": "rescale", "in": [0], "multiplier": 0, "shift": 3}), "1 to 32767 expected"),
+        ("i8", json!({"op": "rescale", "in": [0], "multiplier": 32768, "shift": 3}), "1 to 32767 expected"),
+        ("i8", json!({"op": "rescale", "in": [0], "multiplier": 1, "shift": 0}), "1 to 46 expected"),
+        ("i8", json!({"op": "rescale", "in": [0], "multiplier": 1, "shift": 47}), "1 to 46 expected"),
+        ("i8", json!({"op": "rescale", "in": [0], "multiplier": "m", "shift": 1}), "1 to 32767 expected"),
+        ("i8", json!({"op": "rescale", "in": [0, 0], "multiplier": 1, "shift": 1}), "1 expected"),
+        ("i8", json!({"op": "slice", "in": [0], "channels": 1}), "it has no \"from\""),
+        ("i8", json!({"op": "slice", "in": [0], "from": 0}), "it has no \"channels\""),
+        ("i8", json!({"op": "slice", "in": [0], "from": 0, "channels": 0}), "1 to 1024 expected"),
+        ("i8", json!({"op": "slice", "in": [0], "from": -1, "channels": 1}), "0 to 1024 expected"),
+        (
+            "i8",
+            json!({"op": "slice", "in": [0], "from": 1, "channels": 2}),
+            "channels 1 to 2, and its input has 2",
+        ),
+        (
+            "i8",
+            json!({"op": "slice", "in": [0], "from": 2, "channels": 1}),
+            "channels 2 to 2, and its input has 2",
+        ),
+        (
+            "i8",
+            json!({"op": "slice", "in": [0], "from": u64::MAX, "channels": u64::MAX}),
+            "0 to 1024 expected",
+        ),
         ("i8", json!({"op": "input", "channels": 0, "type": "i8"}), "1 to 1024 expected"),
         ("i8", json!({"op": "input", "channels": 4.5, "type": "i8"}), "1 to 1024 expected"),
         ("i8", json!({"op": "concat", "in": vec![0; 256], "x": 1}), "does not know its key \"x\""),
@@ -142,6 +175,26 @@ fn other_wrong_layers_are_refused_too() {
         let (_, message) = refusal(element, node.clone(), tensors);
         assert!(message.contains(expected), "{node}: {message}");
     }
+}
+
+#[test]
+fn pairs_that_do_not_fit_are_refused() {
+    let refused = |layer: Value, second: Value| {
+        let mut g = GraphBuilder::new("g");
+        g.input(2, Element::I16);
+        g.node(second);
+        g.node(layer);
+        let bytes = ModelBuilder::new().graph("g", g).to_bytes().unwrap();
+        Model::from_bytes(&bytes).expect_err("a layer that must be refused").message().to_owned()
+    };
+    let input = |channels: usize, element: &str, down: u8| json!({"op": "input", "channels": channels, "type": element, "down": down});
+    for op in ["add", "subtract", "multiply"] {
+        let layer = json!({"op": op, "in": [0, 1], "type": "i16", "shift": 1});
+        assert!(refused(layer.clone(), input(3, "i16", 0)).contains("have 2 and 3 channels"));
+        assert!(refused(layer, input(2, "i16", 1)).contains("not of one size"));
+    }
+    // What the sum of two types is has to be said.
+    assert!(refused(json!({"op": "add", "in": [0, 1]}), input(2, "i8", 0)).contains("it has no \"type\""));
 }
 
 #[test]

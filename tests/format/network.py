@@ -88,6 +88,14 @@ class Model:
             return np.concatenate(x)
         if op == "add":
             return np.clip(first + x[1], *self.clamp(node))
+        if op == "subtract":
+            shift = node.get("shift", 0)
+            return np.clip((first - x[1] + ((1 << shift) >> 1)) >> shift, *self.clamp(node))
+        if op == "rescale":
+            shift = node["shift"]
+            return np.clip((first * node["multiplier"] + (1 << (shift - 1))) >> shift, *self.clamp(node))
+        if op == "slice":
+            return first[node["from"] : node["from"] + node["channels"]]
         if op == "multiply":
             shift = node["shift"]
             return np.clip((first * x[1] + (1 << (shift - 1))) >> shift, *self.clamp(node))

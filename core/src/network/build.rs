@@ -120,6 +120,20 @@ impl GraphBuilder {
         self.node(json!({"op": op, "in": inputs}))
     }
 
+    /// Adds a layer that reads others and has the keys of `more` beside: `multiply`, `rescale`, ...
+    pub fn with(&mut self, op: &str, inputs: &[usize], more: Value) -> usize {
+        let mut node = json!({"op": op, "in": inputs});
+        if let (Some(node), Value::Object(more)) = (node.as_object_mut(), more) {
+            node.extend(more);
+        }
+        self.node(node)
+    }
+
+    /// Adds the layer of channels `from` to `from + channels - 1` of another.
+    pub fn slice(&mut self, input: usize, from: usize, channels: usize) -> usize {
+        self.with("slice", &[input], json!({"from": from, "channels": channels}))
+    }
+
     /// Adds `conv2d`, `conv3d`, `conv2d_transposed` or `dense`, with the keys of `more` (`stride`) beside its own.
     pub fn conv(
         &mut self,

@@ -108,9 +108,18 @@ pub(super) enum Op {
     DepthToSpace,
     Concat,
     Add,
+    Subtract {
+        shift: u8,
+    },
     Multiply {
         shift: u8,
     },
+    Rescale {
+        multiplier: i32,
+        shift: u8,
+    },
+    /// The first of the channels that are taken.
+    Slice(usize),
     MaxPool,
     /// Values of -128 to 127.
     Table(Vec<i8>),

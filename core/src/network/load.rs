@@ -1,8 +1,10 @@
 //! Graphs as they stand in model files: every size, type and range is checked, and that no sum can overflow.
 
+mod pointwise;
+
 use super::fields::Fields;
 use super::graph::{
-    Conv, Element, Gdn, Graph, Node, Op, Requantise, MAX_CHANNELS, MAX_DOWN, MAX_KERNEL, MAX_MACS_PER_POINT,
+    Conv, Gdn, Graph, Node, Op, Requantise, MAX_CHANNELS, MAX_DOWN, MAX_KERNEL, MAX_MACS_PER_POINT,
     MAX_NODES, MAX_WEIGHTS,
 };
 use super::tensors::Tensors;
@@ -119,25 +121,25 @@ impl Loader<'_> {
                 node
             }
             "concat" => self.concat(&fields)?,
-            "add" => {
-                let (mut node, b) = self.pair(&fields, Op::Add)?;
-                if self.nodes[b].element != node.element
-                    || fields.element(Some(node.element))? != node.element
-                {
-                    return Err(Error::invalid("its inputs and its values are not of one type"));
+            "slice" => {
+                let from = fields.integer("from", 0, MAX_CHANNELS as i64)? as usize;
+                let channels = fields.integer("channels", 1, MAX_CHANNELS as i64)? as usize;
+                let mut node = self.like_first(&fields, Op::Slice(from))?;
+                if from + channels > node.channels {
+                    return Err(Error::invalid(format!(
+                        "it takes channels {from} to {}, and its input has {}",
+                        from + channels - 1,
+                        node.channels
+                    )));
                 }
-                let (low, high) = self.nodes[b].range;
-                let sums = (node.range.0 + low, node.range.1 + high);
-                node.range = clamped(fields.clamp(node.element)?, sums);
+                node.channels = channels;
                 node
             }
-            "multiply" => {
-                let shift = fields.integer("shift", 1, 30)? as u8;
-                let (mut node, _) = self.pair(&fields, Op::Multiply { shift })?;
-                node.element = fields.element(Some(node.element))?;
-                node.range = fields.clamp(node.element)?;
-                node
-            }
+            "add" => self.add_values(&fields)?,
+            "subtract" => self.subtract(&fields)?,
+            "multiply" => self.multiply(&fields)?,
+            "rescale" => self.rescale(&fields)?,
+            "quantise" => self.quantise(&fields)?,
             "maxpool" => {
                 let mut node = self.like_first(&fields, Op::MaxPool)?;
                 node.down[1] += 1;
@@ -146,16 +148,6 @@ impl Loader<'_> {
             }
             "table" => self.table(&fields)?,
             "gdn" | "igdn" => self.gdn(op == "igdn", &fields)?,
-            "quantise" => {
-                let step = fields.integer("step", 1, 32767)? as i32;
-                let mut node = self.like_first(&fields, Op::Quantise { step })?;
-                let (low, high) = node.element.range();
-                let to = |v: i32| (v + step / 2).div_euclid(step) * step;
-                let limit = (-(-low / step * step), high / step * step);
-                node.range =
-                    (to(node.range.0).clamp(limit.0, limit.1), to(node.range.1).clamp(limit.0, limit.1));
-                node
-            }
             _ => {
                 return Err(Error::compatibility(
                     "this version knows no such layer: the model needs a newer one",
@@ -226,22 +218,6 @@ impl Loader<'_> {
         }
     }
 
-    /// A node of two inputs of the same shape, as the first is, and the second of them.
-    fn pair(&self, fields: &Fields, op: Op) -> Result<(Node, usize)> {
-        let inputs = self.sources(fields, 2)?;
-        let second = inputs[1];
-        self.same_size(inputs[0], second)?;
-        let node = Node { op, ..self.like(inputs) };
-        let b = &self.nodes[second];
-        if b.channels != node.channels {
-            return Err(Error::invalid(format!(
-                "its inputs have {} and {} channels",
-                node.channels, b.channels
-            )));
-        }
-        Ok((node, second))
-    }
-
     fn same_size(&self, a: usize, b: usize) -> Result<()> {
         let (a, b) = (&self.nodes[a], &self.nodes[b]);
         if (a.down, a.levels) != (b.down, b.levels) {
@@ -263,19 +239,6 @@ impl Loader<'_> {
             node.channels += part.channels;
             node.range = (node.range.0.min(part.range.0), node.range.1.max(part.range.1));
         }
-        Ok(node)
-    }
-
-    fn table(&mut self, fields: &Fields) -> Result<Node> {
-        let table = self.tensors.i8(fields.text("table")?, &[256])?;
-        let mut node = self.like_first(fields, Op::Table(vec![]))?;
-        if node.element != Element::I8 {
-            return Err(Error::invalid("its input is of type i16, i8 expected"));
-        }
-        let at = |v: i32| (v + 128) as usize;
-        let reached = table[at(node.range.0)..=at(node.range.1)].iter().map(|v| i32::from(*v));
-        node.range = (reached.clone().min().unwrap_or(-128), reached.max().unwrap_or(127));
-        node.op = Op::Table(table);
         Ok(node)
     }
 

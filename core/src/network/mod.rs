@@ -14,13 +14,16 @@ mod moves;
 mod packed;
 mod plain;
 mod plan;
+mod pointwise;
 mod runner;
 mod session;
 mod shared;
+mod source;
 mod team;
 mod tensors;
 #[cfg(test)]
 mod tests;
+mod views;
 mod weights;
 
 pub use digest::Digest;

@@ -1,6 +1,9 @@
-//! Layers that only move or add values, on packed rows.
+//! Layers that only move values or choose among them, on packed rows.
 
-use super::packed::{Layout, BEFORE};
+use super::graph::Element;
+use super::packed::{per_word, Layout, BEFORE};
+use super::source::Source;
+use super::views::{bytes, bytes_mut, halves, halves_mut};
 use crate::predict::kernel::{for_this_machine, InstructionSet};
 
 /// The values of group `g` in row `r` of `words`.
@@ -8,12 +11,14 @@ fn group<'a>(layout: &Layout, words: &'a [u32], r: usize, g: usize) -> &'a [u32]
     &words[r * layout.row() + g * layout.stride() + BEFORE..][..layout.size[2]]
 }
 
-/// Row `r` of what is twice as high and wide as `from`.
-pub fn upsample_row(from: &Layout, words: &[u32], to: &Layout, r: usize, out: &mut [u32]) {
-    let (level, y) = (r / to.size[1], r % to.size[1]);
+/// Row `r` of what is twice as high and wide as `from`, and has twice as many levels if `levels`.
+pub fn upsample_row(from: &Source, levels: bool, to: &Layout, r: usize, out: &mut [u32]) {
+    let (z, y) = (r / to.size[1], r % to.size[1]);
+    let z = if levels { z / 2 } else { z };
     for (g, out) in out.chunks_exact_mut(to.stride()).enumerate() {
-        let row = group(from, words, level * from.size[1] + y / 2, g);
-        double(row, &mut out[BEFORE..BEFORE + to.size[2]]);
+        if let Some(row) = from.group(z * (to.size[1] / 2) + y / 2, g) {
+            double(row, &mut out[BEFORE..BEFORE + to.size[2]]);
+        }
     }
 }
 
@@ -23,6 +28,110 @@ for_this_machine! {
         for (pair, v) in out.chunks_exact_mut(2).zip(row) {
             pair[0] = *v;
             pair[1] = *v;
+        }
+    }
+}
+
+/// Row `r` of channels `first`, `first` + 1, ... of all inputs' channels one after the other, wherever they lie in words.
+pub fn gather_row(inputs: &[Source], mut first: usize, to: &Layout, r: usize, out: &mut [u32]) {
+    let n = per_word(to.element);
+    let mut inputs = inputs.iter();
+    let mut input = inputs.next();
+    for (g, out) in out.chunks_exact_mut(to.stride()).enumerate() {
+        let out = &mut out[BEFORE..BEFORE + to.size[2]];
+        out.fill(0);
+        for k in 0..n.min(to.channels - g * n) {
+            while input.is_some_and(|i| first >= i.channels) {
+                first -= input.map_or(0, |i| i.channels);
+                input = inputs.next();
+            }
+            let Some((words, from)) = input.and_then(|i| i.channel(r, first)) else { return };
+            put(words, from, (32 / n * k) as u32, u32::MAX >> (32 - 32 / n), out);
+            first += 1;
+        }
+    }
+}
+
+for_this_machine! {
+    /// Puts the values at bit `from` to bit `to`.
+    pub fn put(words: &[u32], from: u32, to: u32, mask: u32, out: &mut [u32]) {
+        for (o, v) in out.iter_mut().zip(words) {
+            *o |= (*v >> from & mask) << to;
+        }
+    }
+}
+
+/// Row `r` of the largest values of blocks of 2 x 2 points, and two levels if `levels`. `room` is made as long as it has to
+/// be.
+pub fn pool_row(from: &Source, levels: bool, to: &Layout, r: usize, room: &mut Vec<u32>, out: &mut [u32]) {
+    let w = to.size[2];
+    let (z, y) = (r / to.size[1], r % to.size[1]);
+    room.resize(4 * w, 0);
+    let (rows, sides) = room.split_at_mut(2 * w);
+    let (even, odd) = sides.split_at_mut(w);
+    for (g, out) in out.chunks_exact_mut(to.stride()).enumerate() {
+        let row = |level: usize, y: usize| from.group(level * 2 * to.size[1] + y, g);
+        let first = if levels { 2 * z } else { z };
+        for level in first..first + 1 + usize::from(levels) {
+            let (Some(a), Some(b)) = (row(level, 2 * y), row(level, 2 * y + 1)) else { return };
+            if level == first {
+                larger(to.element, a, b, rows);
+            } else {
+                enlarge(to.element, a, rows);
+                enlarge(to.element, b, rows);
+            }
+        }
+        halve(rows, even, odd);
+        larger(to.element, even, odd, &mut out[BEFORE..BEFORE + w]);
+    }
+}
+
+/// The larger value of two.
+fn larger(element: Element, a: &[u32], b: &[u32], out: &mut [u32]) {
+    match element {
+        Element::I8 => larger_bytes(bytes(a), bytes(b), bytes_mut(out)),
+        Element::I16 => larger_halves(halves(a), halves(b), halves_mut(out)),
+    }
+}
+
+/// [`larger`] in place.
+fn enlarge(element: Element, a: &[u32], out: &mut [u32]) {
+    match element {
+        Element::I8 => enlarge_bytes(bytes(a), bytes_mut(out)),
+        Element::I16 => enlarge_halves(halves(a), halves_mut(out)),
+    }
+}
+
+for_this_machine! {
+    pub fn larger_bytes(a: &[i8], b: &[i8], out: &mut [i8]) {
+        out.iter_mut().zip(a).zip(b).for_each(|((o, a), b)| *o = *a.max(b));
+    }
+}
+
+for_this_machine! {
+    pub fn larger_halves(a: &[i16], b: &[i16], out: &mut [i16]) {
+        out.iter_mut().zip(a).zip(b).for_each(|((o, a), b)| *o = *a.max(b));
+    }
+}
+
+for_this_machine! {
+    pub fn enlarge_bytes(a: &[i8], out: &mut [i8]) {
+        out.iter_mut().zip(a).for_each(|(o, a)| *o = *a.max(o));
+    }
+}
+
+for_this_machine! {
+    pub fn enlarge_halves(a: &[i16], out: &mut [i16]) {
+        out.iter_mut().zip(a).for_each(|(o, a)| *o = *a.max(o));
+    }
+}
+
+for_this_machine! {
+    /// Words of even and of odd columns.
+    pub fn halve(row: &[u32], even: &mut [u32], odd: &mut [u32]) {
+        for ((pair, e), o) in row.chunks_exact(2).zip(even).zip(odd) {
+            *e = pair[0];
+            *o = pair[1];
         }
     }
 }
@@ -58,31 +167,6 @@ for_this_machine! {
         for (pair, v) in row.chunks_exact_mut(2).zip(words) {
             pair[0] = *v as i16;
             pair[1] = (*v >> 16) as i16;
-        }
-    }
-}
-
-for_this_machine! {
-    /// Sums of 16-bit values within `low..=high`, whatever lies beside the rows included.
-    pub fn add_16(a: &[u32], b: &[u32], low: i32, high: i32, out: &mut [u32]) {
-        for ((o, a), b) in out.iter_mut().zip(a).zip(b) {
-            let first = (i32::from(*a as i16) + i32::from(*b as i16)).max(low).min(high);
-            let second = ((*a as i32 >> 16) + (*b as i32 >> 16)).max(low).min(high);
-            *o = (first as u32 & 0xffff) | (second as u32) << 16;
-        }
-    }
-}
-
-for_this_machine! {
-    /// [`add_16`] for 8-bit values.
-    pub fn add_8(a: &[u32], b: &[u32], low: i32, high: i32, out: &mut [u32]) {
-        for ((o, a), b) in out.iter_mut().zip(a).zip(b) {
-            let mut word = 0;
-            for shift in [0, 8, 16, 24] {
-                let sum = i32::from((*a >> shift) as i8) + i32::from((*b >> shift) as i8);
-                word |= (sum.max(low).min(high) as u32 & 0xff) << shift;
-            }
-            *o = word;
         }
     }
 }

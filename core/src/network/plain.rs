@@ -71,6 +71,18 @@ pub fn channel(node: &Node, size: [usize; 3], inputs: &[Planes], c: usize, out: 
                 *o = clamp(i32::from(*a) + i32::from(*b));
             }
         }
+        Op::Subtract { shift } => {
+            let half = (1 << shift) >> 1;
+            for ((o, a), b) in out.iter_mut().zip(x.channel(c)).zip(inputs[1].channel(c)) {
+                *o = clamp((i32::from(*a) - i32::from(*b) + half) >> shift);
+            }
+        }
+        Op::Rescale { multiplier, shift } => {
+            for (o, v) in out.iter_mut().zip(x.channel(c)) {
+                *o = requantised(i32::from(*v), *multiplier, *shift, node.range) as i16;
+            }
+        }
+        Op::Slice(from) => out.copy_from_slice(x.channel(from + c)),
         Op::Multiply { shift } => {
             for ((o, a), b) in out.iter_mut().zip(x.channel(c)).zip(inputs[1].channel(c)) {
                 *o = clamp((i32::from(*a) * i32::from(*b) + (1 << (shift - 1))) >> shift);

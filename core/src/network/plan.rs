@@ -2,6 +2,7 @@
 
 use super::graph::{Element, Graph, Op};
 use super::packed::{per_word, Layout};
+use super::pointwise::Pointwise;
 
 /// How a node is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +16,11 @@ pub enum Way {
     /// Packed values to the planes of this output.
     DepthToSpace(usize),
     Upsample,
-    Add,
+    MaxPool,
+    /// Each value from those of the same point and channel.
+    Pointwise,
+    /// Channels of its inputs, from this one on, put into words of its own.
+    Gather(usize),
     /// By the layer's definition, from and to planes.
     Plain,
     /// No computation: its values become the planes of this output.
@@ -29,13 +34,23 @@ pub struct Step {
     pub way: Way,
 }
 
+/// Channels of a node that are taken as they lie: from the start of a word on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    pub node: usize,
+    /// The first of them.
+    pub from: usize,
+    pub channels: usize,
+}
+
 /// What is done with a graph at one size.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub steps: Vec<Step>,
     pub layouts: Vec<Layout>,
-    /// The nodes in whose memory a node's channels lie, one part after the other: itself, or what it puts together.
-    pub parts: Vec<Vec<usize>>,
+    /// Where a node's channels lie, one piece after the other: in its own memory, or in that of what it puts together. All
+    /// but the last are whole words.
+    pub parts: Vec<Vec<Piece>>,
     /// The memory of each node that has any.
     pub slots: Vec<Option<usize>>,
     /// Words of each piece of memory.
@@ -62,7 +77,9 @@ impl Plan {
         let mut plan = Self {
             steps: vec![],
             layouts,
-            parts: (0..nodes.len()).map(|k| vec![k]).collect(),
+            parts: (0..nodes.len())
+                .map(|node| vec![Piece { node, from: 0, channels: nodes[node].channels }])
+                .collect(),
             slots: vec![None; nodes.len()],
             lengths: vec![],
             border: graph.packed.iter().flatten().map(|p| p.kernel[1] / 2).max().unwrap_or(0),
@@ -75,9 +92,9 @@ impl Plan {
                 continue;
             }
             let way = if plain { Some(Way::Plain) } else { plan.way(graph, k) };
-            if let Some(Way::Convolve | Way::DepthToSpace(_) | Way::Upsample | Way::Add) = way {
+            if !matches!(way, None | Some(Way::Plain | Way::SpaceToDepth | Way::Output(_))) {
                 for &i in &nodes[k].inputs {
-                    plan.parts[i].iter().for_each(|&p| read[p] = true);
+                    plan.parts[i].iter().for_each(|p| read[p.node] = true);
                 }
             }
             ways[k] = way;
@@ -103,7 +120,7 @@ impl Plan {
     fn way(&mut self, graph: &Graph, k: usize) -> Option<Way> {
         let node = &graph.nodes[k];
         let first = node.inputs.first().copied().unwrap_or(0);
-        let whole = |plan: &Self, i: usize| plan.parts[i].len() == 1;
+        let whole = |plan: &Self, i: usize| matches!(plan.parts[i][..], [p] if (p.from, p.channels) == (0, plan.layouts[p.node].channels));
         Some(match &node.op {
             Op::Input(_) => Way::Pack,
             Op::Conv(_) if graph.packed[k].is_some() => Way::Convolve,
@@ -119,21 +136,49 @@ impl Plan {
                     _ => Way::Plain,
                 }
             }
-            Op::Upsample if !node.levels && whole(self, first) => Way::Upsample,
-            Op::Add if node.inputs.iter().all(|&i| whole(self, i)) => Way::Add,
+            Op::Upsample => Way::Upsample,
+            Op::MaxPool => Way::MaxPool,
+            op if Pointwise::has(op) => Way::Pointwise,
             Op::Concat => {
-                let parts: Vec<usize> =
+                let parts: Vec<Piece> =
                     node.inputs.iter().flat_map(|&i| self.parts[i].iter().copied()).collect();
                 let (_, before) = parts.split_last()?;
                 let n = per_word(node.element);
-                if before.iter().any(|&i| !graph.nodes[i].channels.is_multiple_of(n)) {
-                    return Some(Way::Plain);
+                if before.iter().any(|p| !p.channels.is_multiple_of(n)) {
+                    return Some(Way::Gather(0));
                 }
                 self.parts[k] = parts;
                 return None;
             }
+            Op::Slice(from) => match self.cut(first, *from, node.channels) {
+                Some(parts) => {
+                    self.parts[k] = parts;
+                    return None;
+                }
+                None => Way::Gather(*from),
+            },
             _ => Way::Plain,
         })
+    }
+
+    /// Channels of a node as pieces, if they begin where words do.
+    fn cut(&self, node: usize, mut from: usize, mut channels: usize) -> Option<Vec<Piece>> {
+        let mut found = vec![];
+        for piece in &self.parts[node] {
+            if from >= piece.channels {
+                from -= piece.channels;
+            } else if channels > 0 {
+                let n = per_word(self.layouts[piece.node].element);
+                if !from.is_multiple_of(n) {
+                    return None;
+                }
+                let taken = channels.min(piece.channels - from);
+                found.push(Piece { node: piece.node, from: piece.from + from, channels: taken });
+                channels -= taken;
+                from = 0;
+            }
+        }
+        Some(found)
     }
 
     /// Gives every node memory, that of others again where nobody reads them any more.
@@ -146,7 +191,7 @@ impl Plan {
                 _ => &graph.nodes[step.node].inputs,
             };
             for &i in read {
-                self.parts[i].iter().for_each(|&p| last[p] = at);
+                self.parts[i].iter().for_each(|p| last[p.node] = at);
             }
         }
         let mut free: Vec<usize> = vec![];

@@ -1,16 +1,19 @@
 //! One run of a session: the steps of its plan, tile by tile.
 
 use super::graph::{Graph, Op};
-use super::kernel::{Job, Kernel, Part};
+use super::kernel::{Job, Kernel};
 use super::moves;
 use super::packed::{self, Layout};
 use super::plain::{self, Planes};
-use super::plan::{Plan, Step, Way};
+use super::plan::{Piece, Plan, Step, Way};
+use super::pointwise::Pointwise;
 use super::shared::Shared;
+use super::source::{Part, Source};
 use crate::threads::parallel;
 
-/// Work of a tile: multiply-adds, or words moved.
-const TILE: usize = if cfg!(test) { 1 << 8 } else { 1 << 20 };
+/// Work of a tile: multiply-adds, and what the other layers do per word counted as so many of them.
+const TILE: usize = if cfg!(test) { 1 << 10 } else { 1 << 20 };
+const PER_WORD: usize = 32;
 
 /// What a run reads and writes.
 ///
@@ -44,7 +47,7 @@ impl Runner<'_> {
         let layout = &self.plan.layouts[step.node];
         let points = match (&self.graph.packed[step.node], step.way) {
             (Some(p), Way::Convolve) => layout.size[2] * p.weights.len() * packed::per_word(p.input),
-            _ => layout.row(),
+            _ => layout.row() * PER_WORD,
         };
         (TILE / points.max(1)).clamp(1, layout.rows().max(1))
     }
@@ -60,6 +63,7 @@ impl Runner<'_> {
                 self.plane(step.node, tile, plane);
             } else {
                 let from = self.graph.nodes[step.node].inputs[0];
+                let from = self.plan.parts[from][0].node;
                 moves::depth_to_space(&self.plan.layouts[from], self.words(from), tile, plane);
             }
             return;
@@ -96,20 +100,26 @@ impl Runner<'_> {
                 }
             }
             (Way::Upsample, _) => {
-                let (from, words) = (&self.plan.layouts[n.inputs[0]], self.words(n.inputs[0]));
-                rows.for_each(|(out, r)| moves::upsample_row(from, words, layout, r, out));
+                let from = self.source(n.inputs[0]);
+                rows.for_each(|(out, r)| moves::upsample_row(&from, n.levels, layout, r, out));
             }
-            (Way::Add, _) => {
-                let (a, b) = (self.words(n.inputs[0]), self.words(n.inputs[1]));
-                let add = if packed::per_word(n.element) == 4 { moves::add_8 } else { moves::add_16 };
-                let at = first * row..last * row;
-                add(&a[at.clone()], &b[at], n.range.0, n.range.1, out);
+            (Way::MaxPool, _) => {
+                let (from, mut room) = (self.source(n.inputs[0]), vec![]);
+                rows.for_each(|(out, r)| moves::pool_row(&from, n.levels, layout, r, &mut room, out));
+            }
+            (Way::Gather(first), _) => {
+                let inputs: Vec<Source> = n.inputs.iter().map(|&i| self.source(i)).collect();
+                rows.for_each(|(out, r)| moves::gather_row(&inputs, first, layout, r, out));
+            }
+            (Way::Pointwise, _) => {
+                let inputs = n.inputs.iter().map(|&i| self.source(i)).collect();
+                let mut layer = Pointwise::new(n, *layout, inputs);
+                rows.for_each(|(out, r)| layer.row(r, out));
             }
             (Way::Convolve, _) => {
                 let Some(packed) = &self.graph.packed[step.node] else { return };
-                let part = |&k: &usize| Part { words: self.words(k), layout: self.plan.layouts[k] };
-                let parts: Vec<Part> = self.plan.parts[n.inputs[0]].iter().map(part).collect();
-                self.kernel.convolve(&Job { packed, parts: &parts, out: *layout }, first..last, out);
+                let from = self.source(n.inputs[0]);
+                self.kernel.convolve(&Job { packed, parts: &from.parts, out: *layout }, first..last, out);
             }
             _ => {
                 let mut planes = vec![0; layout.values()];
@@ -119,9 +129,23 @@ impl Runner<'_> {
         }
     }
 
+    /// The channels of a node.
+    fn source(&self, node: usize) -> Source<'_> {
+        let part = |p: &Piece| {
+            let layout = self.plan.layouts[p.node];
+            let n = packed::per_word(layout.element);
+            Part { words: self.words(p.node), layout, from: p.from / n, groups: p.channels.div_ceil(n) }
+        };
+        let layout = &self.plan.layouts[node];
+        Source {
+            parts: self.plan.parts[node].iter().map(part).collect(),
+            element: layout.element,
+            channels: layout.channels,
+        }
+    }
+
     /// Words of a node that has memory of its own.
     fn words(&self, node: usize) -> &[u32] {
-        let node = self.plan.parts[node][0];
         // SAFETY: see `Runner`. One that has none fails a check of lengths before it is read.
         self.plan.slots[node].map_or(&[], |slot| unsafe { self.buffers[slot].read() })
     }
@@ -147,15 +171,15 @@ impl Runner<'_> {
 
     /// Channel `c` of a node as a plane.
     fn plane(&self, node: usize, mut c: usize, out: &mut [i16]) {
-        for &part in &self.plan.parts[node] {
-            let layout = &self.plan.layouts[part];
-            if c >= layout.channels {
-                c -= layout.channels;
+        for part in &self.plan.parts[node] {
+            if c >= part.channels {
+                c -= part.channels;
                 continue;
             }
-            match self.graph.nodes[part].op {
+            let c = part.from + c;
+            match self.graph.nodes[part.node].op {
                 Op::Input(input) => out.copy_from_slice(&self.inputs[input][c * out.len()..][..out.len()]),
-                _ => packed::unpack_channel(layout, self.words(part), c, out),
+                _ => packed::unpack_channel(&self.plan.layouts[part.node], self.words(part.node), c, out),
             }
             return;
         }

@@ -4,7 +4,7 @@ use super::build::{GraphBuilder, ModelBuilder, Weights};
 use super::kernel::Kernel;
 use super::{Element, Graph, Model, Session};
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{json, Value};
 use std::sync::Arc;
 
 /// Pseudo-random numbers.
@@ -55,6 +55,14 @@ fn weights(random: &mut Random, outputs: usize, inputs: usize, kernel: [usize; 2
     }
 }
 
+/// Both objects' keys.
+fn merged(mut a: Value, b: Value) -> Value {
+    if let (Some(a), Value::Object(b)) = (a.as_object_mut(), b) {
+        a.extend(b);
+    }
+    a
+}
+
 /// A graph of convolutions and what stands between them, with one or two outputs.
 fn graph(seed: u64) -> Arc<Graph> {
     let mut random = Random(seed);
@@ -69,7 +77,11 @@ fn graph(seed: u64) -> Arc<Graph> {
         let i = known.len() - 1 - random.below(known.len().min(4));
         let k = known[i];
         let partner = (0..i).rev().find(|&j| known[j] == k);
-        let new = match random.below(9) {
+        // One of the same shape, of whatever type, or itself.
+        let other =
+            (0..known.len()).rev().filter(|&j| (known[j].channels, known[j].down) == (k.channels, k.down));
+        let other = other.clone().nth(random.below(other.count()));
+        let new = match random.below(15) {
             0..=3 => {
                 let outputs = 1 + random.below(20);
                 let mut kernel = [[3, 3], [1, 1], [5, 3], [3, 7], [1, 15]][random.below(5)];
@@ -122,6 +134,52 @@ fn graph(seed: u64) -> Arc<Graph> {
                 }
                 None => continue,
             },
+            9 if k.channels > 1 => {
+                let channels = 1 + random.below(k.channels - 1);
+                // Often where a word begins.
+                let from = random.below(k.channels - channels + 1) & [!3, !0][random.below(2)];
+                g.slice(i, from, channels);
+                Known { channels, ..k }
+            }
+            10 => {
+                let element = random.element();
+                let shift = if element == Element::I8 && k.element == Element::I16 { 23 } else { 14 };
+                let (low, high) = element.range();
+                let clamp = [(low, high), (0, high), (-7, 100)][random.below(3)];
+                g.with("rescale", &[i], json!({
+                    "multiplier": 1 + random.below(32767), "shift": shift + random.below(3), "type": element.name(),
+                    "clamp": [clamp.0, clamp.1],
+                }));
+                Known { element, ..k }
+            }
+            11 | 12 => {
+                let (Some(j), element) = (other, random.element()) else { continue };
+                let (low, high) = element.range();
+                let clamp = [(low, high), (0, high), (-100, 90)][random.below(3)];
+                let more = json!({"type": element.name(), "clamp": [clamp.0, clamp.1]});
+                match random.below(3) {
+                    0 => _ = g.with("add", &[i, j], more),
+                    1 => {
+                        let shift = json!({"shift": random.below(4) * 5});
+                        g.with("subtract", &[j, i], merged(more, shift));
+                    }
+                    _ => {
+                        let shift = json!({"shift": ([7, 1, 8, 15, 30][random.below(5)])});
+                        g.with("multiply", &[i, j], merged(more, shift));
+                    }
+                }
+                Known { element, ..k }
+            }
+            13 if k.element == Element::I8 => {
+                let table: Vec<i8> = (0..256).map(|_| random.next() as i8).collect();
+                let name = g.tensor(&format!("table{}", known.len()), &[256], &table);
+                g.with("table", &[i], json!({ "table": name }));
+                k
+            }
+            14 if k.down < 3 => {
+                g.layer("maxpool", &[i]);
+                Known { down: k.down + 1, ..k }
+            }
             _ => continue,
         };
         known.push(new);

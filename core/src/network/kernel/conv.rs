@@ -2,16 +2,9 @@
 
 use crate::network::graph::Element;
 use crate::network::packed::{per_word, Layout, BEFORE, COLUMNS};
+use crate::network::source::Part;
 use crate::network::weights::{Finish, Narrow, Packed, Wide, OUTPUTS};
 use std::ops::Range;
-
-/// Channels that a convolution reads: all of a buffer.
-#[derive(Clone, Copy)]
-pub struct Part<'a> {
-    /// What [`Buffer::words`](crate::network::packed::Buffer::words) gives.
-    pub words: &'a [u32],
-    pub layout: Layout,
-}
 
 /// A convolution to be computed.
 pub struct Job<'a> {
@@ -33,11 +26,12 @@ impl Job<'_> {
         );
         assert_eq!(p.weights.len(), outputs * p.groups * p.kernel[0] * p.kernel[1] * OUTPUTS);
         assert!(p.kernel.iter().all(|k| k / 2 <= BEFORE) && (p.stride == 1 || p.stride == 2));
-        assert_eq!(self.parts.iter().map(|p| p.layout.groups()).sum::<usize>(), p.groups);
+        assert_eq!(self.parts.iter().map(|p| p.groups).sum::<usize>(), p.groups);
         for part in self.parts {
             let size = part.layout.size;
             assert_eq!([size[0], size[1].div_ceil(p.stride), size[2].div_ceil(p.stride)], self.out.size);
             assert_eq!(part.layout.element, p.input);
+            assert!(part.from + part.groups <= part.layout.groups());
             // The last step of columns of the last row reads at most this far (buffers have room behind them).
             assert!(part.words.len() >= part.layout.len() + 2 * COLUMNS + BEFORE);
         }
@@ -163,7 +157,7 @@ unsafe fn tile<L: Lanes, const KIND: u8, const STRIDE: usize, const R: usize>(
             let layout = &part.layout;
             let (height, stride, row) = (layout.size[1], layout.stride(), layout.row());
             let first = part.words.as_ptr().add(BEFORE + STRIDE * x - kw / 2);
-            for g in 0..layout.groups() {
+            for g in part.from..part.from + part.groups {
                 for ky in 0..kh {
                     let from = (STRIDE * y + ky).saturating_sub(kh / 2).min(height - 1);
                     let mut from = first.add((level * height + from) * row + g * stride);

@@ -10,8 +10,10 @@ mod avx2;
 mod avx512;
 mod conv;
 mod portable;
+mod table;
 
-pub use conv::{Job, Part};
+pub use conv::Job;
+pub use table::lookup;
 
 use crate::predict::kernel::{instruction_set, InstructionSet};
 
