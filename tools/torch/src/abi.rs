@@ -210,8 +210,7 @@ pub unsafe extern "C" fn augur_torch_run(
         unsafe {
             let evaluation = &mut *evaluation.cast::<Evaluation>();
             let inputs = std::slice::from_raw_parts(inputs, inputs_len).iter();
-            let inputs: Vec<&[i16]> =
-                inputs.map(|v| std::slice::from_raw_parts(v.values, v.len)).collect();
+            let inputs: Vec<&[i16]> = inputs.map(|v| std::slice::from_raw_parts(v.values, v.len)).collect();
             let fed: Vec<bool> =
                 std::slice::from_raw_parts(fed, inputs_len).iter().map(|&f| f != 0).collect();
             let outputs = std::slice::from_raw_parts(outputs, outputs_len).iter();

@@ -22,6 +22,9 @@ pub struct Network {
     device: Device,
 }
 
+// SAFETY: its tensors are made in `new` and only read from then on, which libtorch allows from several threads.
+unsafe impl Sync for Network {}
+
 /// What a node computes with.
 #[derive(Debug)]
 enum Layer {
@@ -107,7 +110,11 @@ impl Network {
             (Op::Upsample, _) => {
                 let twice = |t: &Tensor, dim: i64| t.repeat_interleave_self_int(2, dim, None);
                 let planes = twice(&twice(x, 2), 3);
-                if node.levels { twice(&planes, 0) } else { planes }
+                if node.levels {
+                    twice(&planes, 0)
+                } else {
+                    planes
+                }
             }
             (Op::SpaceToDepth, _) => x.pixel_unshuffle(2),
             (Op::DepthToSpace, _) => x.pixel_shuffle(2),
@@ -173,7 +180,11 @@ impl Evaluation {
         let before = tch::get_num_threads();
         let wanted = i32::try_from(threads.max(1)).unwrap_or(i32::MAX);
         // Setting it is not free, and a program that has libtorch for itself may have its own idea.
-        let set = |n: i32| if n != before { tch::set_num_threads(n) };
+        let set = |n: i32| {
+            if n != before {
+                tch::set_num_threads(n)
+            }
+        };
         set(wanted);
         let done = no_grad(|| self.run_here(inputs, fed, outputs));
         if wanted != before {

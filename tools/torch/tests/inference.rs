@@ -302,9 +302,8 @@ fn golden_networks_compute_what_they_always_did() {
         // As in core/tests/network_golden.rs.
         let mut session = Session::plain(graph, size).expect("a session");
         let value = |i: usize| ((i as u32).wrapping_mul(2654435761) >> 16) as i16 >> 3;
-        let inputs: Vec<Vec<i16>> = (0..graph.inputs())
-            .map(|k| (0..session.input_mut(k).len()).map(value).collect())
-            .collect();
+        let inputs: Vec<Vec<i16>> =
+            (0..graph.inputs()).map(|k| (0..session.input_mut(k).len()).map(value).collect()).collect();
         let inputs: Vec<&[i16]> = inputs.iter().map(Vec::as_slice).collect();
         let mut outputs: Vec<Vec<i16>> =
             (0..graph.outputs()).map(|k| vec![0; session.output(k).len()]).collect();

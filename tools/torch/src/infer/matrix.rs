@@ -66,8 +66,10 @@ impl Sums {
             let ends = cuts(outputs, columns, range, if short { EXACT } else { i64::MAX }, &at);
             let piece = |(i, &end): (usize, &usize)| {
                 let from = if i == 0 { 0 } else { ends[i - 1] };
-                let values: Vec<i8> =
-                    (0..outputs).flat_map(|o| (from..end).map(move |c| (o, c))).map(|(o, c)| at(o, c)).collect();
+                let values: Vec<i8> = (0..outputs)
+                    .flat_map(|o| (from..end).map(move |c| (o, c)))
+                    .map(|(o, c)| at(o, c))
+                    .collect();
                 let weight = Tensor::from_slice(&values).to_device(device).to_kind(kind);
                 Piece { from: from as i64, weight: weight.view([1, outputs as i64, -1]) }
             };
@@ -90,7 +92,11 @@ impl Sums {
     /// Number of matrices in float32 and in float64.
     pub fn matrices(&self) -> [usize; 2] {
         let n = self.pieces.iter().map(Vec::len).sum();
-        if self.kind == Kind::Float { [n, 0] } else { [0, n] }
+        if self.kind == Kind::Float {
+            [n, 0]
+        } else {
+            [0, n]
+        }
     }
 
     /// The layer's values, within `range`.
