@@ -20,7 +20,7 @@ LIBRARY := $(if $(filter Darwin,$(shell uname -s)),libh5z_augur.dylib,libh5z_aug
 WITH_CMAKE = CMAKE=$$($(SETUP)/cmake.sh build/cmake) && export CMAKE &&
 
 .DEFAULT_GOAL := help
-.PHONY: help build plugin cli torch test-torch venv package data turbulence demo demo-learned test test-rust test-hosts bench figures install uninstall clean check-rust
+.PHONY: help build plugin cli torch test-torch venv package data turbulence demo demo-learned test test-rust test-hosts bench figures pareto install uninstall clean check-rust
 
 help: ## list the targets
 	@echo "Augur: error-bounded compression of time-evolving fields, as an HDF5 filter"
@@ -134,6 +134,10 @@ figures: package data ## measure anew what docs/presets.md and docs/performance.
 	$(PY) bench/compare.py $(BENCH_DATA) --rel 1e-2 1e-3 1e-4 --out build/bench --docs docs
 	$(PY) bench/roofline.py $(ROOFLINE) --document docs/performance.md
 	$(PY) bench/memory.py --document docs/performance.md
+
+# FILE or FILE:/dataset, several separated by blanks: half of their steps, in whole chunks, is trained on.
+pareto: package torch cli $(if $(DATA),,turbulence) ## train models of all sizes, draw ratio against multiply-adds per point (build/bench/pareto; DATA=)
+	$(PY) bench/pareto.py $(or $(DATA),$(TURBULENCE) --first $(TRAINED_STEPS)) --out build/bench/pareto
 
 install: build ## copy plugin, command and header below PREFIX
 	install -d "$(DESTDIR)$(PREFIX)/lib/hdf5/plugin" "$(DESTDIR)$(PREFIX)/include" "$(DESTDIR)$(PREFIX)/bin"

@@ -10,13 +10,19 @@ import struct
 import numpy as np
 
 FILTER_ID = 49493
-PRESETS = {"balanced": 0, "fast": 1, "lossless": 2}
+PRESETS = {"balanced": 0, "fast": 1, "lossless": 2, "learned": 3, "tezip": 4, "tezip+": 5}
 MODES = {"lossless": 0, "absolute": 1, "relative": 2, "absrel": 3, "pointwise_relative": 4, "psnr": 5}
 
 
-def words(mode: str, first: float = 0.0, second: float = 0.0, preset: str = "balanced", time_axis: int = 0) -> tuple[int, ...]:
-    """cd_values in the user's form, written down from the documented layout and not taken from h5augur."""
-    return (1 | PRESETS[preset] << 8, MODES[mode] | time_axis << 20, *struct.unpack("<4I", struct.pack("<2d", first, second)))
+def words(mode: str, first: float = 0.0, second: float = 0.0, preset: str = "balanced", time_axis: int = 0, *,
+          keys: int = 0, warm_up: int = 0, open_loop: bool = False, model: bytes = b"") -> tuple[int, ...]:
+    """cd_values in the user's form, written down from the documented layout and not taken from h5augur.
+
+    With the preset `tezip`: `keys` is 2 to 127 for a key frame every so many steps, 128 + k for a threshold of 2^(-k/4).
+    With one that uses models: `model` is the digest, of which the first half counts.
+    """
+    head = (1 | PRESETS[preset] << 8 | warm_up << 27 | open_loop << 30, MODES[mode] | time_axis << 20 | keys << 24)
+    return (*head, *struct.unpack("<4I", struct.pack("<2d", first, second)), *(struct.unpack("<4I", model[:16]) if model else ()))
 
 
 def field(shape: tuple[int, ...], dtype="f4", seed: int = 1, noise: float = 0.02) -> np.ndarray:

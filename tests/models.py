@@ -50,6 +50,39 @@ def shifting_model(name: str = "shift", shift: tuple[int, int] = SHIFT) -> bytes
     })
 
 
+def recurrent_model(name: str = "memory", channels: int = 1, changes: bool = False, shift: tuple[int, int] = SHIFT) -> bytes:
+    """A model that remembers: its state is the position that it read last, moved once; that moved once more and the new
+    one moved, half of each, are the forecast. With `changes` it gives the change, otherwise the frame itself (as TEZip's
+    networks do). `channels` frames of a time step are predicted together, each from its own past."""
+    dy, dx = abs(shift[0]), abs(shift[1])
+    planes = 2 * channels if changes else channels
+    moved, here = (dy - shift[0], dx - shift[1]), (dy, dx)
+    forecast = np.zeros((channels, planes + channels, 2 * dy + 1, 2 * dx + 1), "i1")
+    remember = np.zeros_like(forecast)
+    for c in range(channels):
+        forecast[(c, c, *moved)] = forecast[(c, planes + c, *moved)] = 32
+        if changes:
+            forecast[(c, c, *here)] -= 64
+        remember[(c, c, *moved)] = 64
+    # Positions of which 64 of 64 are one, or a change from them as in the model above.
+    multiplier, down = (23170, 23) if changes else (16384, 20)
+    tensors = {"out.w": forecast, "next.w": remember, "b": np.zeros(channels, "<i4")}
+    for prefix, m, s in (("out", multiplier, down), ("next", 16384, 20)):
+        tensors |= {f"{prefix}.m": np.full(channels, m, "<i4"), f"{prefix}.s": np.full(channels, s, "u1")}
+
+    def conv(prefix):
+        return {"op": "conv2d", "in": [2], "weight": f"{prefix}.w", "bias": "b", "multiplier": f"{prefix}.m", "shift": f"{prefix}.s",
+                "stride": 1, "clamp": [-32767, 32767], "type": "i16"}
+
+    graph = {"channels": channels, "planes": 2 if changes else 1, "outputs": [3, 4], "nodes": [
+        {"op": "input", "channels": planes, "type": "i16"}, {"op": "input", "channels": channels, "type": "i16"},
+        {"op": "concat", "in": [0, 1]}, conv("out"), conv("next")]}
+    return safetensors(tensors, {
+        "format": "augur-model", "version": "1", "graphs": json.dumps({"recurrent": graph}), "name": name,
+        "architecture": "one convolution with a memory", "license": "MIT OR Apache-2.0",
+    })
+
+
 def digest(model: bytes) -> str:
     """The model's name: 64 hexadecimal digits."""
     return hashlib.sha256(model).hexdigest()
@@ -84,9 +117,9 @@ def store(folder, model: bytes, name: str | None = None) -> Path:
     return path
 
 
-def words(bound: float, model: bytes | None = None, strict: bool = False) -> tuple[int, ...]:
-    """cd_values of the preset `learned` with an absolute bound, written down from the documented layout."""
-    head = (1 | 3 << 8 | strict << 26, 1, *struct.unpack("<2I", struct.pack("<d", bound)), 0, 0)
+def words(bound: float, model: bytes | None = None, strict: bool = False, preset: int = 3) -> tuple[int, ...]:
+    """cd_values of the preset `learned`, or another with models, with an absolute bound, written down from the documented layout."""
+    head = (1 | preset << 8 | strict << 26, 1, *struct.unpack("<2I", struct.pack("<d", bound)), 0, 0)
     return head if model is None else head + struct.unpack("<4I", bytes.fromhex(digest(model))[:16])
 
 

@@ -7,7 +7,9 @@ import shutil
 import subprocess
 
 import models
+import numpy as np
 import pytest
+from PIL import Image
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,7 @@ def test_python_and_shell_examples_run(readme, run_python, venv_python, clean_en
                 nc.createDimension(name, size)
             nc.createVariable("wind", "f4", ("time", "lat", "lon"), chunksizes=(16, 73, 144))[:] = wind
     """, cwd=tmp_path)
-    _, shell, _ = blocks(readme, "sh")
+    shell = blocks(readme, "sh")[1]
     env = {**clean_env, "PATH": f"{venv_python.parent}:{clean_env['PATH']}"}
     done = subprocess.run(["sh", "-euc", shell], cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -53,8 +55,23 @@ def test_python_and_shell_examples_run(readme, run_python, venv_python, clean_en
     """, cwd=tmp_path)
 
 
+def test_examples_of_import_and_export_run(readme, clean_env, tmp_path):
+    if not shutil.which("augur"):
+        pytest.skip("the shell example needs the command augur")
+    (tmp_path / "frames").mkdir()
+    for i in range(3):
+        Image.fromarray(np.full((30, 40), 9 * i, "u1")).save(tmp_path / "frames" / f"img{i}.png")
+    np.arange(100 * 50 * 60, dtype="f4").tofile(tmp_path / "U.bin")
+    shell = blocks(readme, "sh")[2]
+    done = subprocess.run(["sh", "-euc", shell], cwd=tmp_path, env=clean_env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "pictures").iterdir())) == 100
+    for i in range(3):
+        assert np.abs(np.asarray(Image.open(tmp_path / "seen" / f"frame_{i:04}.png")).astype(int) - 9 * i).max() <= 2
+
+
 def test_examples_of_models_run(readme, run_python, plugin_env, tmp_path):
-    python, (_, _, shell) = blocks(readme, "python"), blocks(readme, "sh")
+    python, shell = blocks(readme, "python"), blocks(readme, "sh")[3]
     (tmp_path / "wind.safetensors").write_bytes(models.shifting_model("wind"))
     run_python(python[3], cwd=tmp_path)
     run_python("""

@@ -6,11 +6,12 @@
 
 use augur_core::stages::contexts::{contexts, thresholds};
 use augur_core::stages::kernel::{
-    deinterleave, deinterleave_bytes, instruction_set, interleave, interleave_bytes, leave_out, portably,
-    quantise, reconstruct, smooth, InstructionSet,
+    deinterleave, deinterleave_bytes, interleave, interleave_bytes, leave_out, quantise, reconstruct, smooth,
 };
 use augur_core::stages::weighted::{weighted_sum, Rounding, WeightedRow};
-use augur_core::stages::{compress, decompress, dot, gram, Neighbours, Stages};
+use augur_core::stages::{
+    compress, decompress, dot, gram, instruction_set, portably, InstructionSet, Neighbours, Stages,
+};
 use augur_core::{decode, encode, Bound, Dtype, Params, Preset};
 use criterion::{criterion_group, criterion_main, Criterion, Throughput};
 use std::hint::black_box;

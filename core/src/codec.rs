@@ -7,9 +7,11 @@ use crate::error::{Error, Result};
 use crate::grid::Mapping;
 use crate::lossless;
 use crate::memory::{Decoding, Memory};
+use crate::network::Model;
 use crate::number::with_number;
 use crate::params::{Params, Preset};
-use crate::predicted;
+use crate::predicted::{self, Wanted};
+use crate::reference::forecast;
 use crate::stream::header::{checksum, Header, Method};
 use std::borrow::Cow;
 
@@ -136,8 +138,14 @@ fn encode_predicted(params: &Params, raw: &[u8], memory: Option<&Memory>) -> Opt
     Some((assemble(header, &encoded.payload, raw.len()), encoded.keeps))
 }
 
-fn decode_predicted(header: &Header, payload: &[u8], decoding: &Decoding) -> Result<Vec<u8>> {
-    let Decoding { threads, memory, models, .. } = *decoding;
+/// The values of a predicted payload, little-endian and time first, or what they were predicted to be; and how integers become values.
+fn decode_payload(
+    header: &Header,
+    payload: &[u8],
+    decoding: &Decoding,
+    wanted: Wanted,
+) -> Result<(Vec<u8>, Mapping)> {
+    let Decoding { threads, models, .. } = *decoding;
     let frames = Frames::new(&header.shape, header.time_axis);
     let (unit, origin) = (header.unit, header.origin);
     let mapping =
@@ -149,7 +157,15 @@ fn decode_predicted(header: &Header, payload: &[u8], decoding: &Decoding) -> Res
     if model.as_ref().is_some_and(|m| Some(m.digest()) != header.model) {
         return Err(Error::invalid("a model with another digest than asked for was given"));
     }
-    let bytes = with_number!(header.dtype, N => predicted::decode::<N>(payload, &frames, mapping, model.as_deref(), threads))?;
+    let model = model.as_deref();
+    let bytes = with_number!(header.dtype, N => predicted::decode::<N>(payload, &frames, mapping, model, wanted, threads))?;
+    Ok((bytes, mapping))
+}
+
+fn decode_predicted(header: &Header, payload: &[u8], decoding: &Decoding) -> Result<Vec<u8>> {
+    let memory = decoding.memory;
+    let (bytes, mapping) = decode_payload(header, payload, decoding, Wanted::Values)?;
+    let frames = Frames::new(&header.shape, header.time_axis);
     // Lattices and integers on a grid of single counts lost nothing: they may be rounded later.
     let counts = !header.dtype.is_float() && header.unit == 1.0 && !predicted::is_direct(payload);
     let exact = header.error == 0.0 || mapping.is_lattice() || counts;
@@ -287,6 +303,38 @@ pub(crate) fn decode_as(stream: &[u8], decoding: &Decoding) -> Result<Vec<u8>> {
         ));
     }
     Ok(raw)
+}
+
+/// Checks that a model makes forecasts: that it has graphs for it, of the shapes that their names promise.
+///
+/// # Errors
+/// `InvalidArgument` that names the graph that is wrong, or those that are looked for.
+pub fn check_forecasts(model: &Model) -> Result<()> {
+    if forecast::windows(model)?.is_empty() {
+        return Err(Error::invalid(format!(
+            "the model sha256:{} has none of the graphs forecaster, interpolator and recurrent",
+            model.digest()
+        )));
+    }
+    Ok(())
+}
+
+/// What the values of a chunk of the preset `tezip` were predicted to be: by the network, or by the frame before; key frames
+/// by one value for all points. Types, shapes and byte order are those of the chunk.
+///
+/// # Errors
+/// As [`decode`], and `InvalidArgument` for a stream of another preset.
+pub fn predictions(stream: &[u8], decoding: &Decoding) -> Result<Vec<u8>> {
+    let (header, payload) = split(stream)?;
+    if decoding.expected_len.is_some_and(|n| n != header.raw_len()) || header.method != Method::Predicted {
+        return Err(Error::invalid(format!(
+            "the stream holds {} bytes by the method {}, which has no predictions of whole frames",
+            header.raw_len(),
+            header.method.name()
+        )));
+    }
+    let (bytes, _) = decode_payload(&header, payload, decoding, Wanted::Predictions)?;
+    Ok(host_order(&header, Cow::Owned(bytes)).into_owned())
 }
 
 /// What `stream` says about itself, from its header and side information.

@@ -14,6 +14,7 @@ pub mod dtype;
 pub mod error;
 mod grid;
 mod lossless;
+mod machine;
 pub mod memory;
 pub mod network;
 mod number;
@@ -41,4 +42,4 @@ pub use stream::header::{Header, Method};
 
 mod codec;
 mod entropy;
-pub use codec::{decode, encode, inspect, Info};
+pub use codec::{check_forecasts, decode, encode, inspect, predictions, Info};

@@ -2,7 +2,7 @@
 //! grid points and their comparison with the truth.
 //!
 //! Each is plain Rust over blocks that fit the nearest cache, in a form that compilers vectorise, and is compiled for
-//! several instruction sets as the predictors' loops are (`predict::kernel`). All arithmetic is of single operations
+//! several instruction sets as the predictors' loops are (`machine`). All arithmetic is of single operations
 //! that IEEE 754 defines, so that the results are the same bits.
 
 use crate::grid::Mapping;
@@ -19,7 +19,7 @@ macro_rules! number_kernel {
             fn portable<$($generic)*>($($arg: $t),*) -> $r $body
             #[cfg(target_arch = "x86_64")]
             {
-                use $crate::predict::kernel::{instruction_set, InstructionSet};
+                use $crate::machine::{instruction_set, InstructionSet};
                 #[target_feature(enable = "avx2")]
                 #[allow(clippy::too_many_arguments)]
                 fn avx2<$($generic)*>($($arg: $t),*) -> $r { portable::<$($given)*>($($arg),*) }

@@ -1,5 +1,6 @@
 //! Memory that is kept from one chunk to the next: fresh pages cost more time than what is computed on them.
 
+use crate::entropy::slots::release_tables;
 use std::ops::{Deref, DerefMut};
 use std::sync::Mutex;
 
@@ -33,6 +34,7 @@ pub fn release_memory() {
     }
     release::<u8>();
     release::<i32>();
+    release_tables();
 }
 
 /// Keeps the memory of decoded values, or of a stream, that the caller has copied, for the next chunk.
@@ -60,13 +62,6 @@ impl<T: Pooled> Buffer<T> {
     pub fn with_capacity(capacity: usize) -> Self {
         let mut buffer = Self::take(capacity);
         buffer.clear();
-        buffer
-    }
-
-    /// A buffer of zeros.
-    pub fn zeros(len: usize) -> Self {
-        let mut buffer = Self::with_capacity(len);
-        buffer.resize(len, T::default());
         buffer
     }
 
@@ -118,13 +113,12 @@ mod tests {
     #[test]
     fn buffers_are_as_they_say_and_little_is_kept() {
         for len in [1000, 10, 1 << 20, 500] {
-            let mut buffer = Buffer::<i32>::zeros(len);
-            assert!(buffer.len() == len && buffer.iter().all(|v| *v == 0));
+            let mut buffer = Buffer::<i32>::arbitrary(len);
+            assert!(buffer.len() == len);
             buffer.fill(7);
-            assert!(Buffer::<i32>::arbitrary(len).len() == len);
             assert!(Buffer::<i32>::with_capacity(len).is_empty());
         }
-        let many: Vec<Buffer<i32>> = (0..5).map(|_| Buffer::zeros(LIMIT / 8)).collect();
+        let many: Vec<Buffer<i32>> = (0..5).map(|_| Buffer::arbitrary(LIMIT / 8)).collect();
         drop(many);
         let kept = <i32 as Pooled>::kept().lock().map_or(0, |k| k.iter().map(Vec::capacity).sum::<usize>());
         assert!(kept * 4 <= LIMIT);

@@ -18,6 +18,7 @@ use crate::special::Special;
 use crate::{lossless, Bound, Dtype, Params, Result};
 
 pub use crate::lossless::compress;
+pub use crate::machine::{instruction_set, portably, InstructionSet};
 pub use crate::predict::lorenzo::Neighbours;
 pub use crate::predict::{contexts, dot, gram, kernel, weighted};
 

@@ -9,8 +9,8 @@ mod oracle;
 
 use augur_core::params::{KeyFrames, Windows};
 use augur_core::{
-    decode_with, encode, encode_with, inspect, Bound, ByteOrder, Decoding, Dtype, Header, Memory, Method,
-    Model, Params, Preset,
+    decode_with, encode, encode_with, inspect, predictions, Bound, ByteOrder, Decoding, Dtype, Header,
+    Memory, Method, Model, Params, Preset,
 };
 use forecasts::{mover, moving, recurrent};
 use std::sync::Arc;
@@ -242,4 +242,22 @@ fn damaged_streams_are_errors() {
         bad[at] ^= 0x24;
         assert!(decode_with(&bad, &decoding).is_err(), "byte {at}");
     }
+}
+
+#[test]
+fn predictions_can_be_looked_at() {
+    let model = Some(recurrent(3, 4, 1, false));
+    let raw = picture(Dtype::U8, 6, 1, 30, 40);
+    let with = params(Dtype::U8, &[6, 30, 40], Bound::Absolute(2.0), model);
+    let stream = round_trip(&with, &raw);
+    let decoding = Decoding { models: &with.model, ..Decoding::default() };
+    let predicted = predictions(&stream, &decoding).unwrap();
+    assert_eq!(predicted.len(), raw.len());
+    assert!(predicted[..1200].iter().all(|v| *v == predicted[0]));
+    // Where the picture came from in the last frame, the network knows it.
+    let at = |y: usize, x: usize| 5 * 1200 + y * 40 + x;
+    let far = (12..30).flat_map(|y| (16..40).map(move |x| at(y, x)));
+    assert!(far.clone().all(|i| predicted[i].abs_diff(raw[i]) <= 4));
+    let balanced = encode(&Params { preset: Preset::Balanced, ..with }, &raw).unwrap();
+    assert!(predictions(&balanced, &Decoding::default()).is_err());
 }

@@ -1,6 +1,6 @@
 """One compressor writing or reading one field, in a process of its own: `contenders.py JOB.json`.
 
-The job says which (`augur`, `learned` for Augur with the job's model, or one of hdf5plugin's filters `sz3`, `sz2`, `zfp`, `sperr`, `zstd`, `blosc2`, through h5py,
+The job says which (`augur`, `learned` for Augur with the job's model and a preset that has one, or one of hdf5plugin's filters `sz3`, `sz2`, `zfp`, `sperr`, `zstd`, `blosc2`, through h5py,
 or `sz34`, SZ3 3.4 in memory through pysz), what (`write` or `read`), and where the field, the compressed file and the answer lie. Writing and reading
 are timed over whole runs, files opened and closed in between, chunk cache off; the best of `repeat` counts.
 """
@@ -17,6 +17,9 @@ import time
 import numpy as np
 
 
+WITH_MODEL = "learned", "tezip", "tezip+"
+
+
 def h5_filter(name: str, bound: float, preset: str, model: str | None = None) -> dict:
     """The keywords of create_dataset for this filter."""
     if name == "augur":
@@ -26,7 +29,7 @@ def h5_filter(name: str, bound: float, preset: str, model: str | None = None) ->
     if name == "learned":
         import h5augur
 
-        return dict(h5augur.Augur(absolute=bound, model=model))
+        return dict(h5augur.Augur(absolute=bound, model=model, preset=preset if preset in WITH_MODEL else "learned"))
     import hdf5plugin
 
     filters = {

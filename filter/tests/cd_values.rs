@@ -1,5 +1,6 @@
 //! cd_values: round trips, refusals that name the word, and arbitrary words.
 
+use augur_core::params::{KeyFrames, Windows};
 use augur_core::{Bound, ByteOrder, Dtype, Preset};
 use augur_filter::cd_values::{CdValues, Expanded, Settings, WORDS};
 use augur_filter::Fill;
@@ -21,14 +22,25 @@ fn bound() -> impl Strategy<Value = Bound> {
     ]
 }
 
+fn windows() -> impl Strategy<Value = Windows> {
+    let keys = prop_oneof![
+        Just(KeyFrames::First),
+        (2..=127u8).prop_map(KeyFrames::Every),
+        (0..=124u32).prop_map(|k| KeyFrames::Beyond(2f64.powf(-0.25 * f64::from(k)))),
+    ];
+    (keys, 0..=7u8, any::<bool>()).prop_map(|(keys, warm_up, open_loop)| Windows { keys, warm_up, open_loop })
+}
+
 fn settings() -> impl Strategy<Value = Settings> {
     let model = proptest::option::of(any::<[u8; 16]>());
-    (0..4u8, bound(), proptest::option::of(any::<u64>()), 0..16usize, model, any::<bool>()).prop_map(
-        |(preset, bound, fill, time_axis, model, strict)| Settings {
+    let how = (0..6u8, windows(), model, any::<bool>());
+    (how, bound(), proptest::option::of(any::<u64>()), 0..16usize).prop_map(
+        |((preset, windows, model, strict), bound, fill, time_axis)| Settings {
             preset: Preset::from_code(preset).expect("a preset"),
-            // Only this preset uses models.
-            model: model.filter(|m| preset == 3 && *m != [0; 16]),
-            strict: strict && preset == 3,
+            // Only some presets use models, and only one has key frames.
+            model: model.filter(|m| preset >= 3 && *m != [0; 16]),
+            strict: strict && preset >= 3,
+            windows: if preset == 4 { windows } else { Windows::default() },
             // The words have room for one of the two.
             fill: fill.filter(|_| bound.parameters().1 == 0.0).map(Fill::from_bits),
             bound,
@@ -134,7 +146,7 @@ fn refusals_name_the_word_and_what_was_expected() {
     };
     assert!(good(&|_| ()).is_ok());
     type Change<'a> = &'a dyn Fn(&mut Vec<u32>);
-    let cases: [(Change, &[&str]); 21] = [
+    let cases: [(Change, &[&str]); 31] = [
         (&|w| w[0] = 0, &["word 0", "version 0", "knows version 1"]),
         (&|w| w[0] = 2, &["word 0", "version 2"]),
         (&|w| w[0] |= 9 << 8, &["word 0", "preset 9", "expected 0 to"]),
@@ -151,7 +163,17 @@ fn refusals_name_the_word_and_what_was_expected() {
         (&|w| w[1] = 0, &["words 2 and 3", "0 expected"]),
         (&|w| w[7] = 5, &["words 6 to 9", "model", "preset balanced", "learned"]),
         (&|w| w[0] |= 1 << 26, &["word 0", "strict", "preset balanced"]),
-        (&|w| w[0] |= 1 << 27, &["word 0", "0x8000000"]),
+        (&|w| w[0] |= 1 << 27, &["word 0, bits 27 to 30", "preset balanced", "preset tezip"]),
+        (&|w| w[0] |= 1 << 30 | 2 << 8, &["word 0, bits 27 to 30", "preset lossless"]),
+        (&|w| w[0] |= 7 << 27 | 5 << 8, &["word 0, bits 27 to 30", "preset tezip+"]),
+        (&|w| w[1] |= 8 << 24, &["word 1, bits 24 to 31", "preset balanced"]),
+        (&|w| (w[0], w[1]) = (1 | 3 << 8, 1 | 200 << 24), &["word 1, bits 24 to 31", "preset learned"]),
+        (&|w| (w[0], w[1]) = (1 | 4 << 8, 1 | 1 << 24), &["key frame every 1 steps", "2 to 127"]),
+        (&|w| (w[0], w[1]) = (1 | 4 << 8, 1 | 253 << 24), &["threshold of key frames", "2^-31 to 1"]),
+        (&|w| (w[0], w[1]) = (1 | 4 << 8, 1 | 255 << 24), &["threshold of key frames", "2^-31 to 1"]),
+        (&|w| w[0] |= 1 << 31 | 4 << 8, &["word 0", "0x80000000"]),
+        (&|w| w[0] |= 5 << 23 | 4 << 8, &["word 0", "only set_local"]),
+        (&|w| w[0] |= 6 << 8, &["word 0", "preset 6", "expected 0 to 5"]),
         (&|w| w[0] |= 5 << 23 | 3 << 8, &["word 0", "only set_local"]),
         (&|w| w[0] |= 3 << 8 | 1 << 19, &["word 0", "only set_local"]),
         (&|w| w[13] = 5, &["word 13", "leave them out"]),
@@ -161,6 +183,89 @@ fn refusals_name_the_word_and_what_was_expected() {
         let e = good(change).expect_err(texts[0]);
         for text in texts {
             assert!(e.message().contains(text), "\"{e}\" does not contain \"{text}\"");
+        }
+    }
+}
+
+#[test]
+fn windows_are_where_the_documents_say() {
+    let words = |keys, warm_up, open_loop| {
+        let windows = Windows { keys, warm_up, open_loop };
+        let settings =
+            Settings { preset: Preset::Tezip, windows, time_axis: 2, ..Settings::new(Bound::Absolute(1.0)) };
+        let words = settings.to_words().unwrap();
+        assert_eq!(words[2..], [0, 0x3ff0_0000]);
+        (words[0], words[1])
+    };
+    assert_eq!(words(KeyFrames::First, 0, false), (1 | 4 << 8, 1 | 2 << 20));
+    assert_eq!(words(KeyFrames::Every(2), 0, false), (1 | 4 << 8, 1 | 2 << 20 | 2 << 24));
+    assert_eq!(
+        words(KeyFrames::Every(127), 7, true),
+        (1 | 4 << 8 | 7 << 27 | 1 << 30, 1 | 2 << 20 | 127 << 24)
+    );
+    assert_eq!(words(KeyFrames::Beyond(1.0), 1, false), (1 | 4 << 8 | 1 << 27, 1 | 2 << 20 | 128 << 24));
+    assert_eq!(
+        words(KeyFrames::Beyond(2f64.powi(-31)), 0, true),
+        (1 | 4 << 8 | 1 << 30, 1 | 2 << 20 | 252 << 24)
+    );
+    let plus = Settings { preset: Preset::TezipPlus, ..Settings::new(Bound::Lossless) };
+    assert_eq!(plus.to_words().unwrap(), [1 | 5 << 8]);
+}
+
+#[test]
+fn every_window_survives_its_words_and_thresholds_are_rounded_to_quarter_powers_of_two() {
+    let back = |keys| {
+        let windows = Windows { keys, ..Windows::default() };
+        let settings = Settings { preset: Preset::Tezip, windows, ..Settings::default() };
+        Settings::from_words(&settings.to_words().unwrap()).unwrap().windows.keys
+    };
+    for n in 2..=127 {
+        assert_eq!(back(KeyFrames::Every(n)), KeyFrames::Every(n));
+    }
+    for k in 0..=124u32 {
+        let exact = 2f64.powf(-0.25 * f64::from(k));
+        assert_eq!(back(KeyFrames::Beyond(exact)), KeyFrames::Beyond(exact));
+        // A little to either side of half a quarter: the one or the other.
+        let half = 2f64.powf(-0.25 * (f64::from(k) + 0.5));
+        let next = 2f64.powf(-0.25 * f64::from(k + 1));
+        if k < 124 {
+            assert_eq!(back(KeyFrames::Beyond(half * (1.0 + 1e-9))), KeyFrames::Beyond(exact));
+            assert_eq!(back(KeyFrames::Beyond(half * (1.0 - 1e-9))), KeyFrames::Beyond(next));
+        }
+    }
+    assert_eq!(back(KeyFrames::Beyond(0.02)), KeyFrames::Beyond(2f64.powf(-5.75)));
+}
+
+#[test]
+fn windows_that_no_word_holds_are_refused() {
+    for (keys, warm_up, text) in [
+        (KeyFrames::Every(0), 0, "every 0 steps"),
+        (KeyFrames::Every(1), 0, "every 1 steps"),
+        (KeyFrames::Every(128), 0, "every 128 steps"),
+        (KeyFrames::Beyond(0.0), 0, "threshold of key frames is 0"),
+        (KeyFrames::Beyond(-0.5), 0, "threshold of key frames is -0.5"),
+        (KeyFrames::Beyond(1.01), 0, "threshold of key frames is 1.01"),
+        (KeyFrames::Beyond(2f64.powf(-31.1)), 0, "threshold of key frames"),
+        (KeyFrames::Beyond(f64::NAN), 0, "threshold of key frames is NaN"),
+        (KeyFrames::First, 8, "warm-up of 8 steps"),
+    ] {
+        let windows = Windows { keys, warm_up, open_loop: false };
+        let settings = Settings { preset: Preset::Tezip, windows, ..Settings::default() };
+        let e = settings.to_words().expect_err(text);
+        assert!(e.message().contains(text), "\"{e}\" does not contain \"{text}\"");
+    }
+    for preset in [Preset::Balanced, Preset::Fast, Preset::Lossless, Preset::Learned, Preset::TezipPlus] {
+        for windows in [
+            Windows { keys: KeyFrames::Every(8), ..Windows::default() },
+            Windows { keys: KeyFrames::Beyond(0.5), ..Windows::default() },
+            Windows { warm_up: 1, ..Windows::default() },
+            Windows { open_loop: true, ..Windows::default() },
+        ] {
+            let e = Settings { preset, windows, ..Settings::default() }.to_words().unwrap_err();
+            assert!(
+                e.message().contains(&format!("which the preset {} does not have", preset.name())),
+                "{e}"
+            );
         }
     }
 }
@@ -206,7 +311,7 @@ fn a_dataset_keeps_its_nonce_or_the_digest_whatever_its_fill_value() {
         let CdValues::Expanded(back) = CdValues::from_words(&words).unwrap() else { panic!("not expanded") };
         assert_eq!(back, Expanded { nonce, ..expanded(model) });
     }
-    // Words 8 and 9 stay free, and only this preset has room there.
+    // Words 8 and 9 stay free, and only presets with models have room there.
     let words = expanded(None).to_words().unwrap();
     for change in [|w: &mut [u32; WORDS]| w[8] = 1, |w: &mut [u32; WORDS]| w[0] &= !(3 << 8)] {
         let mut bad = words;

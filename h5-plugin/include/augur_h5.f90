@@ -34,6 +34,8 @@ module augur_h5
    integer, parameter, public :: AUGUR_PRESET_FAST = 1     !< faster, somewhat larger
    integer, parameter, public :: AUGUR_PRESET_LOSSLESS = 2 !< nothing is lost, whatever the bound
    integer, parameter, public :: AUGUR_PRESET_LEARNED = 3  !< as balanced, with what a trained model adds; see augur_set_model
+   integer, parameter, public :: AUGUR_PRESET_TEZIP = 4    !< TEZip's method: predicted by a model alone, or by the frame before
+   integer, parameter, public :: AUGUR_PRESET_TEZIP_PLUS = 5 !< as learned, for models that remember (PredNet, ConvLSTM)
 
    !> Attribute with which a dataset names its model.
    character(len=*), parameter, public :: AUGUR_H5_MODEL_ATTRIBUTE = 'augur_model'
@@ -53,16 +55,26 @@ module augur_h5
       !> bound that has a second parameter.
       logical :: has_fill = .false.
       real(real64) :: fill = 0.0_real64          !< that value, as the dataset's type holds it
-      !> Preset learned: SHA-256 of the model, 64 hexadecimal digits, also after 'sha256:' or '/_augur/models/'; blank: the
-      !> dataset's attribute names it.
+      !> Presets learned, tezip, tezip+: SHA-256 of the model, 64 hexadecimal digits, also after 'sha256:' or
+      !> '/_augur/models/'; blank: the dataset's attribute names it.
       character(len=80) :: model = ' '
       !> .true.: creating the dataset fails when the model is not found; .false.: chunks are then stored as with preset
-      !> balanced, and a warning says so.
+      !> balanced (tezip: predicted by the frame before), and a warning says so.
       logical :: strict = .false.
+      !> Preset tezip: a key frame every so many time steps of a chunk, 2 to 127; 0: not so.
+      integer :: window = 0
+      !> Preset tezip: a key frame where the mean squared error of the predictions since the last one exceeds this share of the
+      !> chunk's squared value range, 2**(-31) to 1, rounded to a power of 2 to a quarter; 0: not so.
+      real(real64) :: threshold = 0.0_real64
+      !> Preset tezip: time steps at the start of a chunk that are key frames, at most 7; 0: one.
+      integer :: warm_up = 0
+      !> Preset tezip, .true.: forecasts are made from forecasts until the next key frame, as TEZip does it; .false.: from
+      !> what was decoded.
+      logical :: open_loop = .false.
    end type augur_options
 
    public :: augur_lossless, augur_absolute, augur_relative, augur_absrel, augur_pointwise_relative, augur_psnr
-   public :: augur_set_model
+   public :: augur_set_model, augur_set_windows
    public :: h5pset_augur_f, h5augur_available_f, h5augur_set_model_attribute_f
 
 contains
@@ -112,23 +124,46 @@ contains
       options = augur_options(mode=AUGUR_BOUND_PSNR, bound=db)
    end function augur_psnr
 
-   !> Predicts with a trained model (preset learned). `digest` is its name, the SHA-256 of its file, which `augur models`
-   !> prints; without it the dataset's attribute names the model, see h5augur_set_model_attribute_f. The filter must find the
-   !> model when chunks are written and when they are read: in the HDF5 file (`augur models embed`), in a folder of
-   !> AUGUR_MODEL_PATH, or in the user's store (`augur models add`).
+   !> Predicts with a trained model (preset learned, unless it is tezip or tezip+ already). `digest` is its name, the
+   !> SHA-256 of its file, which `augur models` prints; without it the dataset's attribute names the model, see
+   !> h5augur_set_model_attribute_f. The filter must find the model when chunks are written and when they are read: in the
+   !> HDF5 file (`augur models embed`), in a folder of AUGUR_MODEL_PATH, or in the user's store (`augur models add`).
    pure subroutine augur_set_model(options, digest)
       type(augur_options), intent(inout) :: options
       character(len=*), intent(in), optional :: digest
-      options%preset = AUGUR_PRESET_LEARNED
+      if (options%preset /= AUGUR_PRESET_TEZIP .and. options%preset /= AUGUR_PRESET_TEZIP_PLUS) &
+         options%preset = AUGUR_PRESET_LEARNED
       options%model = ' '
       if (present(digest)) options%model = digest
    end subroutine augur_set_model
 
+   !> Predicts as TEZip does (preset tezip), with key frames every `window` time steps of a chunk (2 to 127), or where the mean
+   !> squared error of the predictions since the last one exceeds `threshold` times the squared value range of the chunk
+   !> (2**(-31) to 1); without both only the first time step is a key frame. `warm_up` time steps at the start are key frames
+   !> in any case (at most 7, by default 1). With `open_loop` forecasts are made from forecasts until the next key frame,
+   !> otherwise from what was decoded. For a model call augur_set_model as well; without one each frame is predicted by the
+   !> one before.
+   pure subroutine augur_set_windows(options, window, threshold, warm_up, open_loop)
+      type(augur_options), intent(inout) :: options
+      integer, intent(in), optional :: window, warm_up
+      real(real64), intent(in), optional :: threshold
+      logical, intent(in), optional :: open_loop
+      options%preset = AUGUR_PRESET_TEZIP
+      options%window = 0
+      options%threshold = 0.0_real64
+      options%warm_up = 0
+      options%open_loop = .false.
+      if (present(window)) options%window = window
+      if (present(threshold)) options%threshold = threshold
+      if (present(warm_up)) options%warm_up = warm_up
+      if (present(open_loop)) options%open_loop = open_loop
+   end subroutine augur_set_windows
+
    !> Gives a dataset the attribute that names its model, in place of one that it has: chunks that are written from then on
-   !> with preset learned and without a model in the options use it. `model` is 'sha256:' and 64 hexadecimal digits, the path
-   !> of a model in the HDF5 file ('/_augur/models/' and the digits), or the path of a model file, relative to the HDF5 file.
-   !> Call it right after h5dcreate_f: a chunk that is written before is stored as with preset balanced. Reading does not need
-   !> the attribute, since every chunk names its model itself.
+   !> with a preset that uses models and without one in the options use it. `model` is 'sha256:' and 64 hexadecimal digits,
+   !> the path of a model in the HDF5 file ('/_augur/models/' and the digits), or the path of a model file, relative to the
+   !> HDF5 file. Call it right after h5dcreate_f: a chunk that is written before is stored as with preset balanced. Reading
+   !> does not need the attribute, since every chunk names its model itself.
    subroutine h5augur_set_model_attribute_f(dataset, model, hdferr)
       integer(hid_t), intent(in) :: dataset
       character(len=*), intent(in) :: model
@@ -205,7 +240,9 @@ contains
       end if
 
       cd_values(1) = ior(1, ishft(options%preset, 8)) ! version 1 of the layout
-      cd_values(2) = ior(options%mode, ishft(options%time_axis, 20))
+      cd_values(1) = ior(cd_values(1), ishft(options%warm_up, 27))
+      if (options%open_loop) cd_values(1) = ior(cd_values(1), ishft(1, 30))
+      cd_values(2) = ior(options%mode, ior(ishft(options%time_axis, 20), ishft(key_frames(options), 24)))
       cd_values(3:4) = 0
       if (options%mode /= AUGUR_BOUND_LOSSLESS) cd_values(3:4) = low_and_high(options%bound)
       cd_values(5:6) = low_and_high(options%second)
@@ -275,12 +312,14 @@ contains
          if (.not. o%second == 0.0_real64) &
             write (text, '(a,g0,a)') 'the second parameter is ', o%second, ', but this bound has none; set it to 0'
       end select
-      if (o%preset < AUGUR_PRESET_BALANCED .or. o%preset > AUGUR_PRESET_LEARNED) &
+      if (o%preset < AUGUR_PRESET_BALANCED .or. o%preset > AUGUR_PRESET_TEZIP_PLUS) then
          write (text, '(a,i0,a)') 'preset ', o%preset, &
-         ' is unknown, expected 0 (balanced), 1 (fast), 2 (lossless) or 3 (learned)'
-      if (o%preset /= AUGUR_PRESET_LEARNED .and. (len_trim(o%model) > 0 .or. o%strict)) &
+            ' is unknown, expected 0 (balanced), 1 (fast), 2 (lossless), 3 (learned), 4 (tezip) or 5 (tezip+)'
+      else if (o%preset < AUGUR_PRESET_LEARNED .and. (len_trim(o%model) > 0 .or. o%strict)) then
          write (text, '(a,i0,a)') 'a model or strict was given, but preset ', o%preset, &
-         ' uses no model; expected AUGUR_PRESET_LEARNED (3)'
+            ' uses no model; expected AUGUR_PRESET_LEARNED (3), _TEZIP (4) or _TEZIP_PLUS (5)'
+      end if
+      call check_windows(o, text)
       if (len_trim(o%model) > 0) then
          call read_digest(o%model, ignored, valid)
          if (.not. valid) text = 'the model "'//trim(o%model)// &
@@ -292,6 +331,35 @@ contains
          text = 'a fill value was given beside a bound with a second parameter, and only one of both fits; '// &
                 'declare the fill value with h5pset_fill_value_f instead'
    end function problem
+
+   !> Says what is wrong with the windows; leaves the text alone when nothing is.
+   pure subroutine check_windows(o, text)
+      type(augur_options), intent(in) :: o
+      character(len=*), intent(inout) :: text
+
+      if (o%window /= 0 .and. (o%window < 2 .or. o%window > 127)) then
+         write (text, '(a,i0,a)') 'a key frame every ', o%window, &
+            ' time steps was asked for, expected 2 to 127 (or 0: the first only)'
+      else if (.not. (o%threshold == 0.0_real64 .or. (o%threshold >= 2.0_real64**(-31) .and. o%threshold <= 1.0_real64))) then
+         write (text, '(a,g0,a)') 'the threshold of key frames is ', o%threshold, &
+            ', expected 2**(-31) to 1 of the squared value range (or 0: none)'
+      else if (o%window /= 0 .and. o%threshold /= 0.0_real64) then
+         text = 'a window and a threshold both say where key frames are; set one of them to 0'
+      else if (o%warm_up < 0 .or. o%warm_up > 7) then
+         write (text, '(a,i0,a)') 'a warm-up of ', o%warm_up, ' time steps was asked for, expected at most 7'
+      else if (o%preset /= AUGUR_PRESET_TEZIP .and. &
+               (o%window /= 0 .or. o%threshold /= 0.0_real64 .or. o%warm_up /= 0 .or. o%open_loop)) then
+         write (text, '(a,i0,a)') 'a window, threshold, warm-up or open loop was given, but preset ', o%preset, &
+            ' has no key frames; expected AUGUR_PRESET_TEZIP (4)'
+      end if
+   end subroutine check_windows
+
+   !> The window, or 128 and how many quarters of a power of 2 the threshold is below 1.
+   pure integer function key_frames(o)
+      type(augur_options), intent(in) :: o
+      key_frames = o%window
+      if (o%threshold > 0.0_real64) key_frames = 128 + nint(-4*log(o%threshold)/log(2.0_real64))
+   end function key_frames
 
    !> The first 128 bits of a SHA-256 in hexadecimal as four words, the first byte lowest.
    pure subroutine read_digest(text, words, valid)

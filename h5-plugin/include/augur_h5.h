@@ -60,7 +60,9 @@ typedef enum augur_preset_t {
     AUGUR_PRESET_BALANCED = 0, /**< prediction over space and time, fitted to each chunk */
     AUGUR_PRESET_FAST = 1,     /**< faster, somewhat larger */
     AUGUR_PRESET_LOSSLESS = 2, /**< nothing is lost, whatever the bound */
-    AUGUR_PRESET_LEARNED = 3   /**< as balanced, with what a trained model adds; see augur_set_model() */
+    AUGUR_PRESET_LEARNED = 3,  /**< as balanced, with what a trained model adds; see augur_set_model() */
+    AUGUR_PRESET_TEZIP = 4,    /**< TEZip's method: predicted by a model or the frame before alone; see augur_set_windows() */
+    AUGUR_PRESET_TEZIP_PLUS = 5 /**< as learned, for models that remember what they saw (PredNet, ConvLSTM) */
 } augur_preset_t;
 
 /** What Augur is asked to do with a dataset. Start from one of the functions below, then change fields. */
@@ -75,16 +77,23 @@ typedef struct augur_options_t {
                                 2.2 can crash and leave an unreadable file when that happens as a file is closed */
     int has_fill;          /**< 1: fill says which value marks missing points; 0: the dataset's own fill value does */
     double fill;           /**< that value, as the dataset's type holds it; see augur_set_fill() */
-    const char *model;     /**< preset learned: SHA-256 of the model, 64 hexadecimal digits, also after "sha256:" or
-                                "/_augur/models/"; NULL: the dataset's attribute names it. Only read by the calls that
-                                take the options */
+    const char *model;     /**< presets learned, tezip, tezip+: SHA-256 of the model, 64 hexadecimal digits, also after
+                                "sha256:" or "/_augur/models/"; NULL: the dataset's attribute names it. Only read by the
+                                calls that take the options */
     int strict;            /**< 1: H5Dcreate fails when the model is not found; 0: chunks are then stored as with
-                                preset balanced, and a warning says so */
+                                preset balanced (tezip: predicted by the frame before), and a warning says so */
+    unsigned window;       /**< preset tezip: a key frame every so many time steps of a chunk, 2 to 127; 0: not so */
+    double threshold;      /**< preset tezip: a key frame where the mean squared error of the predictions since the last
+                                one exceeds this share of the chunk's squared value range, 2^-31 to 1, rounded to a
+                                power of 2 to a quarter; 0: not so */
+    unsigned warm_up;      /**< preset tezip: time steps at the start of a chunk that are key frames, at most 7; 0: one */
+    int open_loop;         /**< preset tezip: 1: forecasts are made from forecasts until the next key frame, as TEZip
+                                does it; 0: from what was decoded */
 } augur_options_t;
 
 /** Initialiser for a declaration: lossless, preset balanced, time is the first axis. */
 #define AUGUR_OPTIONS_DEFAULT \
-    { AUGUR_BOUND_LOSSLESS, 0.0, 0.0, AUGUR_PRESET_BALANCED, 0, 0, 0, 0.0, NULL, 0 }
+    { AUGUR_BOUND_LOSSLESS, 0.0, 0.0, AUGUR_PRESET_BALANCED, 0, 0, 0, 0.0, NULL, 0, 0, 0.0, 0, 0 }
 
 /** Options with a bound of any mode; the functions below are shorter. */
 static inline augur_options_t augur_options(augur_bound_t mode, double bound, double second)
@@ -150,15 +159,35 @@ static inline void augur_set_fill(augur_options_t *options, double value)
 }
 
 /**
- * Predicts with a trained model (preset learned). `digest` is its name, the SHA-256 of its file, which `augur models`
- * prints; the options keep the pointer, not a copy. NULL: the model that the dataset's attribute names, see
- * H5augur_set_model_attribute(). The filter must find the model when chunks are written and when they are read: in the
- * HDF5 file (`augur models embed`), in a folder of AUGUR_MODEL_PATH, or in the user's store (`augur models add`).
+ * Predicts with a trained model (preset learned, unless it is tezip or tezip+ already). `digest` is its name, the SHA-256
+ * of its file, which `augur models` prints; the options keep the pointer, not a copy. NULL: the model that the dataset's
+ * attribute names, see H5augur_set_model_attribute(). The filter must find the model when chunks are written and when
+ * they are read: in the HDF5 file (`augur models embed`), in a folder of AUGUR_MODEL_PATH, or in the user's store (`augur
+ * models add`).
  */
 static inline void augur_set_model(augur_options_t *options, const char *digest)
 {
-    options->preset = AUGUR_PRESET_LEARNED;
+    if (options->preset != AUGUR_PRESET_TEZIP && options->preset != AUGUR_PRESET_TEZIP_PLUS)
+        options->preset = AUGUR_PRESET_LEARNED;
     options->model = digest;
+}
+
+/**
+ * Predicts as TEZip does (preset tezip), with key frames every `window` time steps of a chunk (2 to 127), or where the mean
+ * squared error of the predictions since the last one exceeds `threshold` times the squared value range of the chunk
+ * (2^-31 to 1); one of both is 0, or both: only the first time step is a key frame. `warm_up` time steps at the start are
+ * key frames in any case (at most 7; 0 counts as 1). With `open_loop` forecasts are made from forecasts until the next key
+ * frame, otherwise from what was decoded. For a model call augur_set_model() as well; without one each frame is predicted
+ * by the one before.
+ */
+static inline void augur_set_windows(augur_options_t *options, unsigned window, double threshold, unsigned warm_up,
+                                     int open_loop)
+{
+    options->preset = AUGUR_PRESET_TEZIP;
+    options->window = window;
+    options->threshold = threshold;
+    options->warm_up = warm_up;
+    options->open_loop = open_loop;
 }
 
 /** Puts `message` on the HDF5 error stack; with `print` the stack goes to the program's error printer too. */
@@ -229,6 +258,64 @@ static inline int augur_h5_digest_(const char *text, unsigned words[4])
     return 0;
 }
 
+/** Whether models help the preset. */
+static inline int augur_h5_uses_model_(int preset)
+{
+    return preset == AUGUR_PRESET_LEARNED || preset == AUGUR_PRESET_TEZIP || preset == AUGUR_PRESET_TEZIP_PLUS;
+}
+
+/** The number k for which 2^(-k/4) is nearest to a threshold of 2^-31 to 1 (without log2, which is in libm). */
+static inline unsigned augur_h5_quarters_(double threshold)
+{
+    unsigned k = 0;
+
+    for (; threshold <= 0.54525386633262883; k += 4) /* 2^(-7/8) */
+        threshold *= 2.0;
+    if (threshold <= 0.91700404320467122) /* 2^(-1/8) */
+        k++;
+    if (threshold <= 0.77110541270397037) /* 2^(-3/8) */
+        k++;
+    return threshold <= 0.64841977732550483 ? k + 1 : k; /* 2^(-5/8) */
+}
+
+/** Says in `text` what is wrong with the windows and returns -1, or returns 0. */
+static inline int augur_h5_check_windows_(const augur_options_t *o, char *text, size_t size)
+{
+    const char *given;
+
+    if (o->window != 0 && (o->window < 2 || o->window > 127)) {
+        snprintf(text, size, "a key frame every %u time steps was asked for, expected 2 to 127 (or 0: the first only)",
+                 o->window);
+        return -1;
+    }
+    if (!(o->threshold == 0.0 || (o->threshold >= 1.0 / 2147483648.0 && o->threshold <= 1.0))) {
+        snprintf(text, size,
+                 "the threshold of key frames is %g, expected 2^-31 to 1 of the squared value range (or 0: none)",
+                 o->threshold);
+        return -1;
+    }
+    if (o->window != 0 && o->threshold != 0.0) {
+        snprintf(text, size, "a window (%u) and a threshold (%g) both say where key frames are; set one of them to 0",
+                 o->window, o->threshold);
+        return -1;
+    }
+    if (o->warm_up > 7) {
+        snprintf(text, size, "a warm-up of %u time steps was asked for, expected at most 7", o->warm_up);
+        return -1;
+    }
+    given = o->window != 0      ? "a window"
+            : o->threshold != 0 ? "a threshold"
+            : o->warm_up != 0   ? "a warm-up"
+            : o->open_loop      ? "an open loop"
+                                : NULL;
+    if (given != NULL && o->preset != AUGUR_PRESET_TEZIP) {
+        snprintf(text, size, "%s was given, but preset %d has no key frames; expected AUGUR_PRESET_TEZIP (4)", given,
+                 (int)o->preset);
+        return -1;
+    }
+    return 0;
+}
+
 /** Says in `text` what is wrong with the options and returns -1, or returns 0. */
 static inline int augur_h5_check_(const augur_options_t *o, char *text, size_t size)
 {
@@ -292,14 +379,17 @@ static inline int augur_h5_check_(const augur_options_t *o, char *text, size_t s
                  (int)o->mode);
         return -1;
     }
-    if ((int)o->preset < AUGUR_PRESET_BALANCED || (int)o->preset > AUGUR_PRESET_LEARNED) {
+    if ((int)o->preset < AUGUR_PRESET_BALANCED || (int)o->preset > AUGUR_PRESET_TEZIP_PLUS) {
         snprintf(text, size,
-                 "preset %d is unknown, expected AUGUR_PRESET_BALANCED (0), _FAST (1), _LOSSLESS (2) or _LEARNED (3)",
+                 "preset %d is unknown, expected AUGUR_PRESET_BALANCED (0), _FAST (1), _LOSSLESS (2), _LEARNED (3), "
+                 "_TEZIP (4) or _TEZIP_PLUS (5)",
                  (int)o->preset);
         return -1;
     }
-    if (o->preset != AUGUR_PRESET_LEARNED && (o->model != NULL || o->strict)) {
-        snprintf(text, size, "%s was given, but preset %d uses no model; expected AUGUR_PRESET_LEARNED (3)",
+    if (!augur_h5_uses_model_((int)o->preset) && (o->model != NULL || o->strict)) {
+        snprintf(text, size,
+                 "%s was given, but preset %d uses no model; expected AUGUR_PRESET_LEARNED (3), _TEZIP (4) or "
+                 "_TEZIP_PLUS (5)",
                  o->model != NULL ? "a model" : "strict", (int)o->preset);
         return -1;
     }
@@ -308,6 +398,8 @@ static inline int augur_h5_check_(const augur_options_t *o, char *text, size_t s
                  o->model);
         return -1;
     }
+    if (augur_h5_check_windows_(o, text, size) < 0)
+        return -1;
     if (o->time_axis > 15) {
         snprintf(text, size, "the time axis is %u, it must be at most 15 (axes count from 0, the slowest)",
                  o->time_axis);
@@ -333,7 +425,10 @@ static inline int augur_cd_values(const augur_options_t *options, unsigned words
     if (augur_h5_check_(options, text, size) < 0)
         return -1;
     words[0] = AUGUR_H5_LAYOUT_VERSION | (unsigned)options->preset << 8;
-    words[1] = (unsigned)options->mode | options->time_axis << 20;
+    words[0] |= options->warm_up << 27 | (options->open_loop ? 1u << 30 : 0);
+    words[1] = (unsigned)options->mode | options->time_axis << 20 | options->window << 24;
+    if (options->threshold != 0.0)
+        words[1] |= (128 + augur_h5_quarters_(options->threshold)) << 24;
     augur_h5_put_double_(words + 2, options->mode == AUGUR_BOUND_LOSSLESS ? 0.0 : options->bound);
     augur_h5_put_double_(words + 4, options->second);
     if (options->has_fill) {
@@ -416,8 +511,9 @@ static inline herr_t H5Pset_augur(hid_t dcpl, const augur_options_t *options)
 
 /**
  * Gives a dataset the attribute that names its model, in place of one that it has: chunks that are written from then on
- * with preset learned and without a model in the options use it. `model` is "sha256:" and 64 hexadecimal digits, the path
- * of a model in the HDF5 file ("/_augur/models/" and the digits), or the path of a model file, relative to the HDF5 file.
+ * with a preset that uses models and without one in the options use it. `model` is "sha256:" and 64 hexadecimal digits,
+ * the path of a model in the HDF5 file ("/_augur/models/" and the digits), or the path of a model file, relative to the
+ * HDF5 file.
  *
  * Call it right after H5Dcreate: a chunk that is written before is stored as with preset balanced. Reading does not need
  * the attribute, since every chunk names its model itself.

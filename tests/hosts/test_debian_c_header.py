@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
 import struct
 
 import models
@@ -75,6 +77,17 @@ int main(void)
     augur_set_model(&o, NULL);
     o.strict = 1;
     show(&o);
+    o = augur_relative(0.1);
+    augur_set_windows(&o, 8, 0.0, 0, 0);
+    show(&o);
+    augur_set_windows(&o, 0, 0.02, 7, 1);
+    augur_set_model(&o, NULL);
+    show(&o);
+    o = augur_absolute(0.5);
+    o.preset = AUGUR_PRESET_TEZIP_PLUS;
+    show(&o);
+    augur_set_model(&o, "sha256:00112233445566778899aabbccddeeffFEDCBA9876543210fedcba9876543210");
+    show(&o);
     return 0;
 }
 """
@@ -118,7 +131,137 @@ def test_header_gives_the_documented_words(tmp_path, compiler, suffix, flags):
         padded(words("absolute", 0.25, preset="fast", time_axis=2)),
         learned(0.5, DIGEST),
         learned(0.5, strict=True),
+        padded(words("relative", 0.1, preset="tezip", keys=8)),
+        padded(words("relative", 0.1, preset="tezip", keys=128 + 23, warm_up=7, open_loop=True)),
+        padded(words("absolute", 0.5, preset="tezip+")),
+        padded(words("absolute", 0.5, preset="tezip+", model=bytes.fromhex(DIGEST))),
     ]
+
+
+WINDOWS = [
+    # A window or 0, a threshold or 0, the warm-up, open loop, and what bits 24 to 31 of word 1 are to be.
+    (0, 0.0, 0, 0, 0),
+    (0, 0.0, 1, 1, 0),
+    (2, 0.0, 0, 0, 2),
+    (127, 0.0, 7, 0, 127),
+    (0, 1.0, 0, 0, 128),
+    (0, 0.92, 0, 0, 128),  # 2^(-1/8) = 0.917 lies between
+    (0, 0.91, 3, 1, 129),
+    (0, 0.78, 0, 0, 129),
+    (0, 0.77, 0, 0, 130),
+    (0, 0.65, 0, 0, 130),
+    (0, 0.64, 0, 0, 131),
+    (0, 0.55, 0, 0, 131),
+    (0, 0.54, 0, 0, 132),
+    (0, 0.5, 0, 0, 132),
+    (0, 0.02, 0, 1, 151),
+    (0, 1e-6, 2, 0, 208),
+    (0, 2.0**-31, 0, 0, 252),
+    (0, 1.05 * 2.0**-31, 0, 0, 252),
+]
+
+WINDOWS_IN_C = r"""
+int main(int argc, char **argv)
+{
+    int i;
+    for (i = 1; i + 3 < argc; i += 4) {
+        augur_options_t o = augur_absolute(0.5);
+        augur_set_windows(&o, (unsigned)atoi(argv[i]), atof(argv[i + 1]), (unsigned)atoi(argv[i + 2]), atoi(argv[i + 3]));
+        show(&o);
+    }
+    return 0;
+}
+"""
+
+WINDOWS_IN_FORTRAN = """
+program windows
+   use, intrinsic :: iso_fortran_env, only: real64
+   use hdf5
+   use augur_h5
+   implicit none
+   type(augur_options) :: options
+   character(len=64) :: text(4)
+   character(len=16) :: name
+   integer(hid_t) :: dcpl
+   integer(size_t) :: count
+   integer :: i, k, window, warm_up, error, flags, id, values(16)
+   real(real64) :: threshold
+
+   call h5open_f(error)
+   do i = 1, command_argument_count(), 4
+      do k = 1, 4
+         call get_command_argument(i + k - 1, text(k))
+      end do
+      read (text(1), *) window
+      read (text(2), *) threshold
+      read (text(3), *) warm_up
+      options = augur_absolute(0.5d0)
+      if (window == 0 .and. threshold == 0) then
+         call augur_set_windows(options, warm_up=warm_up, open_loop=text(4) == '1')
+      else
+         call augur_set_windows(options, window, threshold, warm_up, text(4) == '1')
+      end if
+      call h5pcreate_f(H5P_DATASET_CREATE_F, dcpl, error)
+      call h5pset_augur_f(dcpl, options, error)
+      if (error < 0) stop 11
+      count = size(values)
+      values = 0
+      call h5pget_filter_f(dcpl, 0, flags, count, values, int(len(name), size_t), name, id, error)
+      write (*, '(10(i0, 1x))') values(:10)
+   end do
+end program windows
+"""
+
+
+def compile_fortran(tmp_path, name, text):
+    """Compiles a program with the module; returns it."""
+    need("gfortran", "pkg-config")
+    source = tmp_path / f"{name}.f90"
+    source.write_text(text)
+    flags = run("pkg-config", "--cflags", "--libs", "hdf5-serial", env=dict(os.environ)).stdout.split()
+    include = next((f for f in flags if f.startswith("-I")), "-I/usr/include/hdf5/serial")
+    run("gfortran", "-O1", "-Wall", "-Werror=implicit-interface", include, INCLUDE / "augur_h5.f90", source,
+        "-o", tmp_path / name, *flags, "-lhdf5_fortran", env=dict(os.environ), cwd=tmp_path)
+    return tmp_path / name
+
+
+def documented_windows():
+    for _, _, warm_up, open_loop, keys in WINDOWS:
+        yield padded(words("absolute", 0.5, preset="tezip", keys=keys, warm_up=warm_up, open_loop=bool(open_loop)))
+
+
+def numbers(text):
+    return [tuple(int(word) % 2**32 for word in line.split()) for line in text.splitlines()]
+
+
+def test_windows_are_the_same_words_in_c(tmp_path):
+    arguments = [repr(value) for window in WINDOWS for value in window[:4]]
+    done = run(compile_c(tmp_path, WINDOWS_IN_C, "-std=c99"), *arguments, env=dict(os.environ))
+    assert numbers(done.stdout) == list(documented_windows())
+
+
+def test_windows_are_the_same_words_in_fortran(plugin_env, tmp_path):
+    arguments = [repr(value) for window in WINDOWS for value in window[:4]]
+    done = run(compile_fortran(tmp_path, "windows", WINDOWS_IN_FORTRAN), *arguments, env=plugin_env)
+    assert numbers(done.stdout) == list(documented_windows())
+
+
+def test_windows_are_the_same_words_in_python_and_on_the_command_line(run_python, tmp_path):
+    done = run_python(
+        "import json, sys, h5augur\nfor window, threshold, warm_up, open_loop, _ in json.loads(sys.argv[1]):\n"
+        "    print(*h5augur.Augur(absolute=0.5, preset='tezip', window=window or None, threshold=threshold or None,\n"
+        "                         warm_up=warm_up, open_loop=bool(open_loop)).filter_options)",
+        json.dumps(WINDOWS),
+    )
+    documented = list(documented_windows())
+    assert [padded(found) for found in numbers(done.stdout)] == documented
+    if shutil.which("augur") is None:
+        pytest.skip("the command augur is not on the path")
+    for (window, threshold, warm_up, open_loop, _), expected in zip(WINDOWS, documented):
+        options = [*(["--window", window] if window else []), *(["--threshold", repr(threshold)] if threshold else []),
+                   *(["--warm-up", warm_up] if warm_up else []), *(["--open-loop"] if open_loop else [])]
+        done = run("augur", "cd-values", "--absolute", "0.5", "--preset", "tezip", "--json", *options, env=dict(os.environ))
+        assert padded(json.loads(done.stdout)["cd_values"]) == expected
 
 
 BAD = {
@@ -136,6 +279,19 @@ BAD = {
     "augur_absolute(1.0), augur_set_model(&o, \"sha256:12\")": 'the model "sha256:12" is no SHA-256, expected 64',
     "augur_absolute(1.0), augur_set_model(&o, \"" + "0g" * 32 + "\")": "is no SHA-256, expected 64",
     "augur_absolute(1.0), augur_set_model(&o, NULL), o.preset = AUGUR_PRESET_FAST, o.strict = 1": "strict was given, but",
+    "augur_options(AUGUR_BOUND_LOSSLESS, 0.0, 0.0), o.preset = (augur_preset_t)6": r"preset 6 is unknown, .* or _TEZIP_PLUS \(5\)",
+    "augur_absolute(1.0), augur_set_windows(&o, 1, 0.0, 0, 0)": "a key frame every 1 time steps was asked for, expected 2 to 127",
+    "augur_absolute(1.0), augur_set_windows(&o, 128, 0.0, 0, 0)": "a key frame every 128 time steps",
+    "augur_absolute(1.0), augur_set_windows(&o, 0, -0.5, 0, 0)": "the threshold of key frames is -0.5, expected 2\\^-31 to 1",
+    "augur_absolute(1.0), augur_set_windows(&o, 0, 1.5, 0, 0)": "the threshold of key frames is 1.5",
+    "augur_absolute(1.0), augur_set_windows(&o, 0, 1e-10, 0, 0)": "the threshold of key frames is 1e-10",
+    "augur_absolute(1.0), augur_set_windows(&o, 0, nan(\"\"), 0, 0)": "the threshold of key frames is -?nan",
+    "augur_absolute(1.0), augur_set_windows(&o, 8, 0.5, 0, 0)": r"a window \(8\) and a threshold \(0.5\) both",
+    "augur_absolute(1.0), augur_set_windows(&o, 0, 0.0, 8, 0)": "a warm-up of 8 time steps was asked for, expected at most 7",
+    "augur_absolute(1.0), o.window = 8": "a window was given, but preset 0 has no key frames; expected AUGUR_PRESET_TEZIP",
+    "augur_absolute(1.0), augur_set_model(&o, NULL), o.threshold = 0.5": "a threshold was given, but preset 3",
+    "augur_absolute(1.0), o.preset = AUGUR_PRESET_TEZIP_PLUS, o.warm_up = 1": "a warm-up was given, but preset 5",
+    "augur_absolute(1.0), o.preset = AUGUR_PRESET_FAST, o.open_loop = 1": "an open loop was given, but preset 1",
 }
 
 
@@ -398,13 +554,7 @@ end program learned
 
 
 def test_fortran_program_names_the_model(files, embedded, run_python, plugin_env, tmp_path):  # noqa: F811
-    need("gfortran", "pkg-config")
-    source = tmp_path / "learned.f90"
-    source.write_text(FORTRAN_WITH_A_MODEL)
-    flags = run("pkg-config", "--cflags", "--libs", "hdf5-serial", env=dict(os.environ)).stdout.split()
-    include = next((f for f in flags if f.startswith("-I")), "-I/usr/include/hdf5/serial")
-    run("gfortran", "-O1", "-Wall", "-Werror=implicit-interface", include, INCLUDE / "augur_h5.f90", source,
-        "-o", tmp_path / "learned", *flags, "-lhdf5_fortran", env=dict(os.environ), cwd=tmp_path)
+    compile_fortran(tmp_path, "learned", FORTRAN_WITH_A_MODEL)
     data = models.travelling()
     data.tofile(tmp_path / "raw")
     for i, form in enumerate(["{}", "sha256:{}", "attribute:sha256:{}", "attribute:/_augur/models/{}"]):
@@ -446,6 +596,50 @@ def test_h5py_and_debian_read_each_others_files(files, plugin_env, tmp_path):  #
         dumped = np.fromfile(tmp_path / "u.bin", dtype).reshape(data.shape)
         np.testing.assert_array_equal(dumped, files.read(path))
         assert largest_error(dumped, data) <= 2.0
+
+
+BAD_IN_FORTRAN = """
+program bad
+   use, intrinsic :: iso_fortran_env, only: real64, error_unit
+   use hdf5
+   use augur_h5
+   implicit none
+   type(augur_options) :: options
+   integer(hid_t) :: dcpl
+   integer :: error
+
+   call h5open_f(error)
+   call h5pcreate_f(H5P_DATASET_CREATE_F, dcpl, error)
+   options = augur_absolute(1.0d0)
+   call augur_set_windows(options, window=1)
+   call refused()
+   call augur_set_windows(options, threshold=1.5d0)
+   call refused()
+   call augur_set_windows(options, window=8, threshold=0.5d0)
+   call refused()
+   call augur_set_windows(options, warm_up=8)
+   call refused()
+   call augur_set_windows(options, window=8)
+   options%preset = AUGUR_PRESET_TEZIP_PLUS
+   call refused()
+   options = augur_absolute(1.0d0)
+   options%preset = 6
+   call refused()
+contains
+   subroutine refused()
+      call h5pset_augur_f(dcpl, options, error)
+      if (error >= 0) stop 11
+   end subroutine refused
+end program bad
+"""
+
+
+def test_fortran_refuses_windows_with_the_reason(plugin_env, tmp_path):
+    done = run(compile_fortran(tmp_path, "bad", BAD_IN_FORTRAN), env=plugin_env)
+    expected = ["every 1 time steps", "threshold of key frames is 1.5", "both say where", "warm-up of 8", "but preset 5 has no key frames",
+                "preset 6 is unknown"]
+    lines = [line for line in done.stderr.splitlines() if line.startswith("augur: ")]
+    assert len(lines) == len(expected) and all(e in line for e, line in zip(expected, lines)), done.stderr
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,12 @@ BOUNDS = [
     dict(absolute=1e-3, preset="fast"),
     dict(absolute=1e-3, time_axis=2),
     dict(relative=1e-3, fill_value=-9999.0),
+    dict(absolute=1e-3, preset="tezip"),
+    dict(absolute=1e-3, preset="tezip+"),
+    dict(relative=0.1, preset="tezip", window=8),
+    dict(relative=0.1, preset="tezip", threshold=2.0**-5.75, warm_up=2),
+    dict(relative=0.1, preset="tezip", threshold=1.0, open_loop=True),
+    dict(absolute=0.5, relative=1e-2, preset="tezip", window=127, warm_up=7, open_loop=True),
 ]
 
 
@@ -45,6 +51,15 @@ def padded(options):
         (dict(lossless=True), words("lossless")),
         (dict(preset="lossless"), words("lossless", preset="lossless")),
         (dict(absolute=2, preset="fast", time_axis=3), words("absolute", 2, preset="fast", time_axis=3)),
+        (dict(psnr=60, preset="tezip"), words("psnr", 60, preset="tezip")),
+        (dict(absolute=2, preset="tezip+"), words("absolute", 2, preset="tezip+")),
+        (dict(absolute=2, preset="tezip", window=2), words("absolute", 2, preset="tezip", keys=2)),
+        (dict(absolute=2, preset="tezip", window=np.int8(127)), words("absolute", 2, preset="tezip", keys=127)),
+        (dict(absolute=2, preset="tezip", threshold=1), words("absolute", 2, preset="tezip", keys=128)),
+        (dict(absolute=2, preset="tezip", threshold=0.02), words("absolute", 2, preset="tezip", keys=128 + 23)),
+        (dict(absolute=2, preset="tezip", threshold=2**-31), words("absolute", 2, preset="tezip", keys=252)),
+        (dict(absolute=2, preset="tezip", warm_up=7, time_axis=15), words("absolute", 2, preset="tezip", warm_up=7, time_axis=15)),
+        (dict(absolute=2, preset="tezip", open_loop=True), words("absolute", 2, preset="tezip", open_loop=True)),
     ],
 )
 def test_options_are_the_documented_cd_values(arguments, expected):
@@ -57,6 +72,30 @@ def test_fill_value_is_flagged_and_stored_as_a_double():
     options = Augur(absolute=1e-3, fill_value=-9999).filter_options
     assert options[0] == 1 | 1 << 17
     assert np.array(options[4:6], "<u4").view("<f8")[0] == -9999.0
+
+
+def test_every_window_and_threshold_survives():
+    for window in range(2, 128):
+        augur = Augur(absolute=1, preset="tezip", window=window)
+        assert Augur.from_filter_options(augur.filter_options).get_config()["window"] == window
+    for k in range(125):
+        for factor in (1, 1.08, 1 / 1.08):  # nearer than half a quarter, 2^(1/8) = 1.09
+            threshold = min(max(2.0 ** (-k / 4) * factor, 2.0**-31), 1.0)
+            augur = Augur(absolute=1, preset="tezip", threshold=threshold)
+            assert augur.filter_options[1] >> 24 == 128 + k, threshold
+            assert augur.get_config()["threshold"] == 2.0 ** (-k / 4)
+            assert Augur.from_filter_options(augur.filter_options) == augur
+
+
+@pytest.mark.parametrize("preset", ["learned", "tezip", "tezip+"])
+def test_presets_with_models_take_them(preset):
+    digest = "ab" * 32
+    augur = Augur(absolute=1, preset=preset, model=f"sha256:{digest}", strict=True)
+    assert augur.filter_options == tuple(np.add(words("absolute", 1, preset=preset, model=bytes.fromhex(digest)), (1 << 26, *[0] * 9)))
+    assert augur.get_config()["model"] == f"sha256:{digest}"
+    back = Augur.from_filter_options(augur.filter_options)
+    assert back == augur and back.get_config().get("preset", "learned") == preset
+    assert Augur(absolute=1, preset=preset, model=True).filter_options == Augur(absolute=1, preset=preset).filter_options
 
 
 @pytest.mark.parametrize("arguments", BOUNDS, ids=repr)
@@ -122,6 +161,27 @@ def test_bounds_that_are_no_numbers_are_refused(name, value):
         (ValueError, dict(psnr=1001), "between 1 and 1000"),
         (ValueError, dict(absolute=1, relative=1, fill_value=3), "fill_value= and relative="),
         (ValueError, dict(relative=1, value_range=1, fill_value=3), "fill_value= and value_range="),
+        (ValueError, dict(absolute=1, preset="fast", model="sha256:" + "0" * 63 + "1"), "learned, tezip, tezip\\+"),
+        (TypeError, dict(absolute=1, window=8), "window= goes with preset=.tezip., not with 'balanced'"),
+        (TypeError, dict(absolute=1, preset="tezip+", window=8), "window= goes with"),
+        (TypeError, dict(absolute=1, preset="learned", threshold=0.1), "threshold= goes with"),
+        (TypeError, dict(absolute=1, preset="fast", warm_up=1), "warm_up= goes with"),
+        (TypeError, dict(absolute=1, preset="tezip+", open_loop=True), "open_loop= goes with"),
+        (TypeError, dict(absolute=1, preset="tezip", window=8, threshold=0.1), "give one of them"),
+        (TypeError, dict(absolute=1, preset="tezip", window=8.0), "window must be an integer"),
+        (TypeError, dict(absolute=1, preset="tezip", window=np.array([8, 8])), "window must be an integer"),
+        (TypeError, dict(absolute=1, preset="tezip", threshold="x"), "threshold must be a number"),
+        (TypeError, dict(absolute=1, preset="tezip", warm_up=True), "warm_up must be an integer"),
+        (TypeError, dict(absolute=1, preset="tezip", open_loop=2), "open_loop must be True or False"),
+        (ValueError, dict(absolute=1, preset="tezip", window=0), "window is 0, it must lie between 2 and 127"),
+        (ValueError, dict(absolute=1, preset="tezip", window=1), "between 2 and 127"),
+        (ValueError, dict(absolute=1, preset="tezip", window=128), "between 2 and 127"),
+        (ValueError, dict(absolute=1, preset="tezip", threshold=0), "threshold is 0.0"),
+        (ValueError, dict(absolute=1, preset="tezip", threshold=1.01), "threshold is 1.01"),
+        (ValueError, dict(absolute=1, preset="tezip", threshold=2.0**-31.01), "threshold is 4"),
+        (ValueError, dict(absolute=1, preset="tezip", threshold=float("nan")), "threshold is nan"),
+        (ValueError, dict(absolute=1, preset="tezip", warm_up=8), "warm_up is 8, it must lie between 0 and 7"),
+        (ValueError, dict(absolute=1, preset="tezip", warm_up=-1), "warm_up is -1"),
     ],
     ids=lambda v: repr(v) if isinstance(v, dict) else "",
 )
@@ -139,6 +199,11 @@ def test_wrong_arguments_say_what_is_wrong(error, arguments, says):
         (ValueError, (1, 99)),
         (ValueError, (1, 1, 0, 0)),  # an absolute bound of 0
         (ValueError, (1,) * 17),
+        (ValueError, (1, 8 << 24)),  # key frames with the preset balanced
+        (ValueError, (1 | 5 << 8 | 1 << 27,)),  # a warm-up with tezip+
+        (ValueError, (1 | 3 << 8 | 1 << 30,)),  # an open loop with learned
+        (ValueError, (1 | 4 << 8, 1 << 24)),  # a key frame every step
+        (ValueError, (1 | 4 << 8, 253 << 24)),  # a threshold below 2^-31
     ],
 )
 def test_options_that_no_augur_made_are_refused(error, options):

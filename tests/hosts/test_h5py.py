@@ -35,7 +35,7 @@ EVERY_SHAPE = """
         for bound, allow in zip(bounds, allowed):
             if bound == 0:
                 continue
-            for preset in ("balanced", "fast"):
+            for preset in ("balanced", "fast", "tezip"):
                 what = f"{dtype} {shape} {chunks} {bound} {preset}"
                 with h5py.File(path, "w") as f:
                     f.create_dataset("x", data=a, chunks=chunks, compression=FILTER_ID,
@@ -55,12 +55,13 @@ def test_bound_holds_for_every_type_rank_and_shape(run_python, plugin_env, tmp_h
     run_python(EVERY_SHAPE, tmp_h5, dtype, SHAPES, env=plugin_env)
 
 
+@pytest.mark.parametrize("preset", ["balanced", "tezip"])
 @pytest.mark.parametrize("dtype", ["<f2", "<f4", ">f4", "<f8", ">f8"])
-def test_every_kind_of_bound_holds(run_python, plugin_env, tmp_h5, dtype):
+def test_every_kind_of_bound_holds(run_python, plugin_env, tmp_h5, dtype, preset):
     run_python("""
         import sys, h5py, numpy as np
         from augur_testing import assert_bound, field, largest_error, words, FILTER_ID
-        path, dtype = sys.argv[1], np.dtype(sys.argv[2])
+        path, dtype, preset = sys.argv[1], np.dtype(sys.argv[2]), sys.argv[3]
         a = (field((32, 24, 36), dtype) * 3 - 1).astype(dtype)
         a[3, 4, 5] = 0
         wide = a.astype(a.dtype.newbyteorder("=")).astype(np.longdouble)
@@ -68,7 +69,8 @@ def test_every_kind_of_bound_holds(run_python, plugin_env, tmp_h5, dtype):
 
         def decoded(*arguments):
             with h5py.File(path, "w") as f:
-                f.create_dataset("x", data=a, chunks=(16, 24, 36), compression=FILTER_ID, compression_opts=words(*arguments))
+                f.create_dataset("x", data=a, chunks=(16, 24, 36), compression=FILTER_ID,
+                                 compression_opts=words(*arguments, preset=preset))
             with h5py.File(path) as f:
                 return f["x"][...]
 
@@ -91,7 +93,7 @@ def test_every_kind_of_bound_holds(run_python, plugin_env, tmp_h5, dtype):
         for c in chunks:
             mse = ((b - wide)[c] ** 2).mean()
             assert mse == 0 or 20 * np.log10(np.ptp(wide[c])) - 10 * np.log10(mse) >= 55
-    """, tmp_h5, dtype, env=plugin_env)
+    """, tmp_h5, dtype, preset, env=plugin_env)
 
 
 @pytest.mark.parametrize("preset", ["balanced", "fast"])
@@ -121,7 +123,7 @@ def test_lossy_chunks_are_much_smaller_than_lossless_ones(run_python, plugin_env
 SPECIAL = """
     import sys, h5py, numpy as np
     from augur_testing import assert_bound, field, words, FILTER_ID
-    path, dtype = sys.argv[1], np.dtype(sys.argv[2])
+    path, dtype, preset = sys.argv[1], np.dtype(sys.argv[2]), sys.argv[3]
     native = dtype.newbyteorder("=")
     unsigned = np.dtype(f"u{dtype.itemsize}")
     mantissa = {2: 10, 4: 23, 8: 52}[dtype.itemsize]
@@ -163,7 +165,7 @@ SPECIAL = """
             for own in (True, False) if fill is not None else (False,):
                 with h5py.File(path, "w") as f:
                     d = f.create_dataset("x", data=a, chunks=(16, 19, 23), compression=FILTER_ID,
-                                         compression_opts=words("absolute", bound), fillvalue=fill if own else None)
+                                         compression_opts=words("absolute", bound, preset=preset), fillvalue=fill if own else None)
                     size, chunks = d.id.get_storage_size(), d.id.get_num_chunks()
                 with h5py.File(path) as f:
                     # Without being told, a fill value of 1e20 is a number like any other, and within the bound.
@@ -172,9 +174,10 @@ SPECIAL = """
 """
 
 
+@pytest.mark.parametrize("preset", ["balanced", "tezip"])
 @pytest.mark.parametrize("dtype", ["<f2", ">f2", "<f4", ">f4", "<f8", ">f8"])
-def test_special_values_are_exact_and_nothing_grows(run_python, plugin_env, tmp_h5, dtype):
-    run_python(SPECIAL, tmp_h5, dtype, env=plugin_env)
+def test_special_values_are_exact_and_nothing_grows(run_python, plugin_env, tmp_h5, dtype, preset):
+    run_python(SPECIAL, tmp_h5, dtype, preset, env=plugin_env)
 
 
 @pytest.mark.parametrize("dtype", ["<f4", ">f8", "<i2", ">u4", "|i1"])

@@ -3,7 +3,7 @@
 
 use super::quiet::CLASSES;
 use super::sift;
-use crate::predict::kernel::{instruction_set, InstructionSet};
+use crate::machine::{instruction_set, InstructionSet};
 use std::arch::x86_64::*;
 
 /// Bytes that are shuffled at a time.

@@ -24,14 +24,28 @@ pub struct Words {
 }
 
 impl Words {
-    /// With room for one word per symbol.
+    /// With room for a first few words of so many symbols: most have far fewer words.
     fn with_room(symbols: usize) -> Self {
-        Self { buffer: vec![0; symbols + LANES], front: symbols + LANES }
+        let room = symbols / 4 + LANES;
+        Self { buffer: vec![0; room], front: room }
+    }
+
+    /// Doubles the room.
+    #[cold]
+    fn grow(&mut self, n: usize) {
+        let more = self.buffer.len().max(n);
+        let mut buffer = vec![0; more + self.front];
+        buffer.extend_from_slice(self.get());
+        self.front += more;
+        self.buffer = buffer;
     }
 
     /// Room for `n` words before all others, to be filled.
     #[inline]
     pub fn room(&mut self, n: usize) -> &mut [u16] {
+        if self.front < n {
+            self.grow(n);
+        }
         let end = self.front;
         self.front -= n;
         &mut self.buffer[self.front..end]

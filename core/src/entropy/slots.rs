@@ -3,6 +3,7 @@
 
 use super::quiet::Quiet;
 use super::SYMBOLS;
+use std::sync::Mutex;
 
 /// Frequencies of a table sum to 2^TOTAL_BITS.
 pub const TOTAL_BITS: u32 = 12;
@@ -24,19 +25,47 @@ const FILL: usize = 16;
 pub struct DecodeTables {
     slots: Vec<u8>,
     entries: Vec<u32>,
+    /// Contexts with a table.
+    known: Vec<u8>,
     /// Contexts whose zeros are coded apart, if any.
     pub quiet: Option<Quiet>,
 }
 
+/// The memory of tables that nobody uses, all zeros: clearing those that were set takes less time than clearing all.
+static KEPT: Mutex<Option<(Vec<u8>, Vec<u32>)>> = Mutex::new(None);
+
+/// Gives back the memory that is kept from one chunk to the next.
+pub fn release_tables() {
+    if let Ok(mut kept) = KEPT.lock() {
+        *kept = None;
+    }
+}
+
 impl Default for DecodeTables {
     fn default() -> Self {
-        Self { slots: vec![0; SLOTS], entries: vec![0; ENTRIES], quiet: None }
+        // Who has to wait had better take fresh memory, as in `scratch`.
+        let kept = KEPT.try_lock().ok().and_then(|mut kept| kept.take());
+        let (slots, entries) = kept.unwrap_or_else(|| (vec![0; SLOTS], vec![0; ENTRIES]));
+        Self { slots, entries, known: vec![], quiet: None }
+    }
+}
+
+impl Drop for DecodeTables {
+    fn drop(&mut self) {
+        for context in self.known.iter().map(|&c| usize::from(c)) {
+            self.slots[context << TOTAL_BITS..][..TOTAL as usize].fill(0);
+            self.entries[context * STRIDE..][..STRIDE].fill(0);
+        }
+        if let Ok(mut kept) = KEPT.try_lock() {
+            *kept = Some((std::mem::take(&mut self.slots), std::mem::take(&mut self.entries)));
+        }
     }
 }
 
 impl DecodeTables {
     /// Sets the table of a context: frequencies of symbols 0, 1, ... that sum to [`TOTAL`].
     pub fn set(&mut self, context: u8, freqs: &[u32]) {
+        self.known.push(context);
         let base = usize::from(context) << TOTAL_BITS;
         let slots = &mut self.slots[base..base + TOTAL as usize];
         let entries = &mut self.entries[usize::from(context) * STRIDE..][..STRIDE];

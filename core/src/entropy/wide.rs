@@ -4,7 +4,7 @@
 
 use super::rans::{Words, LANES, LOW, MASK};
 use super::slots::{EncodeTables, ENTRIES, SLOTS, STRIDE, TOTAL_BITS};
-use crate::predict::kernel::{instruction_set, InstructionSet};
+use crate::machine::{instruction_set, InstructionSet};
 use std::arch::x86_64::*;
 
 /// Lanes per vector.

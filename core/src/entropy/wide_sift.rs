@@ -2,7 +2,7 @@
 //! [`super::sift`] define what these do.
 
 use super::quiet::CLASSES;
-use crate::predict::kernel::{instruction_set, InstructionSet};
+use crate::machine::{instruction_set, InstructionSet};
 use std::arch::x86_64::*;
 
 /// Bytes of a vector.

@@ -198,8 +198,8 @@ pub struct Graph {
     pub(super) inputs: Vec<usize>,
     pub(super) outputs: Vec<usize>,
     pub(super) extra: Map<String, Value>,
-    /// What the fast kernels read of each node that they can compute.
-    pub(super) packed: Vec<Option<Packed>>,
+    /// What the fast kernels read of each node that they can compute; nothing of others.
+    pub(super) packed: Vec<Vec<Packed>>,
     pub(super) elsewhere: Elsewhere,
 }
 

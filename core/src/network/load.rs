@@ -38,9 +38,9 @@ pub fn graph(value: &Value, tensors: &Tensors) -> Result<Graph> {
     let outputs = outputs(map.get("outputs"), nodes.len())?;
     let extra =
         map.iter().filter(|(k, _)| *k != "nodes" && *k != "outputs").map(|(k, v)| (k.clone(), v.clone()));
-    let packed = nodes.iter().map(|n| {
-        let input = &nodes[*n.inputs.first()?];
-        Packed::new(n, input.element, input.range)
+    let packed = nodes.iter().map(|n| match n.inputs.first() {
+        Some(&input) => Packed::new(n, nodes[input].element, nodes[input].range),
+        None => vec![],
     });
     let packed = packed.collect();
     let graph =

@@ -13,6 +13,7 @@ pub mod layers;
 mod load;
 mod model;
 mod moves;
+mod normalise;
 mod packed;
 mod plain;
 mod plan;
@@ -25,6 +26,7 @@ mod team;
 mod tensors;
 #[cfg(test)]
 mod tests;
+mod transpose;
 mod views;
 mod weights;
 

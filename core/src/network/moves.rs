@@ -4,7 +4,7 @@ use super::graph::Element;
 use super::packed::{per_word, Layout, BEFORE};
 use super::source::Source;
 use super::views::{bytes, bytes_mut, halves, halves_mut};
-use crate::predict::kernel::{for_this_machine, InstructionSet};
+use crate::machine::for_this_machine;
 
 /// The values of group `g` in row `r` of `words`.
 fn group<'a>(layout: &Layout, words: &'a [u32], r: usize, g: usize) -> &'a [u32] {

@@ -11,6 +11,10 @@ pub enum Way {
     Pack,
     /// A convolution by the fast kernels.
     Convolve,
+    /// A transposed convolution as four others.
+    Transpose,
+    /// Divisive normalisation, or its inverse.
+    Normalise,
     /// Planes of an input to channels of packed values.
     SpaceToDepth,
     /// Packed values to the planes of this output.
@@ -82,7 +86,7 @@ impl Plan {
                 .collect(),
             slots: vec![None; nodes.len()],
             lengths: vec![],
-            border: graph.packed.iter().flatten().map(|p| p.kernel[1] / 2).max().unwrap_or(0),
+            border: graph.packed.iter().flatten().map(|p| p.kernel[2] / 2).max().unwrap_or(0),
         };
         // Those whose packed values are read, which for inputs need not be so.
         let mut read = vec![false; nodes.len()];
@@ -123,7 +127,14 @@ impl Plan {
         let whole = |plan: &Self, i: usize| matches!(plan.parts[i][..], [p] if (p.from, p.channels) == (0, plan.layouts[p.node].channels));
         Some(match &node.op {
             Op::Input(_) => Way::Pack,
-            Op::Conv(_) if graph.packed[k].is_some() => Way::Convolve,
+            Op::Conv(conv) if !graph.packed[k].is_empty() => {
+                if conv.transposed {
+                    Way::Transpose
+                } else {
+                    Way::Convolve
+                }
+            }
+            Op::Gdn(_) if !graph.packed[k].is_empty() => Way::Normalise,
             Op::SpaceToDepth
                 if node.element == Element::I16 && matches!(graph.nodes[first].op, Op::Input(_)) =>
             {

@@ -9,7 +9,7 @@ use super::packed::{Layout, BEFORE};
 use super::plain::requantised;
 use super::source::Source;
 use super::views::{bytes, bytes_mut, halves, halves_mut};
-use crate::predict::kernel::{for_this_machine, InstructionSet};
+use crate::machine::for_this_machine;
 
 /// A layer that is computed row by row.
 pub struct Pointwise<'a> {

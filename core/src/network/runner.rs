@@ -3,12 +3,15 @@
 use super::graph::{Graph, Op};
 use super::kernel::{Job, Kernel};
 use super::moves;
+use super::normalise::Normalise;
 use super::packed::{self, Layout};
 use super::plain::{self, Planes};
 use super::plan::{Piece, Plan, Step, Way};
 use super::pointwise::Pointwise;
 use super::shared::Shared;
 use super::source::{Part, Source};
+use super::transpose;
+use super::weights::Packed;
 use crate::threads::parallel;
 
 /// Work of a tile: multiply-adds, and what the other layers do per word counted as so many of them.
@@ -45,11 +48,20 @@ impl Runner<'_> {
     /// Rows of a tile.
     fn tile_rows(&self, step: &Step) -> usize {
         let layout = &self.plan.layouts[step.node];
-        let points = match (&self.graph.packed[step.node], step.way) {
-            (Some(p), Way::Convolve) => layout.size[2] * p.weights.len() * packed::per_word(p.input),
+        let weights = |p: &Packed| p.weights.len() * packed::per_word(p.input);
+        let all: usize = self.graph.packed[step.node].iter().map(weights).sum();
+        let points = match step.way {
+            Way::Convolve | Way::Normalise => layout.size[2] * all,
+            Way::Transpose => layout.size[2] * all / 4,
             _ => layout.row() * PER_WORD,
         };
-        (TILE / points.max(1)).clamp(1, layout.rows().max(1))
+        let rows = (TILE / points.max(1)).clamp(1, layout.rows().max(1));
+        // Rows of a transposed convolution come in pairs.
+        if step.way == Way::Transpose {
+            rows.next_multiple_of(2)
+        } else {
+            rows
+        }
     }
 
     /// Computes a tile of a step.
@@ -117,9 +129,24 @@ impl Runner<'_> {
                 rows.for_each(|(out, r)| layer.row(r, out));
             }
             (Way::Convolve, _) => {
-                let Some(packed) = &self.graph.packed[step.node] else { return };
+                let [packed] = &self.graph.packed[step.node][..] else { return };
                 let from = self.source(n.inputs[0]);
-                self.kernel.convolve(&Job { packed, parts: &from.parts, out: *layout }, first..last, out);
+                self.kernel.convolve(
+                    &Job { packed, parts: &from.parts, out: *layout, shift: 0 },
+                    first..last,
+                    out,
+                );
+            }
+            (Way::Transpose, _) => {
+                let [a, b, c, d] = &self.graph.packed[step.node][..] else { return };
+                let from = self.source(n.inputs[0]);
+                transpose::rows(self.kernel, [a, b, c, d], &from, layout, first..last, out);
+            }
+            (Way::Normalise, Op::Gdn(gdn)) => {
+                let [packed] = &self.graph.packed[step.node][..] else { return };
+                let from = self.source(n.inputs[0]);
+                let mut layer = Normalise::new(self.kernel, packed, gdn, n.range, &from, layout);
+                rows.for_each(|(out, r)| layer.row(r, out));
             }
             _ => {
                 let mut planes = vec![0; layout.values()];

@@ -80,9 +80,15 @@ impl Session {
             nodes.iter().map(|&k| values(&graph.nodes[k], size)).collect()
         };
         let (inputs, outputs) = (of(&graph.inputs), of(&graph.outputs));
-        // Layers that are computed by definition have their planes beside.
+        // Layers that are computed by definition have their planes beside, others some rows.
         let planes = |step: &Step| match step.way {
             Way::Plain => of(&graph.nodes[step.node].inputs).iter().sum::<usize>() + of(&[step.node])[0],
+            // One row of squares and sums; some rows of what is read and what comes out.
+            Way::Normalise => 4 * plan.layouts[step.node].channels * size[2],
+            Way::Transpose => {
+                let from = graph.nodes[step.node].inputs[0];
+                16 * (plan.layouts[from].channels + plan.layouts[step.node].channels) * size[2]
+            }
             _ => 0,
         };
         let beside = plan.steps.iter().map(planes).max().unwrap_or(0);

@@ -40,6 +40,8 @@ struct Known {
     channels: usize,
     element: Element,
     down: usize,
+    /// The same for levels.
+    deep: usize,
 }
 
 fn weights(random: &mut Random, outputs: usize, inputs: usize, kernel: [usize; 2], gain: usize) -> Weights {
@@ -68,9 +70,12 @@ fn graph(seed: u64) -> Arc<Graph> {
     let mut random = Random(seed);
     let mut g = GraphBuilder::new("g");
     let mut known: Vec<Known> = vec![];
+    let levels = random.below(3) == 0;
     for _ in 0..1 + random.below(2) {
-        let k = Known { channels: 1 + random.below(9), element: random.element(), down: 0 };
-        g.input(k.channels, k.element);
+        let k = Known { channels: 1 + random.below(9), element: random.element(), down: 0, deep: 0 };
+        g.node(json!({
+            "op": "input", "channels": k.channels, "type": k.element.name(), "rank": if levels { 3 } else { 2 },
+        }));
         known.push(k);
     }
     while known.len() < 12 {
@@ -78,10 +83,9 @@ fn graph(seed: u64) -> Arc<Graph> {
         let k = known[i];
         let partner = (0..i).rev().find(|&j| known[j] == k);
         // One of the same shape, of whatever type, or itself.
-        let other =
-            (0..known.len()).rev().filter(|&j| (known[j].channels, known[j].down) == (k.channels, k.down));
+        let other = (0..known.len()).rev().filter(|&j| Known { element: k.element, ..known[j] } == k);
         let other = other.clone().nth(random.below(other.count()));
-        let new = match random.below(15) {
+        let new = match random.below(19) {
             0..=3 => {
                 let outputs = 1 + random.below(20);
                 let mut kernel = [[3, 3], [1, 1], [5, 3], [3, 7], [1, 15]][random.below(5)];
@@ -102,11 +106,11 @@ fn graph(seed: u64) -> Arc<Graph> {
                 let (low, high) = element.range();
                 let clamp = [(low, high), (0, high), (0, high), (-5, 9)][random.below(4)];
                 g.conv("conv2d", i, &w, clamp, element, json!({ "stride": 1 + down }));
-                Known { channels: outputs, element, down: k.down + down }
+                Known { channels: outputs, element, down: k.down + down, ..k }
             }
-            4 if k.down > 0 => {
+            4 if k.down > 0 && (!levels || k.deep > 0) => {
                 g.layer("upsample", &[i]);
-                Known { down: k.down - 1, ..k }
+                Known { down: k.down - 1, deep: k.deep - usize::from(levels), ..k }
             }
             5 if k.channels < 10 && k.down < 3 => {
                 g.layer("space_to_depth", &[i]);
@@ -118,7 +122,7 @@ fn graph(seed: u64) -> Arc<Graph> {
             }
             7 => match (0..known.len())
                 .rev()
-                .find(|&j| j != i && known[j].down == k.down && known[j].element == k.element)
+                .find(|&j| j != i && Known { channels: k.channels, ..known[j] } == k)
             {
                 Some(j) => {
                     g.layer("concat", &[i, j]);
@@ -176,9 +180,67 @@ fn graph(seed: u64) -> Arc<Graph> {
                 g.with("table", &[i], json!({ "table": name }));
                 k
             }
-            14 if k.down < 3 => {
+            14 if k.down < 3 && k.deep < 2 => {
                 g.layer("maxpool", &[i]);
-                Known { down: k.down + 1, ..k }
+                Known { down: k.down + 1, deep: k.deep + usize::from(levels), ..k }
+            }
+            15 if levels && (k.element == Element::I8 || k.channels <= 18) => {
+                let (outputs, down) =
+                    (1 + random.below(20), usize::from(random.below(3) == 0 && k.down < 3 && k.deep < 2));
+                let side = || [3, 3, 3];
+                let kernel = if k.element == Element::I8 {
+                    [side(), [1, 3, 5], [5, 1, 1]][random.below(3)]
+                } else {
+                    side()
+                };
+                let element = random.element();
+                let mut w = weights(
+                    &mut random,
+                    outputs,
+                    k.channels * kernel[0],
+                    [kernel[1], kernel[2]],
+                    usize::from(element == Element::I16) * 6,
+                );
+                w.shape = vec![outputs, k.channels, kernel[0], kernel[1], kernel[2]];
+                g.conv("conv3d", i, &w, element.range(), element, json!({ "stride": 1 + down }));
+                Known { channels: outputs, element, down: k.down + down, deep: k.deep + down }
+            }
+            16 if k.down > 0 && (k.element == Element::I8 || k.channels <= 20) => {
+                let (outputs, element) = (1 + random.below(20), random.element());
+                let kernel = [[3, 3], [1, 1], [5, 3], [1, 5], [7, 1]][random.below(5)];
+                let w = weights(
+                    &mut random,
+                    outputs,
+                    k.channels,
+                    kernel,
+                    usize::from(element == Element::I16) * 6,
+                );
+                let clamp = [element.range(), (0, 90)][random.below(2)];
+                g.conv("conv2d_transposed", i, &w, clamp, element, json!({}));
+                Known { channels: outputs, element, down: k.down - 1, ..k }
+            }
+            17 if k.element == Element::I8 => {
+                let (c, element, inverse) = (k.channels, random.element(), random.below(2) == 1);
+                let name = |what: &str| format!("{what}{}", known.len());
+                let beta: Vec<i32> = (0..c).map(|_| 1 + random.below(20000) as i32).collect();
+                let gamma: Vec<i8> = (0..c * c).map(|_| random.below(128) as i8).collect();
+                let multiplier: Vec<i32> = (0..c).map(|_| 1 + random.below(32767) as i32).collect();
+                let mut node = json!({
+                    "beta": g.tensor(&name("beta"), &[c], &beta),
+                    "gamma": g.tensor(&name("gamma"), &[c, c], &gamma),
+                    "multiplier": g.tensor(&name("m"), &[c], &multiplier),
+                    "type": element.name(),
+                });
+                if inverse {
+                    let shift: Vec<u8> = (0..c).map(|_| 1 + random.below(40) as u8).collect();
+                    node["shift"] = json!(g.tensor(&name("s"), &[c], &shift));
+                }
+                g.with(if inverse { "igdn" } else { "gdn" }, &[i], node);
+                Known { element, ..k }
+            }
+            18 => {
+                g.with("quantise", &[i], json!({"step": 1 + random.below(300)}));
+                k
             }
             _ => continue,
         };
@@ -216,7 +278,8 @@ proptest! {
     #[test]
     fn every_kernel_gives_the_defined_bits(seed: u64, rows in 1usize..4, columns in 1usize..14) {
         let graph = graph(seed);
-        let size = [1, 8 * rows, 8 * columns];
+        let levels = graph.input(0).is_some_and(|i| i.levels);
+        let size = [if levels { 4 } else { 1 }, 8 * rows, 8 * columns];
         let expected = run(&graph, None, size, seed, 1);
         for kernel in Kernel::all() {
             for threads in [1, 3] {

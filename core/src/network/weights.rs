@@ -1,6 +1,6 @@
 //! Weights of a convolution as the fast kernels read them, and how their sums become values.
 
-use super::graph::{Conv, Element, Node, Op};
+use super::graph::{Conv, Element, Gdn, Node, Op};
 use super::packed::per_word;
 
 /// Output channels that are computed together: those of one word.
@@ -32,73 +32,141 @@ pub struct Wide {
 pub enum Finish {
     Narrow([Narrow; OUTPUTS]),
     Wide([Wide; OUTPUTS]),
+    /// They do not: they are given as they are, in words.
+    Sums,
 }
 
-/// A convolution in rows and columns, or a dense layer, for the fast kernels.
+/// A convolution, a quarter of a transposed one, or a dense layer, for the fast kernels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packed {
-    /// Rows and columns of the kernel.
-    pub kernel: [usize; 2],
-    pub stride: usize,
+    /// Levels, rows and columns of the kernel. May be 0 in a quarter of a transposed convolution.
+    pub kernel: [usize; 3],
+    /// The place in the kernel of the point that an output is centred at: in levels, rows, columns.
+    pub origin: [usize; 3],
+    /// In levels, rows, columns; that of the columns is 1 or 2.
+    pub stride: [usize; 3],
     /// Type of the input.
     pub input: Element,
     /// Whether inputs of 8 bits may be negative: then they are taken as 128 larger, and the starts as so much smaller.
     pub signed: bool,
-    /// Type of the output.
-    pub output: Element,
+    /// Type of the output; sums have none.
+    pub output: Option<Element>,
     /// Groups of input channels.
     pub groups: usize,
-    /// Four outputs after the other: \[group of inputs\]\[row\]\[column\]\[output\], each with the weights of a word's inputs.
+    /// Four outputs after the other: \[group of inputs\]\[level\]\[row\]\[column\]\[output\], each with the weights of a word's
+    /// inputs.
     pub weights: Vec<u32>,
     /// Starts of the sums and how they end, for four outputs after the other.
     pub ends: Vec<([i32; OUTPUTS], Finish)>,
 }
 
 impl Packed {
-    /// The node's weights, if the fast kernels can compute it from inputs of `range` and type `input`.
-    pub fn new(node: &Node, input: Element, range: (i32, i32)) -> Option<Self> {
-        let Op::Conv(conv) = &node.op else { return None };
-        let [kz, kh, kw] = conv.kernel;
-        if conv.transposed || kz != 1 || conv.stride[0] != 1 {
-            return None;
-        }
+    /// The node's weights, if the fast kernels can compute it from inputs of `range` and type `input`: those of a
+    /// convolution, of the four quarters of a transposed one, or of the sums of a normalisation of 8-bit values.
+    pub fn new(node: &Node, input: Element, range: (i32, i32)) -> Vec<Self> {
+        let found = match &node.op {
+            Op::Conv(conv) if conv.transposed => [[0, 0], [0, 1], [1, 0], [1, 1]]
+                .map(|at| Self::quarter(conv, at, node, input, range))
+                .into_iter()
+                .collect(),
+            Op::Conv(conv) => {
+                let origin = conv.kernel.map(|k| k / 2);
+                Self::of(conv, origin, node, input, range).map(|p| vec![p])
+            }
+            Op::Gdn(gdn) if input == Element::I8 => Some(vec![Self::sums(gdn)]),
+            _ => None,
+        };
+        found.unwrap_or_default()
+    }
+
+    fn of(conv: &Conv, origin: [usize; 3], node: &Node, input: Element, range: (i32, i32)) -> Option<Self> {
         let n = per_word(input);
         let channels = conv.requantise.bias.len();
-        let points = kh * kw;
-        let inputs = conv.weight.len() / channels / points;
-        let groups = inputs.div_ceil(n);
+        let points: usize = conv.kernel.iter().product();
+        let inputs = conv.weight.len() / channels / points.max(1);
         let signed = input == Element::I8 && range.0 < 0;
         let at = |o: usize, i: usize, k: usize| match o < channels && i < inputs {
             true => conv.weight[(o * inputs + i) * points + k],
             false => 0,
         };
         let quads = channels.div_ceil(OUTPUTS);
-        let mut weights = Vec::with_capacity(quads * groups * points * OUTPUTS);
-        let mut ends = vec![];
-        for quad in 0..quads {
-            for g in 0..groups {
-                for k in 0..points {
-                    for o in (0..OUTPUTS).map(|o| quad * OUTPUTS + o) {
-                        let word = |word: u32, i: usize| match n {
-                            4 => word | u32::from(at(o, g * n + i, k) as u8) << (8 * i),
-                            _ => word | u32::from(i16::from(at(o, g * n + i, k)) as u16) << (16 * i),
-                        };
-                        weights.push((0..n).fold(0, word));
-                    }
-                }
-            }
-            ends.push(Self::end(conv, node.range, quad, range, signed)?);
-        }
+        let groups = inputs.div_ceil(n);
+        let ends =
+            (0..quads).map(|quad| Self::end(conv, node.range, quad, range, signed)).collect::<Option<_>>()?;
         Some(Self {
-            kernel: [kh, kw],
-            stride: conv.stride[2],
+            kernel: conv.kernel,
+            origin,
+            stride: conv.stride,
             input,
             signed,
-            output: node.element,
+            output: Some(node.element),
             groups,
-            weights,
+            weights: words(quads, groups, points, n, at),
             ends,
         })
+    }
+
+    /// The part of a transposed convolution that gives the outputs of rows 2 p + a and columns 2 q + b. Along an axis, output
+    /// 2 p + a meets input p + d where a + kernel / 2 - k = 2 d.
+    fn quarter(
+        conv: &Conv,
+        [a, b]: [usize; 2],
+        node: &Node,
+        input: Element,
+        range: (i32, i32),
+    ) -> Option<Self> {
+        let taps = |axis: usize, a: usize| -> Vec<usize> {
+            let half = conv.kernel[axis] / 2;
+            // From the largest k to the smallest, d rises from one tap to the next.
+            (0..conv.kernel[axis]).rev().filter(|k| (a + half + k).is_multiple_of(2)).collect()
+        };
+        // How far the first tap lies before output p.
+        let before = |axis: usize, a: usize, taps: &[usize]| {
+            taps.first().map_or(0, |k| (k.saturating_sub(a + conv.kernel[axis] / 2)) / 2)
+        };
+        let (rows, columns) = (taps(1, a), taps(2, b));
+        let (height, width) = (conv.kernel[1], conv.kernel[2]);
+        let weight = conv.weight.chunks_exact(height * width).flat_map(|kernel| {
+            let row = |k: &usize| columns.iter().map(move |l| kernel[k * width + l]).collect::<Vec<_>>();
+            rows.iter().flat_map(row).collect::<Vec<i8>>()
+        });
+        let part = Conv {
+            kernel: [1, rows.len(), columns.len()],
+            stride: [1; 3],
+            transposed: false,
+            weight: weight.collect(),
+            requantise: conv.requantise.clone(),
+        };
+        Self::of(&part, [0, before(1, a, &rows), before(2, b, &columns)], node, input, range).map(|found| {
+            Self {
+                // Where there are no taps, the number of inputs cannot be told from them.
+                groups: (conv.weight.len() / conv.requantise.bias.len() / (height * width))
+                    .div_ceil(per_word(input)),
+                ..found
+            }
+        })
+    }
+
+    /// The sums of a divisive normalisation, of squares of 16 bits.
+    fn sums(gdn: &Gdn) -> Self {
+        let c = gdn.beta.len();
+        let at = |o: usize, i: usize, _: usize| if o < c && i < c { gdn.gamma[o * c + i] } else { 0 };
+        let quads = c.div_ceil(OUTPUTS);
+        let groups = c.div_ceil(2);
+        let start = |o: usize| gdn.beta.get(o).copied().unwrap_or(0);
+        Self {
+            kernel: [1; 3],
+            origin: [0; 3],
+            stride: [1; 3],
+            input: Element::I16,
+            signed: false,
+            output: None,
+            groups,
+            weights: words(quads, groups, 1, 2, at),
+            ends: (0..quads)
+                .map(|q| (std::array::from_fn(|k| start(q * OUTPUTS + k)), Finish::Sums))
+                .collect(),
+        }
     }
 
     /// Starts and ends of the sums of four outputs.
@@ -144,6 +212,31 @@ impl Packed {
         }
         Some((starts, Finish::Wide(wide)))
     }
+}
+
+/// Weights, `at` (output, input, place in the kernel), in words of `n`.
+fn words(
+    quads: usize,
+    groups: usize,
+    points: usize,
+    n: usize,
+    at: impl Fn(usize, usize, usize) -> i8,
+) -> Vec<u32> {
+    let mut weights = Vec::with_capacity(quads * groups * points * OUTPUTS);
+    for quad in 0..quads {
+        for g in 0..groups {
+            for k in 0..points {
+                for o in (0..OUTPUTS).map(|o| quad * OUTPUTS + o) {
+                    let word = |word: u32, i: usize| match n {
+                        4 => word | u32::from(at(o, g * n + i, k) as u8) << (8 * i),
+                        _ => word | u32::from(i16::from(at(o, g * n + i, k)) as u16) << (16 * i),
+                    };
+                    weights.push((0..n).fold(0, word));
+                }
+            }
+        }
+    }
+    weights
 }
 
 /// The window of sums outside of which the value is the clamp's, and its middle, where 16 bits are enough for it and 32

@@ -7,9 +7,10 @@
 //! count and the others mislead. Its weights are maximum-likelihood estimates of the scale of a logistic distribution
 //! over fields of many kinds and bounds.
 
-use super::kernel::{for_this_machine, half_octaves, InstructionSet};
+use super::kernel::half_octaves;
 use super::plane::Phases;
 use super::taps::{taps, Kind, Source};
+use crate::machine::for_this_machine;
 use arrayvec::ArrayVec;
 
 /// Levels of the weighted sum of known residuals: 0, and one per octave.
@@ -88,8 +89,10 @@ pub fn activity_rows<'a>(
     rows
 }
 
-/// Points that are worked on at a time.
-const BLOCK: usize = 256;
+/// Points that are worked on at a time, and at the end of a run.
+const BLOCK: usize = 64;
+/// See [`BLOCK`].
+const FEW: usize = 16;
 
 for_this_machine! {
     /// context[j] = base + SPREADS * level + spread level, from the rows of activities, the four nearest known
@@ -102,33 +105,63 @@ for_this_machine! {
         base: u8,
         out: &mut [u8],
     ) {
-        let n = out.len();
-        let mut sums = [0u16; BLOCK];
-        for first in (0..n).step_by(BLOCK) {
-            let m = BLOCK.min(n - first);
-            let sums = &mut sums[..m];
-            sums.fill(0);
-            for (row, weight) in activities {
-                for (sum, a) in sums.iter_mut().zip(&row[first..][..m]) {
-                    *sum = sum.wrapping_add(u16::from(*a).wrapping_mul(*weight));
-                }
+        let whole = out.len() / BLOCK * BLOCK;
+        for first in (0..whole).step_by(BLOCK) {
+            block::<BLOCK>(first, activities, near, predicted, thresholds, base, out);
+        }
+        for first in (whole..out.len()).step_by(FEW) {
+            // The last few again, some of them for the second time, where there are enough.
+            let first = first.min(out.len().saturating_sub(FEW));
+            if out.len() - first >= FEW {
+                block::<FEW>(first, activities, near, predicted, thresholds, base, out);
+            } else {
+                (first..out.len())
+                    .for_each(|j| block::<1>(j, activities, near, predicted, thresholds, base, out));
             }
-            let near = near.map(|row| &row[first..][..m]);
-            let predicted = &predicted[first..][..m];
-            let out = &mut out[first..][..m];
-            for j in 0..m {
-                let p = predicted[j];
-                // Clamped so that the sum of four cannot overflow.
-                let distance = |k: usize| near[k][j].wrapping_sub(p).clamp(-(1 << 28), 1 << 28).abs();
-                let spread = distance(0) + distance(1) + distance(2) + distance(3);
-                let mut context = i32::from(base);
-                for t in thresholds {
-                    context += i32::from(spread >= *t);
-                }
-                let sum = i32::from(sums[j]);
-                let level = ((half_octaves(sum) >> 1) - 1).max(i32::from(sum > 0)).min(LEVELS - 1);
-                out[j] = (context + level * SPREADS as i32) as u8;
-            }
+        }
+    }
+}
+
+/// [`contexts`] of `N` points from `first` on. That their number is known keeps all sums in registers.
+#[inline(always)]
+fn block<const N: usize>(
+    first: usize,
+    activities: &[(&[u8], u16)],
+    near: [&[i32]; 4],
+    predicted: &[i32],
+    thresholds: &Thresholds,
+    base: u8,
+    out: &mut [u8],
+) {
+    let mut sums = [0u16; N];
+    for (row, weight) in activities {
+        let Some(row) = row[first..].first_chunk::<N>() else { return };
+        for (sum, a) in sums.iter_mut().zip(row) {
+            *sum = sum.wrapping_add(u16::from(*a).wrapping_mul(*weight));
+        }
+    }
+    let [a, b, c, d] = near;
+    let (Some(a), Some(b)) = (a[first..].first_chunk::<N>(), b[first..].first_chunk::<N>()) else { return };
+    let (Some(c), Some(d)) = (c[first..].first_chunk::<N>(), d[first..].first_chunk::<N>()) else { return };
+    let (Some(predicted), Some(out)) =
+        (predicted[first..].first_chunk::<N>(), out[first..].first_chunk_mut::<N>())
+    else {
+        return;
+    };
+    let [low, middle, high] = *thresholds;
+    for j in 0..N {
+        let p = predicted[j];
+        // Cut off so that the sum of four cannot overflow.
+        let distance = |v: i32| v.wrapping_sub(p).unsigned_abs().min(1 << 28) as i32;
+        let spread = distance(a[j]) + distance(b[j]) + distance(c[j]) + distance(d[j]);
+        out[j] = base + u8::from(spread >= low) + u8::from(spread >= middle) + u8::from(spread >= high);
+    }
+    // At wide bounds nearly all residuals are zero.
+    if sums.iter().fold(0, |any, sum| any | sum) != 0 {
+        for j in 0..N {
+            let sum = i32::from(sums[j]);
+            let level = ((half_octaves(sum) >> 1) - 1).max(i32::from(sum > 0)).min(LEVELS - 1);
+            out[j] += level as u8 * SPREADS as u8;
         }
     }
 }

@@ -2,6 +2,8 @@
 //! (a discretised Laplace distribution) of their mean magnitude, as a coder whose contexts know the local scale would
 //! reach it.
 
+use std::sync::LazyLock;
+
 /// Residuals of a window.
 const WINDOW: u32 = 16;
 /// Bits of a residual of which it is certain that it is zero, nearly.
@@ -31,7 +33,8 @@ impl Cost {
     pub fn start_run(&mut self) {
         if self.waiting > 0 {
             let n = f64::from(self.waiting);
-            self.bits += n * entropy(self.sum as f64 / n).max(CERTAIN);
+            let known = ENTROPIES.get(self.sum as usize).filter(|_| self.waiting == WINDOW);
+            self.bits += n * known.copied().unwrap_or_else(|| entropy(self.sum as f64 / n)).max(CERTAIN);
             self.count += n;
             (self.sum, self.waiting) = (0, 0);
         }
@@ -44,6 +47,10 @@ impl Cost {
         whole.bits / whole.count.max(1.0)
     }
 }
+
+/// [`entropy`] of whole windows, by the sum of their magnitudes.
+static ENTROPIES: LazyLock<[f64; 512]> =
+    LazyLock::new(|| std::array::from_fn(|sum| entropy(sum as f64 / f64::from(WINDOW))));
 
 /// Entropy of the two-sided geometric distribution of mean magnitude `m`, in bits.
 fn entropy(m: f64) -> f64 {

@@ -1,6 +1,6 @@
 //! Products of rows of 16-bit integers, summed: the part of the normal equations that takes the time.
 
-use super::kernel::{instruction_set, InstructionSet};
+use crate::machine::{instruction_set, InstructionSet};
 
 /// Values of a row.
 pub const BLOCK: usize = 256;

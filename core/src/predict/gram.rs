@@ -6,8 +6,8 @@
 //! square.
 
 use super::dot::{self, products, BLOCK, TILE};
-use super::kernel::{for_this_machine, InstructionSet};
 use super::taps::{TapRows, MAX_TAPS};
+use crate::machine::for_this_machine;
 use arrayvec::ArrayVec;
 
 /// A run of sampled points of one pass.

@@ -1,92 +1,7 @@
 //! The inner loops of the predictors. Each is written once, in plain Rust that defines the result (wrapping
-//! integer arithmetic), and compiled for several instruction sets; the widest one that the machine has is
-//! taken at run time. The results are the same bits.
+//! integer arithmetic), and compiled for several instruction sets (`machine`). The results are the same bits.
 
-/// Defines a function that runs its body compiled for the machine's instruction set.
-macro_rules! for_this_machine {
-    ($(#[$doc:meta])* pub fn $name:ident($($arg:ident: $t:ty),* $(,)?) $body:block) => {
-        $(#[$doc])*
-        #[allow(clippy::too_many_arguments)]
-        pub fn $name($($arg: $t),*) {
-            #[inline(always)]
-            #[allow(clippy::too_many_arguments)]
-            fn portable($($arg: $t),*) $body
-            #[cfg(target_arch = "x86_64")]
-            {
-                #[target_feature(enable = "avx2")]
-                #[allow(clippy::too_many_arguments)]
-                fn avx2($($arg: $t),*) { portable($($arg),*) }
-                #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
-                #[allow(clippy::too_many_arguments)]
-                fn avx512($($arg: $t),*) { portable($($arg),*) }
-                match $crate::predict::kernel::instruction_set() {
-                    // SAFETY: the machine has these instructions, `instruction_set` asked it.
-                    InstructionSet::Avx512 => return unsafe { avx512($($arg),*) },
-                    // SAFETY: as above.
-                    InstructionSet::Avx2 => return unsafe { avx2($($arg),*) },
-                    InstructionSet::Portable => {}
-                }
-            }
-            portable($($arg),*)
-        }
-    };
-}
-pub(crate) use for_this_machine;
-
-/// Instruction sets that kernels are compiled for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InstructionSet {
-    /// What every machine of the architecture has.
-    Portable,
-    /// x86-64 with AVX2.
-    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
-    Avx2,
-    /// x86-64 with AVX-512 F, BW, VL and DQ.
-    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
-    Avx512,
-}
-
-/// The widest instruction set of this machine. The environment variable `AUGUR_CPU` (`portable`, `avx2`) keeps
-/// wider ones unused, for tests.
-#[inline]
-pub fn instruction_set() -> InstructionSet {
-    static FOUND: std::sync::OnceLock<InstructionSet> = std::sync::OnceLock::new();
-    let found = *FOUND.get_or_init(|| {
-        let limit = std::env::var("AUGUR_CPU").unwrap_or_default();
-        #[cfg(target_arch = "x86_64")]
-        if limit != "portable" {
-            let wide = is_x86_feature_detected!("avx512f")
-                && is_x86_feature_detected!("avx512bw")
-                && is_x86_feature_detected!("avx512vl")
-                && is_x86_feature_detected!("avx512dq");
-            if wide && limit != "avx2" {
-                return InstructionSet::Avx512;
-            }
-            if is_x86_feature_detected!("avx2") {
-                return InstructionSet::Avx2;
-            }
-        }
-        let _ = limit;
-        InstructionSet::Portable
-    });
-    #[cfg(feature = "bench")]
-    if PORTABLE.load(std::sync::atomic::Ordering::Relaxed) {
-        return InstructionSet::Portable;
-    }
-    found
-}
-
-#[cfg(feature = "bench")]
-static PORTABLE: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
-
-/// Runs `twin` with every kernel's portable twin, on this and all other threads, for benchmarks.
-#[cfg(feature = "bench")]
-pub fn portably<T>(twin: impl FnOnce() -> T) -> T {
-    PORTABLE.store(true, std::sync::atomic::Ordering::Relaxed);
-    let out = twin();
-    PORTABLE.store(false, std::sync::atomic::Ordering::Relaxed);
-    out
-}
+use crate::machine::for_this_machine;
 
 /// Twice the base-2 logarithm of `x` < 2^24, rounded down to a whole number in the sense that 2 and 3 give 3 and 4, and
 /// 4, 6 and 8 give 5, 6 and 7; 0 for 0.
@@ -186,6 +101,13 @@ for_this_machine! {
 }
 
 for_this_machine! {
+    /// Adds to `bits` those that the values have besides their sign and what repeats it.
+    pub fn used_bits(values: &[i32], bits: &mut i32) {
+        *bits = values.iter().fold(*bits, |bits, v| bits | (v ^ (v >> 31)));
+    }
+}
+
+for_this_machine! {
     /// Where `mask` is not 0 there is no residual: value[j] = predicted[j], activity[j] = 0, symbol[j] = 0.
     pub fn leave_out(mask: &[u8], predicted: &[i32], value: &mut [i32], activity: &mut [u8], symbols: &mut [u8]) {
         for ((v, p), m) in value.iter_mut().zip(predicted).zip(mask) {
@@ -223,6 +145,29 @@ pub fn put_back(mask: &[u8], kept: &[u8], row: &mut [u8]) -> usize {
         n += usize::from(here);
     }
     n
+}
+
+/// Bytes that [`copy_rows`] copies at a time.
+const PIECE: usize = 32;
+
+/// Copies rows of `width` bytes that lie `from.1` bytes apart in `from.0` to where they lie `to.1` bytes apart in `to.0`.
+/// The rows are short, so that calls of a general copy would take longer than the copying: whole pieces are copied, and
+/// what that leaves behind a row is arbitrary, except behind the last.
+#[inline]
+pub fn copy_rows(from: (&[u8], usize), to: (&mut [u8], usize), width: usize, rows: usize) {
+    for i in 0..rows {
+        let (from, to) = (&from.0[i * from.1..], &mut to.0[i * to.1..]);
+        for at in (0..width).step_by(PIECE) {
+            let piece = (from[at..].first_chunk::<PIECE>(), to[at..].first_chunk_mut::<PIECE>());
+            match piece {
+                (Some(from), Some(to)) if at + PIECE <= width || i + 1 < rows => *to = *from,
+                _ => {
+                    let end = width.min(at + PIECE);
+                    to[at..end].copy_from_slice(&from[at..end]);
+                }
+            }
+        }
+    }
 }
 
 for_this_machine! {
@@ -343,6 +288,24 @@ mod tests {
             let mut found = vec![];
             find_large(&row, least, |j| found.push(j));
             prop_assert_eq!(found, (0..row.len()).filter(|&j| row[j] >= least).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn rows_are_copied(
+            bytes in prop::collection::vec(any::<u8>(), 300),
+            width in 1usize..70,
+            strides in (0usize..6, 0usize..6),
+            rows in 1usize..5,
+        ) {
+            let (from, to) = (width + strides.0, width + strides.1);
+            let bytes = &bytes[..300.min((rows - 1) * from + width + 7)];
+            let rows = rows.min((bytes.len() - width) / from + 1);
+            let mut out = vec![0; (rows - 1) * to + width + 3];
+            copy_rows((bytes, from), (&mut out, to), width, rows);
+            for i in 0..rows {
+                prop_assert_eq!(&out[i * to..][..width], &bytes[i * from..][..width]);
+            }
+            prop_assert_eq!(&out[(rows - 1) * to + width..], &[0; 3]);
         }
 
         #[test]

@@ -6,12 +6,12 @@
 //! Interpolation from coarse to fine follows SZ3 (Zhao et al., ICDE 2021) and its ancestors; weights fitted per
 //! chunk and references in time as taps of the same filter are Augur's.
 
-use super::contexts::{activity_rows, contexts, thresholds, ActivityRows, Thresholds, CONTEXTS};
+use super::contexts::{activity_rows, contexts, thresholds, Thresholds, CONTEXTS};
 use super::fit::{class_index, sent_classes, slot, slot_kind, slot_points, ROOT_SLOT, SLOTS};
-use super::kernel::smooth;
+use super::kernel::{smooth, used_bits};
 use super::plane::{interleave_row, refine, Phases, Plane, Pyramid};
-use super::taps::{tap_rows, Kind, Tap, MAX_TAPS, PASSES};
-use super::weighted::{weighted_sum, WeightedRow};
+use super::taps::{tap_rows, Kind, Tap, PASSES};
+use super::weighted::{narrow_sum, weighted_sum};
 use super::weights::{Sent, Tying};
 use super::{Band, Coder, RunAt, Scale, RUN_POINTS};
 use crate::chunk::Frames;
@@ -32,6 +32,8 @@ pub const CONTEXT_COUNT: usize = ROOTS as usize + 10;
 #[derive(Default)]
 struct Decoded {
     values: Pyramid<i32>,
+    /// Whether all values fit into 16 bits.
+    narrow: bool,
     activity: Pyramid<u8>,
 }
 
@@ -112,12 +114,19 @@ pub fn walk(
         coder.begin(step.frame);
         let size = (band.height, band.width);
         let fine = fine[step.frame];
-        Walk { weights, step, size, fine, references, forecast, scratch: &mut scratch, coder }
+        let narrow = forecast.is_none() && references.iter().all(|r| r.narrow);
+        let scratch = &mut scratch;
+        Walk { weights, step, size, fine, references, narrow, bits: 0, forecast, scratch, coder }
             .frame(&mut frame);
         coder.frame(step.frame, &mut |y, out: &mut [i32]| interleave_row(&frame.values.levels[0], y, out));
         decoded[step.frame] = Some(frame);
         free.extend(release.into_iter().filter_map(|f| decoded[f].take()));
     }
+}
+
+/// Whether values that use these bits fit into 16.
+fn is_narrow(bits: i32) -> bool {
+    bits >> 15 == 0
 }
 
 /// Rows that the walk works in.
@@ -138,6 +147,10 @@ struct Walk<'a, C: Coder> {
     /// Whether the frame is coded in steps of one grid unit.
     fine: bool,
     references: ArrayVec<&'a Decoded, MAX_REFERENCES>,
+    /// Whether the values of all references fit into 16 bits.
+    narrow: bool,
+    /// Bits that the values of the frame use so far.
+    bits: i32,
     forecast: Option<&'a Pyramid<i32>>,
     scratch: &'a mut Scratch,
     coder: &'a mut C,
@@ -184,6 +197,7 @@ impl<C: Coder> Walk<'_, C> {
             }
         }
         self.scratch.activity = activity;
+        frame.narrow = is_narrow(self.bits);
     }
 
     /// Predicts and codes the points of a pass, run by run.
@@ -203,10 +217,10 @@ impl<C: Coder> Walk<'_, C> {
         let weighted = &self.weights.taps[class_index(self.step.class, slot)];
         let pyramids: ArrayVec<&Pyramid<i32>, MAX_REFERENCES> =
             self.forecast.into_iter().chain(self.references.iter().map(|r| &r.values)).collect();
-        let taps = tap_rows(kind, level, weighted, known.map(|k| k.0), &pyramids);
+        let mut taps = tap_rows(kind, level, weighted, known.map(|k| k.0), &pyramids);
         let active: ArrayVec<&[u8], MAX_REFERENCES> =
             self.references.iter().map(|r| r.activity.levels[level][p].from(0, 0)).collect();
-        let activities = activity_rows(kind, level, known.map(|k| k.1), &active);
+        let mut activities = activity_rows(kind, level, known.map(|k| k.1), &active);
         let near = known.map(|k| nearest(kind, k.0));
         let Scratch { predicted, contexts: context, .. } = &mut *self.scratch;
         let rows = (RUN_POINTS / stride).max(1);
@@ -214,20 +228,28 @@ impl<C: Coder> Walk<'_, C> {
         predicted.resize(most, 0);
         context.resize(most, 0);
         let rounding = self.weights.scale.rounding();
+        let narrow = self.narrow && is_narrow(self.bits);
         for first in (0..values.height).step_by(rows) {
             let rows = rows.min(values.height - first);
             let at =
                 RunAt { frame: self.step.frame, level, phase: p, row: first, column: 0, rows, width, stride };
             let (n, start) = (at.span(), first * stride);
             let (predicted, context) = (&mut predicted[..n], &mut context[..n]);
-            let run: ArrayVec<WeightedRow, MAX_TAPS> =
-                taps.iter().map(|(t, w)| (&t[start..start + n], *w)).collect();
-            weighted_sum(&run, rounding, predicted);
+            if narrow {
+                narrow_sum(&taps, rounding, predicted);
+            } else {
+                weighted_sum(&taps, rounding, predicted);
+            }
             let near = near.map_or([&*predicted; 4], |v| v.map(|v| &v[start..start + n]));
-            let around: ActivityRows = activities.iter().map(|(a, w)| (&a[start..start + n], *w)).collect();
-            contexts(&around, near, predicted, thresholds, group * CONTEXTS, context);
+            contexts(&activities, near, predicted, thresholds, group * CONTEXTS, context);
             let (v, a) = (values.rows_mut(first), activity.rows_mut(first));
             self.coder.run(at, predicted, context, &mut v[..n], &mut a[..n]);
+            if is_narrow(self.bits) {
+                used_bits(&v[..n], &mut self.bits);
+            }
+            // On to the next run.
+            taps.iter_mut().for_each(|(row, _)| *row = row.get(rows * stride..).unwrap_or_default());
+            activities.iter_mut().for_each(|(row, _)| *row = row.get(rows * stride..).unwrap_or_default());
         }
     }
 
@@ -251,6 +273,7 @@ impl<C: Coder> Walk<'_, C> {
                 let at = RunAt { frame, level, phase: 0, row: i, column: j, rows: 1, width: 1, stride: 1 };
                 let (v, a) = (&mut values.row_mut(i)[j..=j], &mut activity.row_mut(i)[j..=j]);
                 self.coder.run(at, &[predicted], &[context], v, a);
+                used_bits(v, &mut self.bits);
             }
         }
     }

@@ -5,7 +5,6 @@
 //! point of a plane: a whole plane is predicted in one sweep, its halo along with it, for nothing.
 
 use super::kernel;
-use arrayvec::ArrayVec;
 
 /// Rows and columns that a plane can be read beyond its edges.
 pub const HALO: usize = 2;
@@ -94,14 +93,16 @@ impl<T: Copy + Default> Plane<T> {
         let (rows, columns) = phase_size(lattice, 0);
         let outside =
             |len: usize, full: usize| (-(HALO as isize)..0).chain(len as isize..(full + HALO) as isize);
-        // The same columns in every row: first where to, then where from.
-        let copies: ArrayVec<(usize, usize), { 2 * HALO + 1 }> = outside(width, columns)
-            .map(|j| ((j + HALO as isize) as usize, HALO + reflect(j, lattice.1, p & 1, width)))
-            .collect();
+        // The same columns in every row: first where to, then where from. Always as many, so that the loop below is
+        // unrolled: some are copied twice.
+        let mut copies = [(0, 0); 2 * HALO + 1];
+        for (copy, j) in copies.iter_mut().zip(outside(width, columns).cycle()) {
+            *copy = ((j + HALO as isize) as usize, HALO + reflect(j, lattice.1, p & 1, width));
+        }
         let first = if self.pitch > 0 { HALO } else { 0 };
         for row in self.data.chunks_exact_mut(self.stride).skip(first).take(height) {
-            for (to, from) in &copies {
-                row[*to] = row[*from];
+            for (to, from) in copies {
+                row[to] = row[from];
             }
         }
         if self.pitch > 0 {

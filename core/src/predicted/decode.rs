@@ -1,6 +1,6 @@
 //! The decoder's half: residuals from the entropy-coded bands, values from residuals.
 
-use super::direct;
+use super::direct::{self, Wanted};
 use super::side::{read_tables, FrameKind, Predictor, Side};
 use super::{band_rows, bands};
 use crate::chunk::Frames;
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::grid::Mapping;
 use crate::network::Model;
 use crate::number::Number;
-use crate::predict::kernel::{find_large, keep, put_back, reconstruct};
+use crate::predict::kernel::{copy_rows, find_large, keep, put_back, reconstruct};
 use crate::predict::multiscale::{self, Weights};
 use crate::predict::plane::Pyramid;
 use crate::predict::{lorenzo, Band, Coder, RunAt, Scale};
@@ -33,7 +33,8 @@ struct Shared<'a> {
     inner: usize,
 }
 
-/// Decodes a payload to little-endian values, time first; `model` is the one that the header names.
+/// Decodes a payload to little-endian values, time first, or what they were predicted to be; `model` is the one that the
+/// header names.
 ///
 /// # Errors
 /// `Corruption` for damaged payloads, `Compatibility` for methods of newer versions.
@@ -42,6 +43,7 @@ pub fn decode<N: Number>(
     frames: &Frames,
     mapping: Mapping,
     model: Option<&Model>,
+    wanted: Wanted,
     threads: usize,
 ) -> Result<Vec<u8>> {
     let mut r = Reader::new(payload);
@@ -49,10 +51,17 @@ pub fn decode<N: Number>(
     if let Predictor::Direct(direct) = &side.predictor {
         let forecaster = forecaster(&side, model, frames, (frames.height, frames.width), threads)?;
         let mut raw = Buffer::arbitrary(frames.count() * frames.area() * N::SIZE).into_vec();
-        direct::decode::<N>(&mut r, &side, direct, frames, mapping, forecaster, &mut raw)?;
+        direct::decode::<N>(&mut r, &side, direct, frames, mapping, forecaster, wanted, &mut raw)?;
         r.finish()?;
-        put_exact::<N>(&mut raw, side.mask.as_deref(), &side.specials, &side.patches);
+        if wanted == Wanted::Values {
+            put_exact::<N>(&mut raw, side.mask.as_deref(), &side.specials, &side.patches);
+        }
         return Ok(raw);
+    }
+    if wanted == Wanted::Predictions {
+        return Err(Error::invalid(
+            "only the preset tezip has predictions of whole frames, and the chunk has another one",
+        ));
     }
     let tables = read_tables(&mut r)?;
     let mut parts = vec![];
@@ -223,7 +232,6 @@ impl<N: Number> Coder for DecodeRuns<'_, N> {
         let n = at.span();
         let step = self.step(at.frame);
         let rows = || (0..n).step_by(at.stride).map(|r| r..r + at.width);
-        self.contexts.clear();
         self.spread.resize(n.max(self.spread.len()), 0);
         let mask = std::mem::take(&mut self.mask);
         let special = self.shared.side.mask.is_some().then(|| {
@@ -232,17 +240,22 @@ impl<N: Number> Coder for DecodeRuns<'_, N> {
             &plane.from(0, 0)[start..start + n]
         });
         match special {
-            None => rows().for_each(|row| self.contexts.extend_from_slice(&contexts[row])),
-            Some(m) => rows().for_each(|row| {
-                keep(&m[row.clone()], &contexts[row], &mut self.contexts);
-            }),
+            None => {
+                self.contexts.resize(at.width * at.rows, 0);
+                copy_rows((contexts, at.stride), (&mut self.contexts, at.width), at.width, at.rows);
+            }
+            Some(m) => {
+                self.contexts.clear();
+                rows().for_each(|row| {
+                    keep(&m[row.clone()], &contexts[row], &mut self.contexts);
+                });
+            }
         }
         let large = self.symbols();
         match special {
             None => {
-                for (row, from) in rows().zip(self.symbols.chunks_exact(at.width)) {
-                    self.spread[row].copy_from_slice(from);
-                }
+                let to = (&mut self.spread[..n], at.stride);
+                copy_rows((&self.symbols, at.width), to, at.width, at.rows);
             }
             Some(m) => {
                 // One more, as the last place is looked at when nothing is left.

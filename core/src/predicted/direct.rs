@@ -162,7 +162,7 @@ pub fn choose(mapped: &Mapped, frames: &Frames, scale: &crate::predict::Scale, p
 
 /// Whether step `t` is a key frame, before its prediction is known.
 fn is_key(windows: &Windows, direct: &Direct, t: usize) -> bool {
-    direct.is_warm_up(t) || matches!(windows.keys, KeyFrames::Every(n) if t % usize::from(n) == 0)
+    direct.is_warm_up(t) || matches!(windows.keys, KeyFrames::Every(n) if t.is_multiple_of(usize::from(n)))
 }
 
 /// How far decoded integers may be from the true ones.
@@ -271,7 +271,17 @@ pub fn encode<N: Number>(shared: &Shared, choice: Choice, mut direct: Direct) ->
     Ok(Encoded { payload: w.out, error, mapping: grid.mapping, decoded, decoded_sum, keeps, model })
 }
 
+/// What is to be decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// The values.
+    Values,
+    /// What they were predicted to be.
+    Predictions,
+}
+
 /// Decodes what follows the side information to `raw`.
+#[allow(clippy::too_many_arguments)]
 pub fn decode<N: Number>(
     r: &mut Reader,
     side: &Side,
@@ -279,6 +289,7 @@ pub fn decode<N: Number>(
     frames: &Frames,
     mapping: Mapping,
     forecaster: Option<Forecaster>,
+    wanted: Wanted,
     raw: &mut [u8],
 ) -> Result<()> {
     let plan = side.plan(frames);
@@ -296,7 +307,8 @@ pub fn decode<N: Number>(
         }
         differences.chunks_exact_mut(area).for_each(integrate);
         let values = add(&predictions.out, differences, (side.scale.low, side.scale.high));
-        for (y, line) in values.chunks_exact(width).enumerate() {
+        let shown = if wanted == Wanted::Values { &values } else { &predictions.out };
+        for (y, line) in shown.chunks_exact(width).enumerate() {
             let at = t * points + y * width;
             let half = side.kinds[at / area] == FrameKind::Provisional;
             let negative = side.negative.as_deref().map(|n| &n[at..at + width]);

@@ -54,7 +54,8 @@ pub fn map<N: Number>(
     let offset = grid.position(0.5 * (extent.min + extent.max)).round();
     let area = frames.area();
     let count = raw.len() / N::SIZE;
-    let mut positions = Buffer::zeros(count);
+    // Every frame sets its own.
+    let mut positions = Buffer::arbitrary(count);
     let mapping = MapFrame { raw, area, grid, special, writing, offset };
     let work = positions.chunks_exact_mut(area).enumerate().collect();
     let found = parallel(work, threads, |(frame, k): (usize, &mut [i32])| mapping.frame::<N>(frame, k));
@@ -116,6 +117,7 @@ impl MapFrame<'_> {
             high: i32::MIN,
         };
         if start >= writing.points {
+            out.fill(0);
             own.mask = Some(vec![1; area]);
             return own;
         }

@@ -13,6 +13,7 @@ pub mod side;
 mod target;
 
 pub use decode::decode;
+pub use direct::Wanted;
 pub use encode::encode;
 
 use crate::chunk::Frames;

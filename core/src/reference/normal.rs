@@ -3,7 +3,7 @@
 use super::window::Window;
 use crate::chunk::Frames;
 use crate::error::{Error, Result};
-use crate::predict::kernel::{for_this_machine, InstructionSet};
+use crate::machine::for_this_machine;
 use crate::stream::parts::{Reader, Writer};
 
 /// Largest magnitude of a normalised value.

@@ -62,6 +62,8 @@ impl<'a> Search<'a> {
             Some(prefix) => self.wanted(&Wanted::Prefix(prefix)).map_err(|e| e.to_string()),
             None => self.by_attribute(),
         };
+        let found =
+            found.and_then(|m| augur_core::check_forecasts(&m).map(|()| m).map_err(|e| e.to_string()));
         found.map_err(|why| self.warn(settings.preset, &why)).ok()
     }
 

@@ -2,9 +2,9 @@
 
 use crate::failure::Result;
 use crate::models::find;
-use crate::options::{bound_json, bound_text, BoundOptions};
+use crate::options::{bound_json, bound_text, preset_text, windows_json, BoundOptions};
 use crate::output;
-use augur_filter::FILTER_ID;
+use augur_filter::{Settings, FILTER_ID};
 use clap::Args;
 
 /// Print the filter parameters for h5repack, nccopy, CDL, h5py and C
@@ -15,6 +15,7 @@ Examples:
   augur cd-values --relative 1e-4 --fill-value -999
   augur cd-values --pointwise-relative 0.01 --floor 1e-6 --json
   augur cd-values --absolute 0.01 --model wind.safetensors
+  augur cd-values --relative 0.01 --preset tezip --window 8
 
 With a model the words only name it. It must be found when chunks are written and read: in the file (augur models
 embed), in a folder of AUGUR_MODEL_PATH, or in the user's store (augur models add).
@@ -39,6 +40,8 @@ pub fn run(options: &CdValues) -> Result<()> {
     let model = options.bound.model().map(|text| find::prefix(text, &[])).transpose()?;
     let settings = options.bound.settings(model)?;
     let words = settings.to_words()?;
+    // The threshold of key frames as the words hold it.
+    let settings = Settings::from_words(&words)?;
     let name = &options.name;
     let commas = words.iter().map(u32::to_string).collect::<Vec<_>>();
     let (list, spaced) = (commas.join(","), commas.join(", "));
@@ -63,6 +66,7 @@ pub fn run(options: &CdValues) -> Result<()> {
             "filter": FILTER_ID,
             "cd_values": words,
             "preset": settings.preset.name(),
+            "windows": windows_json(&settings),
             "model": settings.model.as_ref().map(find::half),
             "bound": bound_json(&settings.bound),
             "lines": {
@@ -76,7 +80,7 @@ pub fn run(options: &CdValues) -> Result<()> {
         Some(prefix) => format!(", model sha256:{}...", find::half(prefix)),
         None => String::new(),
     };
-    println!("{}, preset {}{model}", bound_text(&settings.bound), settings.preset.name());
+    println!("{}, preset {}{model}", bound_text(&settings.bound), preset_text(&settings));
     println!("cd_values: {}", commas.join(" "));
     for (tool, line) in lines {
         println!("\n{tool}:\n  {line}");

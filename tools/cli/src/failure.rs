@@ -28,6 +28,11 @@ impl Failure {
         Self { message: message.into(), status: BROKEN }
     }
 
+    /// The end that a signal asked for, with the exit status that shells give it.
+    pub fn interrupted(signal: u8) -> Self {
+        Self { message: "interrupted".into(), status: 128 + signal }
+    }
+
     /// The exit status.
     pub fn status(&self) -> u8 {
         self.status

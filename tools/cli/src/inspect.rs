@@ -7,7 +7,7 @@ use crate::h5::dataset::{self, Dataset, Layout};
 use crate::h5::pipeline::{self, Filter};
 use crate::h5::{file, types, Id};
 use crate::models::{embedded, find, show, Located};
-use crate::options::{bound_json, bound_text, matches};
+use crate::options::{bound_json, bound_text, matches, preset_text, windows_json};
 use crate::{output, walk};
 use augur_filter::models::{Named, Wanted};
 use clap::Args;
@@ -200,7 +200,7 @@ fn print(rows: &[Row], options: &Inspect) {
         .iter()
         .filter_map(|row| {
             let (bound, preset) = match row.augur.as_ref()? {
-                Ok(a) => (bound_text(&a.settings.bound), a.settings.preset.name().to_string()),
+                Ok(a) => (bound_text(&a.settings.bound), preset_text(&a.settings)),
                 Err(e) => (e.clone(), "?".into()),
             };
             Some([common(row), vec![bound, preset], sizes(row)].concat())
@@ -284,6 +284,7 @@ fn row_json(row: &Row) -> Value {
         Ok(a) => json!({
             "bound": bound_json(&a.settings.bound),
             "preset": a.settings.preset.name(),
+            "windows": windows_json(&a.settings),
             "time_axis": a.settings.time_axis,
             "cd_values": a.filters[a.at].words,
             "strict": a.settings.strict,

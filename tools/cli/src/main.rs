@@ -8,12 +8,17 @@ mod boxes;
 mod cd_values;
 mod convert;
 mod doctor;
+mod export;
 mod failure;
 mod h5;
+mod import;
 mod inspect;
 mod models;
 mod options;
 mod output;
+mod pictures;
+mod spec;
+mod strided;
 mod train;
 mod verify;
 mod walk;
@@ -36,9 +41,11 @@ struct Cli {
 enum Command {
     CdValues(cd_values::CdValues),
     Convert(convert::Convert),
+    Import(import::Import),
+    Export(export::Export),
     Inspect(inspect::Inspect),
     Verify(verify::Verify),
-    Train(train::Train),
+    Train(Box<train::Train>),
     Models(models::Models),
     Doctor(doctor::Doctor),
 }
@@ -48,6 +55,8 @@ fn main() -> ExitCode {
     let done = h5::start().and_then(|()| match &cli.command {
         Command::CdValues(options) => cd_values::run(options),
         Command::Convert(options) => convert::run(options),
+        Command::Import(options) => import::run(options),
+        Command::Export(options) => export::run(options),
         Command::Inspect(options) => inspect::run(options),
         Command::Verify(options) => verify::run(options),
         Command::Train(options) => train::run(options),

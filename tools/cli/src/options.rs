@@ -1,6 +1,7 @@
 //! Options that several subcommands share: what may be lost, and which datasets are meant.
 
 use crate::failure::{Failure, Result};
+use augur_core::params::{KeyFrames, Windows};
 use augur_core::{Bound, Preset};
 use augur_filter::{Fill, Settings};
 use clap::{ArgGroup, Args};
@@ -41,14 +42,15 @@ pub struct BoundOptions {
     /// Nothing is lost
     #[arg(long, group = "bound", help_heading = LOSS)]
     lossless: bool,
-    /// How to predict and code: balanced, fast, lossless or learned [default: balanced; learned with --model]
+    /// How to predict and code: balanced, fast, lossless, learned, tezip (TEZip's method: by a model alone, or by the
+    /// frame before) or tezip+ (as learned, with models that remember) [default: balanced; learned with --model]
     #[arg(long, value_parser = preset, help_heading = HOW)]
     preset: Option<Preset>,
     /// Trained model to predict with: a model file, an HDF5 file that holds one, 8 or more digits of a SHA-256, or
     /// "attribute" for the one that each dataset's attribute augur_model names
     #[arg(long, value_name = "MODEL", help_heading = HOW)]
     model: Option<String>,
-    /// Refuse to create a dataset whose model is found nowhere, instead of storing it as with balanced
+    /// Refuse to create a dataset whose model is found nowhere, instead of storing it without one
     #[arg(long, help_heading = HOW)]
     strict: bool,
     /// Value that marks missing data, kept exactly [default: the dataset's own fill value]
@@ -57,6 +59,21 @@ pub struct BoundOptions {
     /// Axis of the dataset that is time, counted from 0 [default: 0; convert: the only unlimited axis]
     #[arg(long, value_name = "N", help_heading = HOW)]
     time_axis: Option<usize>,
+    /// With --preset tezip: a key frame every N time steps of a chunk, 2 to 127 [default: only the first]
+    #[arg(long, value_name = "N", conflicts_with = "threshold", allow_negative_numbers = true, help_heading = HOW)]
+    window: Option<i64>,
+    /// With --preset tezip: a key frame where the mean squared error of the predictions since the last one exceeds T
+    /// times the chunk's squared value range; T is rounded to a power of 2 to a quarter
+    #[arg(long, value_name = "T", allow_negative_numbers = true, help_heading = HOW)]
+    threshold: Option<f64>,
+    /// With --preset tezip: key frames at the start of each chunk, from which a model learns what goes on, at most 7
+    /// [default: 1]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = HOW)]
+    warm_up: Option<i64>,
+    /// With --preset tezip: make forecasts from forecasts until the next key frame, as TEZip does, instead of from
+    /// what was decoded
+    #[arg(long, help_heading = HOW)]
+    open_loop: bool,
 }
 
 fn preset(name: &str) -> std::result::Result<Preset, String> {
@@ -74,9 +91,30 @@ impl BoundOptions {
         self.model.as_deref().filter(|m| *m != ATTRIBUTE)
     }
 
+    /// Whether anything says that, or how, to compress.
+    pub fn is_given(&self) -> bool {
+        let bound = [self.absolute, self.relative, self.pointwise_relative, self.psnr];
+        bound.iter().any(Option::is_some)
+            || self.absrel.is_some()
+            || self.lossless
+            || self.strict
+            || self.preset.is_some()
+            || self.model.is_some()
+            || self.fill_value.is_some()
+            || self.window.is_some()
+            || self.threshold.is_some()
+            || self.warm_up.is_some()
+            || self.open_loop
+    }
+
     /// Whether models are asked for.
     pub fn is_learned(&self) -> bool {
         self.model.is_some() || self.preset.is_some_and(Preset::uses_model)
+    }
+
+    /// Whether it is TEZip's method that is asked for, which does without a model, too.
+    pub fn is_tezip(&self) -> bool {
+        self.preset == Some(Preset::Tezip)
     }
 
     /// The value that marks missing data, where it was given.
@@ -102,6 +140,7 @@ impl BoundOptions {
         if self.strict && !preset.uses_model() {
             return Err(Failure::new("--strict is about models: it goes with --model or --preset learned"));
         }
+        let windows = self.windows(preset)?;
         let absrel = match self.absrel.as_deref() {
             Some(&[abs, rel]) => Some(Bound::AbsRel { abs, rel }),
             _ => None,
@@ -145,11 +184,73 @@ impl BoundOptions {
             strict: self.strict,
             fill: self.fill_value.map(Fill::value),
             time_axis: self.time_axis.unwrap_or(0),
+            windows,
             ..Settings::new(bound)
         };
         settings.validate()?;
         Ok(settings)
     }
+
+    /// Key frames and warm-up, for the preset that has them; the threshold is what the filter's parameters can hold.
+    fn windows(&self, preset: Preset) -> Result<Windows> {
+        let given = [
+            (self.window.is_some(), "--window"),
+            (self.threshold.is_some(), "--threshold"),
+            (self.warm_up.is_some(), "--warm-up"),
+            (self.open_loop, "--open-loop"),
+        ];
+        if let Some((_, name)) = given.iter().find(|(given, _)| *given && preset != Preset::Tezip) {
+            let preset = preset.name();
+            return Err(Failure::new(format!(
+                "{name} goes with --preset tezip, not with the preset {preset}"
+            )));
+        }
+        let count = |name: &str, value: i64, least: u8, most: u8| {
+            u8::try_from(value).ok().filter(|n| (least..=most).contains(n)).ok_or_else(|| {
+                Failure::new(format!("{name} is {value}, it must be {least} to {most} time steps"))
+            })
+        };
+        let keys = match (self.window, self.threshold) {
+            (Some(n), _) => KeyFrames::Every(count("--window", n, 2, Windows::MAX_EVERY)?),
+            (None, Some(t)) if !(2f64.powi(-31)..=1.0).contains(&t) => {
+                return Err(Failure::new(format!("--threshold is {t}, it must be 2^-31 to 1")));
+            }
+            (None, Some(t)) => KeyFrames::Beyond(t),
+            (None, None) => KeyFrames::First,
+        };
+        let warm_up = self.warm_up.map(|n| count("--warm-up", n, 0, Windows::MAX_WARM_UP)).transpose()?;
+        Ok(Windows { keys, warm_up: warm_up.unwrap_or(0), open_loop: self.open_loop })
+    }
+}
+
+/// A preset in a few words, with its windows where they are not the default.
+pub fn preset_text(settings: &Settings) -> String {
+    let Windows { keys, warm_up, open_loop } = settings.windows;
+    let keys = match keys {
+        KeyFrames::First => None,
+        KeyFrames::Every(n) => Some(format!("key frame every {n} steps")),
+        KeyFrames::Beyond(t) => Some(format!("key frame beyond {t:.3e}")),
+    };
+    let warm_up = (warm_up > 1).then(|| format!("warm-up {warm_up} steps"));
+    let parts =
+        [Some(settings.preset.name().to_string()), keys, warm_up, open_loop.then(|| "open loop".into())];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// Windows for programs; null where the preset has none.
+pub fn windows_json(settings: &Settings) -> serde_json::Value {
+    if settings.preset != Preset::Tezip {
+        return serde_json::Value::Null;
+    }
+    let Windows { keys, warm_up, open_loop } = settings.windows;
+    let (window, threshold) = match keys {
+        KeyFrames::First => (None, None),
+        KeyFrames::Every(n) => (Some(n), None),
+        KeyFrames::Beyond(t) => (None, Some(t)),
+    };
+    serde_json::json!({
+        "window": window, "threshold": threshold, "warm_up": warm_up.max(1), "open_loop": open_loop,
+    })
 }
 
 /// A bound in a few words.

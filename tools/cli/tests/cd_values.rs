@@ -46,6 +46,44 @@ fn the_filter_reads_back_what_was_asked_for() {
 }
 
 #[test]
+fn windows_are_those_of_tezip() {
+    use augur_core::params::{KeyFrames, Windows};
+    use augur_core::{Bound, Preset};
+    let expect = |keys, warm_up, open_loop| Settings {
+        preset: Preset::Tezip,
+        windows: Windows { keys, warm_up, open_loop },
+        ..Settings::new(Bound::Relative { rel: 0.1, range: None })
+    };
+    let with = |more: &[&str]| settings(&[&["--relative", "0.1", "--preset", "tezip"], more].concat());
+    assert_eq!(with(&[]), expect(KeyFrames::First, 0, false));
+    assert_eq!(with(&["--window", "2", "--warm-up", "7"]), expect(KeyFrames::Every(2), 7, false));
+    assert_eq!(with(&["--window", "127", "--open-loop"]), expect(KeyFrames::Every(127), 0, true));
+    assert_eq!(with(&["--threshold", "1"]), expect(KeyFrames::Beyond(1.0), 0, false));
+    assert_eq!(with(&["--threshold", "0.02"]), expect(KeyFrames::Beyond(2f64.powf(-5.75)), 0, false));
+    let plus = settings(&["--absolute", "1", "--preset", "tezip+", "--strict"]);
+    assert_eq!((plus.preset, plus.strict), (Preset::TezipPlus, true));
+
+    // What is printed is what the words hold.
+    let scratch = Scratch::new();
+    let said = |arguments: &str| {
+        let arguments: Vec<&str> = arguments.split(' ').collect();
+        let json = augur(scratch.path(), &[&["cd-values", "--json"], &arguments[..]].concat()).json();
+        let text = augur(scratch.path(), &[&["cd-values"], &arguments[..]].concat()).ok();
+        (json["windows"].clone(), text.lines().next().unwrap().to_string())
+    };
+    let (json, text) = said("--relative 0.1 --preset tezip --threshold 0.02 --warm-up 2 --open-loop");
+    assert_eq!(json["threshold"].as_f64(), Some(2f64.powf(-5.75)));
+    assert_eq!((json["warm_up"].as_u64(), json["open_loop"].as_bool()), (Some(2), Some(true)));
+    assert_eq!(text, "relative 0.1, preset tezip, key frame beyond 1.858e-2, warm-up 2 steps, open loop");
+    let (json, text) = said("--relative 0.1 --preset tezip --window 8");
+    assert_eq!((json["window"].as_u64(), json["warm_up"].as_u64()), (Some(8), Some(1)));
+    assert_eq!(text, "relative 0.1, preset tezip, key frame every 8 steps");
+    let (json, text) = said("--relative 0.1 --preset tezip+");
+    assert!(json.is_null());
+    assert_eq!(text, "relative 0.1, preset tezip+");
+}
+
+#[test]
 fn every_tool_gets_its_own_line() {
     let scratch = Scratch::new();
     let out = augur(scratch.path(), &["cd-values", "--absolute", "1", "--name", "wind"]).ok();
@@ -79,6 +117,31 @@ fn nonsense_is_refused_with_a_reason() {
         (&["--absolute", "1", "--preset", "turbo"], &["balanced, fast, lossless"]),
         (&["--absolute", "1", "--preset", "lossless"], &["drop one of the two"]),
         (&["--absrel", "1", "1e-3", "--fill-value", "0"], &["--fill-value cannot be given together"]),
+        (&["--absolute", "1", "--window", "8"], &["--window goes with --preset tezip", "balanced"]),
+        (
+            &["--absolute", "1", "--preset", "tezip+", "--threshold", "0.1"],
+            &["--threshold goes with", "tezip+"],
+        ),
+        (&["--absolute", "1", "--preset", "learned", "--warm-up", "1"], &["--warm-up goes with", "learned"]),
+        (&["--absolute", "1", "--preset", "fast", "--open-loop"], &["--open-loop goes with", "fast"]),
+        (
+            &["--absolute", "1", "--preset", "tezip", "--window", "1"],
+            &["--window is 1", "2 to 127 time steps"],
+        ),
+        (&["--absolute", "1", "--preset", "tezip", "--window", "-8"], &["--window is -8", "2 to 127"]),
+        (&["--absolute", "1", "--preset", "tezip", "--window", "500"], &["--window is 500", "2 to 127"]),
+        (&["--absolute", "1", "--preset", "tezip", "--threshold", "0"], &["--threshold is 0", "2^-31 to 1"]),
+        (
+            &["--absolute", "1", "--preset", "tezip", "--threshold", "nan"],
+            &["--threshold is NaN", "2^-31 to 1"],
+        ),
+        (&["--absolute", "1", "--preset", "tezip", "--threshold", "2"], &["--threshold is 2", "2^-31 to 1"]),
+        (&["--absolute", "1", "--preset", "tezip", "--warm-up", "8"], &["--warm-up is 8", "0 to 7"]),
+        (
+            &["--absolute", "1", "--preset", "tezip", "--window", "8", "--threshold", "0.1"],
+            &["cannot be used with", "--threshold"],
+        ),
+        (&["--absolute", "1", "--preset", "fast", "--model", "x"], &["tezip"]),
         (&["--absolute", "1", "--time-axis", "16"], &["--time-axis is 16", "0 to 15"]),
     ] {
         augur(scratch.path(), &[&["cd-values"], arguments].concat()).fails(2, parts);

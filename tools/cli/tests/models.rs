@@ -125,6 +125,51 @@ fn datasets_that_name_no_model_are_balanced() {
 }
 
 #[test]
+fn tezip_does_with_a_model_and_without_one() {
+    let (scratch, shifting) = prepared();
+    let remembering = models::remembering();
+    std::fs::write(scratch.file("r.safetensors"), remembering.bytes()).unwrap();
+    let remembering = remembering.digest().to_string();
+    let plain = run(&scratch, "convert in.h5 plain.h5 --absolute 0.2 --preset tezip --verify");
+    assert!(plain.err.contains("predicted by the frame before alone"), "{}", plain.err);
+    let text = plain.ok();
+    assert!(!text.contains("balanced"), "{text}");
+    for (preset, more) in [("tezip", " --window 12 --warm-up 2"), ("tezip+", "")] {
+        for (file, digest) in [("m.safetensors", &shifting), ("r.safetensors", &remembering)] {
+            let ran = run(
+                &scratch,
+                &format!("convert in.h5 out.h5 --force --absolute 0.2 --preset {preset} --model {file} --strict{more} --verify"),
+            );
+            assert_eq!(ran.err, "", "{preset} {file}");
+            assert!(ran.ok().contains("1 of 1 chunks need"), "{preset} {file}");
+            for path in ["/u", "/group/v"] {
+                let (before, with) =
+                    (inspected(&scratch, "plain.h5", path), inspected(&scratch, "out.h5", path));
+                assert_eq!(before["augur"]["preset"], "tezip");
+                assert_eq!(with["augur"]["preset"], preset);
+                let uses = with["augur"]["models"].as_array().unwrap();
+                assert!(uses.len() == 3 && uses.iter().all(|u| u["sha256"] == **digest), "{uses:?}");
+                let ratio = |v: &Value| v["ratio"].as_f64().unwrap();
+                assert!(ratio(&with) > 1.2 * ratio(&before), "{preset} {file}: {with} {before}");
+                let windows = &with["augur"]["windows"];
+                match preset {
+                    "tezip" => assert_eq!(
+                        (windows["window"].as_u64(), windows["warm_up"].as_u64()),
+                        (Some(12), Some(2))
+                    ),
+                    _ => assert!(windows.is_null()),
+                }
+            }
+            run(&scratch, "verify in.h5 out.h5").ok();
+        }
+        let text = run(&scratch, "inspect out.h5").ok();
+        let how =
+            if preset == "tezip" { "tezip, key frame every 12 steps, warm-up 2 steps" } else { "tezip+" };
+        assert!(text.contains(how) && text.contains("memory"), "{text}");
+    }
+}
+
+#[test]
 fn what_has_the_place_of_a_model_is_not_lost() {
     let scratch = Scratch::new();
     models::sample(&scratch.file("in.h5"));

@@ -85,6 +85,15 @@ fn arguments_are_checked_before_anything_is_done() {
         (format!("{bare} --lossless"), &["absolute or relative bound"]),
         (format!("{bare} --pointwise-relative 0.01"), &["absolute or relative bound"]),
         (format!("{bare} --relative 1e-2 --size huge"), &["--size", "small, medium, large"]),
+        (
+            format!("{bare} --relative 1e-2 --size tezip"),
+            &["--size tezip", "learned", "small, medium or large"],
+        ),
+        (format!("{bare} --relative 1e-2 --channels 3"), &["--channels"]),
+        (format!("{bare} --relative 1e-2 --planes frame"), &["--planes"]),
+        (format!("{bare} --relative 1e-2 --architecture prednet --size large"), &["--size large", "tezip"]),
+        (format!("{bare} --relative 1e-2 --architecture convlstm --channels 17"), &["--channels"]),
+        (format!("{bare} --relative 1e-2 --architecture prednet --role interpolator"), &["--role"]),
         (format!("{bare} --relative 1e-2 --steps 0"), &["--steps"]),
         (format!("{bare} --relative 1e-2 --max-time nan"), &["--max-time", "above 0"]),
         (format!("{bare} --relative 1e-2 --max-time -1"), &["--max-time", "above 0"]),
@@ -153,6 +162,27 @@ fn a_model_is_trained_travels_with_its_file_and_is_read_without_the_library() {
     // Only the file is left, and nothing to train with.
     std::fs::remove_file(scratch.file("m.safetensors")).unwrap();
     alone(&scratch, "verify in.h5 out.h5 -d chaos").ok();
+}
+
+#[test]
+#[ignore = "needs libaugur_torch: make test-torch"]
+fn networks_that_remember_are_trained_for_tezip() {
+    let scratch = prepared();
+    for architecture in ["prednet", "convlstm"] {
+        let train = "train in.h5:/chaos --relative 3e-2 --steps 30 --insist -o m.safetensors --json";
+        let json = run(&scratch, &format!("{train} --architecture {architecture}")).json();
+        let stored = |way: &str| json["held_out"][way]["stored"].as_u64().unwrap();
+        assert!(stored("tezip+") <= stored("balanced") + 100, "{json}");
+        assert!(stored("tezip") > 0 && stored("tezip without model") > 0);
+        let shown = alone(&scratch, "models show m.safetensors --json").json();
+        let said = &shown["metadata"];
+        assert!(said["architecture"].as_str().unwrap().starts_with(architecture), "{said}");
+        assert_eq!((said["size"].as_str(), said["loss"].as_str()), (Some("small"), Some("bits")));
+        let out = "convert in.h5 out.h5 --relative 3e-2 --dataset chaos --preset tezip --model m.safetensors --json";
+        let converted = alone(&scratch, out).json();
+        assert!(converted["datasets"].as_array().is_some_and(|d| !d.is_empty()), "{converted}");
+        std::fs::remove_file(scratch.file("out.h5")).unwrap();
+    }
 }
 
 #[test]

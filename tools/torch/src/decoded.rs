@@ -5,13 +5,11 @@
 //! chunk are encoded and decoded at random bounds, with the network so far, and renewed now and then, as in dataset
 //! aggregation (Ross et al. 2011): the network is trained on the states that it brings about itself.
 
-use crate::field::{batch, Batch, Field, Window};
-use crate::forecaster::{Plan, MULTIPLE};
-use crate::integers::Integers;
+use crate::design::Design;
+use crate::field::{batch, Batch, Field, Scales, Window};
 use crate::interpolator;
-use crate::net::Net;
+use crate::sequence::{self, Place, Span};
 use crate::train::{Schedule, Source};
-use augur_core::network::build::GraphBuilder;
 use augur_core::{decode_with, encode, Bound, Decoding, Dtype, Model, Params, Preset};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -57,15 +55,6 @@ impl Role {
             Role::Interpolator => "interpolator",
         }
     }
-
-    /// The graph for a model file.
-    pub fn describe(self, plan: &Plan, net: &Net) -> GraphBuilder {
-        let mut graph = Integers::of(net).graph(self.graph());
-        if self == Role::Forecaster {
-            graph.key("frames", plan.frames).key("levels", plan.levels);
-        }
-        graph
-    }
 }
 
 /// A piece of a field and what it decodes to.
@@ -77,12 +66,14 @@ struct Piece {
     decoded: Tensor,
     /// Absolute bound.
     bound: f64,
+    /// Statistics of each channel, for a network that remembers.
+    scales: Vec<Scales>,
 }
 
 /// Pieces of every field.
 #[derive(Debug)]
 pub struct Decoded {
-    role: Role,
+    design: Design,
     pieces: RefCell<Vec<Vec<Piece>>>,
     held_out: Vec<Vec<Piece>>,
     models: RefCell<Vec<Taken>>,
@@ -102,7 +93,7 @@ impl Decoded {
     ///
     /// # Errors
     /// A field in which nothing changes.
-    pub fn new(role: Role, sources: &[Source], schedule: &Schedule) -> Result<Self, String> {
+    pub fn new(design: &Design, sources: &[Source], schedule: &Schedule) -> Result<Self, String> {
         let mut rng = StdRng::seed_from_u64(schedule.seed ^ 0x0dec_0ded);
         let (mut pieces, mut held_out) = (vec![], vec![]);
         let count = (PIECES / sources.len().max(1)).max(4);
@@ -113,7 +104,7 @@ impl Decoded {
                 (0..n)
                     .map(|i| {
                         let share = share(i, &mut rng);
-                        piece(&source.field, steps, at(schedule.bounds, share), None, &mut rng)
+                        piece(design, &source.field, steps, at(schedule.bounds, share), None, &mut rng)
                     })
                     .collect()
             };
@@ -121,12 +112,12 @@ impl Decoded {
             let enough = source.held_out.end - source.held_out.start >= 4;
             held_out.push(if enough { some(&source.held_out, HELD_OUT)? } else { vec![] });
         }
-        Ok(Self { role, pieces: RefCell::new(pieces), held_out, models: RefCell::new(vec![]) })
-    }
-
-    /// What the network does.
-    pub fn role(&self) -> Role {
-        self.role
+        Ok(Self {
+            design: design.clone(),
+            pieces: RefCell::new(pieces),
+            held_out,
+            models: RefCell::new(vec![]),
+        })
     }
 
     /// Whether the network so far is wanted before step `step`.
@@ -181,7 +172,8 @@ impl Decoded {
         let models = self.models.borrow();
         let model = models.iter().rev().find(|m| m.step <= step).map(|m| Arc::clone(&m.model));
         let source = &sources[of];
-        pieces[of][which] = piece(&source.field, &source.train, at(schedule.bounds, share), model, &mut rng)?;
+        let bound = at(schedule.bounds, share);
+        pieces[of][which] = piece(&self.design, &source.field, &source.train, bound, model, &mut rng)?;
         Ok(())
     }
 
@@ -202,7 +194,6 @@ impl Decoded {
     /// No piece.
     pub fn draw(
         &self,
-        plan: &Plan,
         schedule: &Schedule,
         source: usize,
         vary: Option<f64>,
@@ -211,38 +202,71 @@ impl Decoded {
         let borrowed = self.pieces.borrow();
         let pieces = if vary.is_some() { &borrowed[source] } else { &self.held_out[source] };
         let first = pieces.first().ok_or("there are no steps to judge by")?;
+        let multiple = self.design.multiple();
         let side = |n: i64| {
             let n = n.min(schedule.crop);
-            (n - n % MULTIPLE).max(n.min(MULTIPLE))
+            (n - n % multiple).max(n.min(multiple))
         };
         let [steps, levels, height, width] = first.field.size;
         let size = (side(height), side(width));
-        let mut samples = Vec::with_capacity(schedule.samples);
-        for _ in 0..schedule.samples {
+        let drawn = |rng: &mut StdRng| {
             let piece = &pieces[rng.random_range(0..pieces.len())];
-            let z = rng.random_range(0..levels);
+            let channels = self.design.channels();
+            let level = rng.random_range(0..levels / channels) * channels;
             let corner = (rng.random_range(0..=height - size.0), rng.random_range(0..=width - size.1));
             let mut factor = || vary.map_or(1.0, |v| 2f64.powf(rng.random_range(-v..v)));
-            let (amplitude, speed) = (factor(), factor());
+            let factors = (factor(), factor());
+            (piece, level, corner, factors)
+        };
+        if let Design::Recurrent(plan) = &self.design {
+            let span = match vary {
+                Some(_) => Span::random(steps, rng),
+                None => Span::whole(0, steps),
+            };
+            let samples = (0..schedule.samples).map(|_| {
+                let (piece, level, corner, (amplitude, speed)) = drawn(rng);
+                let varied = |s: &Scales| Scales {
+                    deviation: s.deviation * amplitude,
+                    change: s.change * speed,
+                    ..*s
+                };
+                let scales: Vec<Scales> = piece.scales.iter().map(varied).collect();
+                let place = (span, Place { level, corner, size });
+                sequence::sample(plan, &piece.field, &piece.decoded, place, &scales, piece.bound)
+            });
+            return Ok(sequence::batch(samples.collect()));
+        }
+        let mut samples = Vec::with_capacity(schedule.samples);
+        for _ in 0..schedule.samples {
+            let (piece, z, corner, (amplitude, speed)) = drawn(rng);
             let mut scales =
                 piece.field.scales(0, steps as usize).ok_or("nothing changes in a piece of this field")?;
             scales.deviation *= amplitude;
-            samples.push(match self.role {
-                Role::Forecaster => {
-                    scales.change *= speed;
-                    let window = Window { at: (rng.random_range(2.min(steps - 1)..steps), z), corner, size };
-                    piece.field.sample(plan, &window, &scales, piece.bound, Some(&piece.decoded))
-                }
-                Role::Interpolator => {
+            match &self.design {
+                Design::Frame(Role::Interpolator, _) => {
                     let between = interpolator::places(steps);
                     let place = between[rng.random_range(0..between.len())];
                     let lag = place.lag();
                     scales.change =
                         interpolator::change(&piece.field, lag).ok_or("nothing changes in a piece")? * speed;
                     let window = Window { at: (place.middle, z), corner, size };
-                    interpolator::sample(&piece.field, &piece.decoded, &window, place, &scales, piece.bound)
+                    samples.push(interpolator::sample(
+                        &piece.field,
+                        &piece.decoded,
+                        &window,
+                        place,
+                        &scales,
+                        piece.bound,
+                    ));
                 }
-            });
+                Design::Frame(Role::Forecaster, plan) => {
+                    scales.change *= speed;
+                    let window = Window { at: (rng.random_range(2.min(steps - 1)..steps), z), corner, size };
+                    let decoded = Some(&piece.decoded);
+                    samples.push(piece.field.sample(plan, &window, &scales, piece.bound, decoded));
+                }
+                Design::Recurrent(_) => {}
+            }
         }
         Ok(batch(samples))
     }
@@ -255,6 +279,7 @@ fn at((low, high): (f64, f64), share: f64) -> f64 {
 
 /// A random piece of `steps`, encoded with the relative `bound` and decoded.
 fn piece(
+    design: &Design,
     whole: &Field,
     steps: &Range<i64>,
     bound: f64,
@@ -263,7 +288,9 @@ fn piece(
 ) -> Result<Piece, String> {
     let length = STEPS.min(steps.end - steps.start);
     let (height, width) = (SIDE.min(whole.size[2]), SIDE.min(whole.size[3]));
+    let channels = design.channels();
     let levels = (AREA / (height * width)).max(3).min(whole.size[1]);
+    let levels = (levels / channels).max(1) * channels;
     let size = [length, levels, height, width];
     for _ in 0..TRIES {
         let mut from = [0; 4];
@@ -271,6 +298,7 @@ fn piece(
             let range = if k == 0 { steps.clone() } else { 0..whole.size[k] };
             *from = rng.random_range(range.start..=range.end - size[k]);
         }
+        from[1] -= from[1] % channels;
         let cut = |x: &Tensor| (0..4).fold(x.shallow_clone(), |x, k| x.narrow(k as i64, from[k], size[k]));
         let mut frames = cut(&whole.frames);
         if let Some(mask) = &whole.mask {
@@ -282,15 +310,20 @@ fn piece(
             continue;
         }
         let bound = bound * whole.range;
-        let decoded = through_codec(&original, size, bound, model)?;
+        let decoded = through_codec(design, &original, size, bound, model)?;
         let decoded = Field::new(&decoded, size, frames.device()).frames;
-        return Ok(Piece { field, decoded, bound });
+        let scales = match design {
+            Design::Recurrent(plan) => sequence::scales(&field, plan.channels),
+            Design::Frame(..) => vec![],
+        };
+        return Ok(Piece { field, decoded, bound, scales });
     }
     Err("nothing changes in this field: there is nothing to learn".into())
 }
 
 /// What the codec gives back of values.
 fn through_codec(
+    design: &Design,
     values: &[f32],
     size: [i64; 4],
     bound: f64,
@@ -299,7 +332,7 @@ fn through_codec(
     let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
     let shape: Vec<usize> = size.iter().map(|&n| n as usize).collect();
     let mut params = Params::new(Dtype::F32, &shape, Bound::Absolute(bound));
-    params.preset = if model.is_some() { Preset::Learned } else { Preset::Balanced };
+    params.preset = if model.is_some() { design.preset() } else { Preset::Balanced };
     params.model = model;
     let stream = encode(&params, &bytes).map_err(|e| e.to_string())?;
     let decoding = Decoding {

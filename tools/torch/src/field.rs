@@ -5,6 +5,8 @@
 
 use crate::forecaster::Plan;
 use crate::graph::WIDE;
+use crate::net::Net;
+use crate::sequence;
 use augur_core::{Bound, Dtype, Params};
 use rand::rngs::StdRng;
 use rand::Rng;
@@ -44,14 +46,36 @@ pub struct Scales {
 /// A batch: input planes, and what is needed to judge the output.
 #[derive(Debug)]
 pub struct Batch {
-    /// [n, channels, height, width].
+    /// [n, channels, height, width]; for a network that remembers [runs, n, channels, height, width].
     pub input: Tensor,
-    /// What the output should be: [n, 1, height, width], the change in units of the typical change.
+    /// What the output should be: [n, 1, height, width], the change in units of the typical change; for a network that
+    /// remembers [forecasts times n, channels, height, width].
     pub target: Tensor,
-    /// The bound in the same units, [n, 1, 1, 1].
+    /// The bound in the same units, [n, 1, 1, 1] (or as many as the target has).
     pub bound: Tensor,
     /// 1 where a point counts.
     pub mask: Option<Tensor>,
+}
+
+impl Batch {
+    /// What a network gives.
+    pub fn output(&self, net: &Net) -> Tensor {
+        if self.input.dim() == 4 {
+            return net.forward(&self.input);
+        }
+        sequence::run(net, &self.input, self.target.size()[0] / self.input.size()[1])
+    }
+
+    /// The same, mirrored along an axis, counted from the last one by -1.
+    pub fn mirrored(&self, axis: i64) -> Self {
+        let flip = |x: &Tensor| x.flip([axis]);
+        Self {
+            input: flip(&self.input),
+            target: flip(&self.target),
+            bound: self.bound.shallow_clone(),
+            mask: self.mask.as_ref().map(flip),
+        }
+    }
 }
 
 /// The part of a field that a sample shows.
@@ -124,6 +148,24 @@ impl Field {
             t += count;
         }
         Ok(Tensor::cat(&parts, 0))
+    }
+
+    /// Some of its steps, as a field.
+    pub fn steps(&self, steps: std::ops::Range<i64>) -> Self {
+        let count = steps.end - steps.start;
+        let cut = |x: &Tensor| x.narrow(0, steps.start, count);
+        let [_, levels, height, width] = self.size;
+        let mut sums = self.sums[steps.start as usize..steps.end as usize].to_vec();
+        if let Some(first) = sums.first_mut() {
+            first[3] = 0.0;
+        }
+        Self {
+            frames: cut(&self.frames),
+            mask: self.mask.as_ref().map(cut),
+            range: self.range,
+            size: [count, levels, height, width],
+            sums,
+        }
     }
 
     /// Statistics of the steps `from..to`; `None` where nothing changes.

@@ -3,7 +3,7 @@
 //! After Ronneberger et al. 2015 (U-Net), with the input's 2 x 2 blocks as channels (pixel unshuffle, Shi et al. 2016), which
 //! makes a layer four times cheaper; the linear branch can extrapolate at 16 bits.
 
-use crate::graph::{Builder, Node};
+use crate::graph::{Builder, Graph};
 use crate::interpolator;
 use crate::net::Net;
 use serde::{Deserialize, Serialize};
@@ -49,7 +49,7 @@ impl Plan {
 
     /// A network with random weights that starts as a damped extrapolation.
     pub fn net(&self, device: Device) -> Net {
-        let net = Net::new(self.nodes(), device);
+        let net = Net::new(self.graph(), device);
         // The last layer is the linear one; channels 4 to 7 of what it reads are the last change.
         if let Some(linear) = net.layers.iter().flatten().last() {
             no_grad(|| {
@@ -64,16 +64,16 @@ impl Plan {
 
     /// An interpolator with random weights that starts as the mean of the two frames.
     pub fn interpolator(&self, device: Device) -> Net {
-        Net::new(self.nodes_for(interpolator::CHANNELS), device)
+        Net::new(self.graph_for(interpolator::CHANNELS), device)
     }
 
     /// The graph.
-    pub fn nodes(&self) -> Vec<Node> {
-        self.nodes_for(self.channels())
+    pub fn graph(&self) -> Graph {
+        self.graph_for(self.channels())
     }
 
     /// The graph with so many input channels.
-    pub fn nodes_for(&self, channels: i64) -> Vec<Node> {
+    pub fn graph_for(&self, channels: i64) -> Graph {
         let c = self.width;
         let mut net = Builder::new(channels);
         let x = if self.fine { 0 } else { net.space_to_depth(0) };
@@ -94,11 +94,11 @@ impl Plan {
                     e = net.hidden(e, 2 * c, 3, 1);
                 }
                 let up = net.upsample(e);
-                let both = net.concat(up, b);
+                let both = net.concat(&[up, b]);
                 b = net.hidden(both, 2 * c, 3, 1);
             }
             let up = net.upsample(b);
-            let both = net.concat(up, a);
+            let both = net.concat(&[up, a]);
             d = net.hidden(both, c, 3, 1);
         }
         let curved = net.linear(d, o, 3);

@@ -1,11 +1,12 @@
 //! A training from request to model file.
 
-use crate::decoded::{Decoded, Role};
+use crate::decoded::Decoded;
+use crate::design::Design;
 use crate::field::Field;
 use crate::forecaster::{Plan, SIZES};
-use crate::graph;
 use crate::held_out::{self, Score};
 use crate::integers::Integers;
+use crate::recurrent::{self, Kind, MOST_CHANNELS};
 use crate::request::{Message, Report, Request};
 use crate::train::{End, Run, Schedule, Source};
 use augur_core::network::build::ModelBuilder;
@@ -49,37 +50,34 @@ pub fn train(
     let start = Instant::now();
     let device = device(request)?;
     tch::set_num_threads(request.threads.max(1) as i32);
-    let mut plan = plan(&request.size)?;
-    plan.levels = i64::from(fields.iter().any(|f| f.size[1] > 1));
-    let sources = fields.iter().map(|f| source(f, &plan, device)).collect::<Result<Vec<_>, _>>()?;
+    let design = design(request, fields)?;
+    let sources = fields.iter().map(|f| source(f, &design, device)).collect::<Result<Vec<_>, _>>()?;
     let (low, high) = request.bounds;
     if !(low > 0.0 && low <= high && high < 1.0) {
         return Err(format!("the bounds {low} to {high} are no rising shares of the range"));
     }
     tch::manual_seed(request.seed as i64);
-    let net = match request.role {
-        Role::Forecaster => plan.net(device),
-        Role::Interpolator => plan.interpolator(device),
-    };
+    let net = design.net(device);
     if let Some(path) = &request.init {
         let bytes = std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?;
-        Integers::read(&net.nodes, request.role.graph(), &bytes)
+        Integers::read(&net.graph, design.name(), &bytes)
             .map_err(|e| format!("training cannot start from {}: {e}", path.display()))?
             .restore(&net);
     }
     let schedule = Schedule {
-        steps: request.steps.unwrap_or(Schedule::default().steps),
+        steps: request.steps.unwrap_or(Schedule::of(&design).steps),
         bounds: request.bounds,
         seed: request.seed,
         most: request
             .max_seconds
             .map(|s| Duration::from_secs_f64((s - start.elapsed().as_secs_f64()).clamp(1.0, 1e9))),
         checkpoint: request.checkpoint.clone(),
-        ..Schedule::default()
+        loss: request.loss,
+        ..Schedule::of(&design)
     };
     let steps = schedule.steps;
-    let decoded = Decoded::new(request.role, &sources, &schedule)?;
-    let run = Run { net: &net, plan, sources: &sources, decoded: &decoded, schedule };
+    let decoded = Decoded::new(&design, &sources, &schedule)?;
+    let run = Run { net: &net, design: &design, sources: &sources, decoded: &decoded, schedule };
     let look = || scores(&run, request);
     let (mut hopeless, mut done) = (false, 0);
     let probe = (!request.insist && request.init.is_none() && steps >= 2 * PROBE).then_some(PROBE);
@@ -97,8 +95,8 @@ pub fn train(
             End::Stopped => "stopped",
         },
         steps: done,
-        operations: graph::operations(&net.nodes),
-        parameters: graph::parameters(&net.nodes),
+        operations: net.graph.operations(),
+        parameters: net.graph.parameters(),
         seconds: start.elapsed().as_secs_f64(),
         scores: look(),
     };
@@ -111,19 +109,16 @@ pub fn train(
 
 /// The model file after `steps`, and the model that the codec reads from it.
 fn file(run: &Run, request: &Request, steps: u64) -> Result<(Vec<u8>, Arc<Model>), String> {
-    let graph = request.role.describe(&run.plan, run.net);
+    let graph = run.design.describe(run.net);
     let mut model = ModelBuilder::new();
     for (key, value) in &request.metadata {
         model.metadata(key, value.as_str());
     }
-    let Plan { width, frames, levels, .. } = run.plan;
-    let kind = request.role.graph();
-    let space = if levels == 1 && request.role == Role::Forecaster { ", levels above and below" } else { "" };
     model
-        .metadata("architecture", format!("{kind}: U-Net of {width} channels, {frames} frames{space}"))
+        .metadata("architecture", run.design.words())
         .metadata("steps", steps.to_string())
         .metadata("size", request.size.as_str());
-    let bytes = model.graph(request.role.graph(), graph).to_bytes().map_err(|e| e.to_string())?;
+    let bytes = model.graph(run.design.name(), graph).to_bytes().map_err(|e| e.to_string())?;
     let model = Model::from_bytes(&bytes).map_err(|e| format!("the trained model is not accepted: {e}"))?;
     Ok((bytes, Arc::new(model)))
 }
@@ -141,6 +136,40 @@ fn device(request: &Request) -> Result<Device, String> {
     }
 }
 
+/// What is asked for.
+fn design(request: &Request, fields: &[Frames]) -> Result<Design, String> {
+    let Some(kind) = request.architecture else {
+        let mut plan = plan(&request.size)?;
+        plan.levels = i64::from(fields.iter().any(|f| f.size[1] > 1));
+        return Ok(Design::Frame(request.role, plan));
+    };
+    let first = fields.first().map_or(1, |f| f.size[1]);
+    let same = fields.iter().all(|f| f.size[1] == first);
+    let channels = request.channels.unwrap_or(if same && (2..=4).contains(&first) { first } else { 1 });
+    if !(1..=MOST_CHANNELS).contains(&channels) {
+        return Err(format!("{channels} levels together are not possible, 1 to {MOST_CHANNELS} are"));
+    }
+    if let Some(f) = fields.iter().find(|f| f.size[1] % channels != 0) {
+        return Err(format!("{} levels cannot be forecast {channels} at a time", f.size[1]));
+    }
+    let planes = request.planes.unwrap_or(2);
+    if !(1..=2).contains(&planes) {
+        return Err(format!("{planes} planes are not possible: 1 (frames) or 2 (changes) are"));
+    }
+    let plan = recurrent::Plan::new(kind, &request.size, channels, planes);
+    let plan = plan.ok_or_else(|| {
+        let kind = if kind == Kind::PredNet { "prednet" } else { "convlstm" };
+        format!("size \"{}\" is unknown for {kind}, expected small, medium or tezip", request.size)
+    })?;
+    let least = plan.multiple();
+    if let Some([_, _, h, w]) = fields.iter().map(|f| f.size).find(|s| s[2] < least || s[3] < least) {
+        return Err(format!(
+            "frames of {h} x {w} points are too small for this network, {least} x {least} are needed"
+        ));
+    }
+    Ok(Design::Recurrent(plan))
+}
+
 fn plan(size: &str) -> Result<Plan, String> {
     SIZES
         .iter()
@@ -149,16 +178,16 @@ fn plan(size: &str) -> Result<Plan, String> {
         .ok_or_else(|| format!("size \"{size}\" is unknown, expected small, medium or large"))
 }
 
-fn source(f: &Frames, plan: &Plan, device: Device) -> Result<Source, String> {
+fn source(f: &Frames, design: &Design, device: Device) -> Result<Source, String> {
     let [steps, z, h, w] = f.size;
-    if f.train <= plan.frames || f.train > steps || z < 1 || h < 4 || w < 4 {
+    if f.train <= design.frames() || f.train > steps || z < 1 || h < 4 || w < 4 {
         return Err(format!(
             "a field of {steps} steps ({} of them to train on) of {z} x {h} x {w} points is too small to train on",
             f.train
         ));
     }
     let field = Field::new(f.values, f.size, device);
-    Ok(Source { field, train: 0..f.train, held_out: (f.train - plan.frames).max(0)..steps })
+    Ok(Source { field, train: 0..f.train, held_out: (f.train - design.frames()).max(0)..steps })
 }
 
 /// Scores at the least and the greatest bound and between, the mean over the fields.
@@ -166,11 +195,10 @@ fn scores(run: &Run, request: &Request) -> Vec<Score> {
     let Ok((_, model)) = file(run, request, 0) else { return vec![] };
     let (low, high) = request.bounds;
     let held_out: Vec<&Source> =
-        run.sources.iter().filter(|s| s.held_out.end - s.held_out.start > run.plan.frames).collect();
+        run.sources.iter().filter(|s| s.held_out.end - s.held_out.start > run.design.frames()).collect();
     let mut rng = StdRng::seed_from_u64(request.seed);
     let at = |bound: f64, rng: &mut StdRng| {
-        let of =
-            |s: &&Source, rng: &mut StdRng| held_out::score(run, request.role, &model, s, LOOKS, bound, rng);
+        let of = |s: &&Source, rng: &mut StdRng| held_out::score(run, &model, s, LOOKS, bound, rng);
         let all: Vec<Score> = held_out.iter().map(|s| of(s, rng)).collect();
         let mean = |of: fn(&Score) -> f64| all.iter().map(of).sum::<f64>() / all.len() as f64;
         Score {
@@ -180,6 +208,8 @@ fn scores(run: &Run, request: &Request) -> Vec<Score> {
             extrapolation: mean(|s| s.extrapolation),
             bits_without: mean(|s| s.bits_without),
             bits_with: mean(|s| s.bits_with),
+            estimate: mean(|s| s.estimate),
+            persistence_estimate: mean(|s| s.persistence_estimate),
         }
     };
     if held_out.is_empty() {

@@ -5,7 +5,10 @@
 
 pub mod abi;
 pub mod adam;
+pub mod cell;
+pub mod convlstm;
 pub mod decoded;
+pub mod design;
 pub mod field;
 pub mod forecaster;
 pub mod graph;
@@ -16,5 +19,8 @@ pub mod interpolator;
 pub mod job;
 pub mod loss;
 pub mod net;
+pub mod prednet;
+pub mod recurrent;
 pub mod request;
+pub mod sequence;
 pub mod train;

@@ -6,7 +6,35 @@
 //! the error (its entropy is log2 of the scale and a constant).
 
 use crate::field::Batch;
+use serde::Deserialize;
 use tch::{Kind, Tensor};
+
+/// What is minimised.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Loss {
+    /// The estimate of the bits.
+    #[default]
+    Bits,
+    /// The mean absolute error of the lowest level (Lotter et al. 2017, L0), as TEZip does it.
+    L0,
+}
+
+impl Loss {
+    /// Its value.
+    pub fn of(self, output: &Tensor, batch: &Batch) -> Tensor {
+        match self {
+            Self::Bits => bits(output, batch),
+            Self::L0 => {
+                let error = (output - &batch.target).abs();
+                match &batch.mask {
+                    Some(mask) => (error * mask).sum(Kind::Float) / mask.sum(Kind::Float).clamp_min(1.0),
+                    None => error.mean(Kind::Float),
+                }
+            }
+        }
+    }
+}
 
 /// A pass of the multiscale predictor: where the known neighbours are, and its share of a frame's points.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,8 @@
 //! What the `augur` command asks for and is told: JSON, so that the two need not be built together.
 
 use crate::decoded::Role;
+use crate::loss::Loss;
+use crate::recurrent::Kind;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,11 +11,23 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
-    /// `small`, `medium` or `large`.
+    /// The kind of a network that remembers; `None`: one that reads a few frames.
+    #[serde(default)]
+    pub architecture: Option<Kind>,
+    /// `small`, `medium` or `large`; `small`, `medium` or `tezip` for a network that remembers.
     pub size: String,
-    /// What the network is to do.
+    /// What a network that reads a few frames is to do.
     #[serde(default)]
     pub role: Role,
+    /// Levels that a network that remembers forecasts together; `None`: all of 2 to 4, else each for itself.
+    #[serde(default)]
+    pub channels: Option<i64>,
+    /// What a network that remembers forecasts: 1, frames, or 2, changes (the default).
+    #[serde(default)]
+    pub planes: Option<i64>,
+    /// What is minimised.
+    #[serde(default)]
+    pub loss: Loss,
     /// Bounds over each field's range, least and greatest, that the model is to serve.
     pub bounds: (f64, f64),
     /// Optimiser steps; `None`: 2000.

@@ -2,9 +2,9 @@
 
 use crate::adam::Adam;
 use crate::decoded::Decoded;
+use crate::design::Design;
 use crate::field::{Batch, Field};
-use crate::forecaster::Plan;
-use crate::loss;
+use crate::loss::Loss;
 use crate::net::Net;
 use augur_core::network::build::ModelBuilder;
 use rand::rngs::StdRng;
@@ -18,6 +18,8 @@ use tch::{no_grad, Tensor};
 const NORM: f64 = 1.0;
 /// Steps until the learning rate is reached.
 const WARM: f64 = 50.0;
+/// Learning rates of TEZip's first and second half.
+const TEZIP_RATES: [f64; 2] = [1e-3, 1e-4];
 /// Share of the learning rate that is left at the end.
 const LEAST_RATE: f64 = 0.005;
 /// Decay of the mean of weights, over steps, that is judged and kept.
@@ -37,7 +39,9 @@ pub struct Schedule {
     pub samples: usize,
     /// Rows and columns of a sample, at most.
     pub crop: i64,
-    /// Learning rate at the start.
+    /// What is minimised; with TEZip's loss comes its learning rate.
+    pub loss: Loss,
+    /// Learning rate at the start, for the estimate of the bits.
     pub rate: f64,
     /// Bounds over the field's range, least and greatest.
     pub bounds: (f64, f64),
@@ -59,6 +63,7 @@ impl Default for Schedule {
             steps: 2000,
             samples: 4,
             crop: 96,
+            loss: Loss::Bits,
             rate: 4e-3,
             bounds: (1e-4, 2e-2),
             mirror: true,
@@ -66,6 +71,27 @@ impl Default for Schedule {
             most: None,
             every: 250,
             checkpoint: None,
+        }
+    }
+}
+
+impl Schedule {
+    /// The defaults for a design.
+    pub fn of(design: &Design) -> Self {
+        match design {
+            Design::Frame(..) => Self::default(),
+            Design::Recurrent(_) => Self { steps: 1000, samples: 2, crop: 64, ..Self::default() },
+        }
+    }
+
+    /// The learning rate after so many steps, a share `done` of the run.
+    fn rate(&self, step: u64, done: f64) -> f64 {
+        match self.loss {
+            Loss::Bits => {
+                let cosine = 0.5 + 0.5 * (std::f64::consts::PI * done).cos();
+                self.rate * ((step + 1) as f64 / WARM).min(1.0) * cosine.max(LEAST_RATE)
+            }
+            Loss::L0 => TEZIP_RATES[usize::from(done >= 0.5)],
         }
     }
 }
@@ -110,8 +136,8 @@ pub enum End {
 pub struct Run<'a> {
     /// The network.
     pub net: &'a Net,
-    /// Its plan.
-    pub plan: Plan,
+    /// What it is.
+    pub design: &'a Design,
     /// The fields.
     pub sources: &'a [Source],
     /// Really decoded pieces of the fields, to train on.
@@ -152,10 +178,8 @@ impl Run<'_> {
             }
             self.decoded.renew(step, self.sources, &self.schedule)?;
             let b = self.batch(step)?;
-            let loss = loss::bits(&self.net.forward(&b.input), &b);
-            let cosine = 0.5 + 0.5 * (std::f64::consts::PI * done).cos();
-            let warm = ((step + 1) as f64 / WARM).min(1.0);
-            adam.step(&loss, self.schedule.rate * warm * cosine.max(LEAST_RATE), NORM);
+            let loss = self.schedule.loss.of(&b.output(self.net), &b);
+            adam.step(&loss, self.schedule.rate(step, done), NORM);
             let bits = loss.double_value(&[]);
             mean = if mean.is_nan() { bits } else { 0.98 * mean + 0.02 * bits };
             step += 1;
@@ -173,7 +197,7 @@ impl Run<'_> {
                 let bits = no_grad(|| {
                     judge
                         .iter()
-                        .map(|b| loss::bits(&self.net.forward(&b.input), b).double_value(&[]))
+                        .map(|b| self.schedule.loss.of(&b.output(self.net), b).double_value(&[]))
                         .sum::<f64>()
                 }) / judge.len().max(1) as f64;
                 held_out = Some(bits);
@@ -206,12 +230,11 @@ impl Run<'_> {
 
     /// A model file of weights.
     fn model(&self, weights: &[Tensor]) -> Result<Vec<u8>, String> {
-        let role = self.decoded.role();
         let raw = self.net.snapshot();
         self.net.restore(weights);
-        let graph = role.describe(&self.plan, self.net);
+        let graph = self.design.describe(self.net);
         self.net.restore(&raw);
-        ModelBuilder::new().graph(role.graph(), graph).to_bytes().map_err(|e| e.to_string())
+        ModelBuilder::new().graph(self.design.name(), graph).to_bytes().map_err(|e| e.to_string())
     }
 
     /// Steps without gain after which a run ends.
@@ -225,13 +248,11 @@ impl Run<'_> {
         tch::manual_seed(seed as i64);
         let mut rng = StdRng::seed_from_u64(seed);
         let which = rng.random_range(0..self.sources.len());
-        let mut b = self.decoded.draw(&self.plan, &self.schedule, which, Some(AMPLITUDE), &mut rng)?;
+        let mut b = self.decoded.draw(&self.schedule, which, Some(AMPLITUDE), &mut rng)?;
         if self.schedule.mirror {
-            for axis in [2, 3] {
+            for axis in [-2, -1] {
                 if rng.random::<bool>() {
-                    let flip = |x: &Tensor| x.flip([axis]);
-                    (b.input, b.target, b.mask) =
-                        (flip(&b.input), flip(&b.target), b.mask.as_ref().map(flip));
+                    b = b.mirrored(axis);
                 }
             }
         }
@@ -242,13 +263,13 @@ impl Run<'_> {
     fn judge(&self) -> Result<Vec<Batch>, String> {
         let mut rng = StdRng::seed_from_u64(self.schedule.seed ^ 0x005e_ed0f_7e57);
         tch::manual_seed(self.schedule.seed as i64);
-        let long = |s: &Source| s.held_out.end - s.held_out.start > self.plan.frames.max(3);
+        let long = |s: &Source| s.held_out.end - s.held_out.start > self.design.frames().max(3);
         let held_out: Vec<_> = self.sources.iter().enumerate().filter(|s| long(s.1)).collect();
         let count = if held_out.is_empty() { 0 } else { 6usize.max(held_out.len()).min(24) };
         (0..count)
             .map(|i| {
                 let (which, _) = held_out[i % held_out.len()];
-                self.decoded.draw(&self.plan, &self.schedule, which, None, &mut rng)
+                self.decoded.draw(&self.schedule, which, None, &mut rng)
             })
             .collect()
     }

@@ -80,12 +80,12 @@ fn a_model_can_be_trained_further() {
     let net = random(&plan, 3, Device::Cpu);
     let integers = Integers::of(&net);
     let file = model(&integers).bytes().to_vec();
-    assert_eq!(Integers::read(&net.nodes, "forecaster", &file), Ok(integers.clone()));
+    assert_eq!(Integers::read(&net.graph, "forecaster", &file), Ok(integers.clone()));
     let again = plan.net(Device::Cpu);
     integers.restore(&again);
     let x = planes(&plan, 64, 64, 1.0).to_kind(Kind::Float) / WIDE;
     let off = no_grad(|| net.forward(&x) - again.forward(&x)).abs().mean(Kind::Double).double_value(&[]);
     assert!(off < 0.01, "mean difference {off}");
-    let other = SIZES[1].1.nodes();
+    let other = SIZES[1].1.graph();
     assert!(Integers::read(&other, "forecaster", &file).is_err());
 }

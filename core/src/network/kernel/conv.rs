@@ -12,6 +12,8 @@ pub struct Job<'a> {
     /// The input's channels one after the other, each part with whole words.
     pub parts: &'a [Part<'a>],
     pub out: Layout,
+    /// How many more rows the input begins before those that the first output row is centred at.
+    pub shift: usize,
 }
 
 impl Job<'_> {
@@ -20,16 +22,22 @@ impl Job<'_> {
         let p = self.packed;
         let outputs = p.ends.len();
         assert!(rows.end <= self.out.rows() && out.len() == rows.len() * self.out.row());
-        assert_eq!(
-            (self.out.element, self.out.groups().div_ceil(4 / per_word(p.output))),
-            (p.output, outputs)
-        );
-        assert_eq!(p.weights.len(), outputs * p.groups * p.kernel[0] * p.kernel[1] * OUTPUTS);
-        assert!(p.kernel.iter().all(|k| k / 2 <= BEFORE) && (p.stride == 1 || p.stride == 2));
+        let groups = match p.output {
+            Some(element) => {
+                assert_eq!(self.out.element, element);
+                OUTPUTS / per_word(element)
+            }
+            None => OUTPUTS,
+        };
+        assert_eq!(self.out.groups().div_ceil(groups), outputs);
+        assert_eq!(p.weights.len(), outputs * p.groups * p.kernel.iter().product::<usize>() * OUTPUTS);
+        assert!(p.origin[2] <= BEFORE && p.kernel[2].saturating_sub(p.origin[2]) <= BEFORE + 1);
+        assert!(p.stride[2] == 1 || p.stride[2] == 2);
         assert_eq!(self.parts.iter().map(|p| p.groups).sum::<usize>(), p.groups);
         for part in self.parts {
             let size = part.layout.size;
-            assert_eq!([size[0], size[1].div_ceil(p.stride), size[2].div_ceil(p.stride)], self.out.size);
+            assert!(size[0] > 0 && size[1] > 0);
+            assert_eq!(size[2].div_ceil(p.stride[2]), self.out.size[2]);
             assert_eq!(part.layout.element, p.input);
             assert!(part.from + part.groups <= part.layout.groups());
             // The last step of columns of the last row reads at most this far (buffers have room behind them).
@@ -105,7 +113,7 @@ unsafe fn rows_of<L: Lanes, const KIND: u8>(job: &Job, rows: Range<usize>, out: 
                 macro_rules! tiles {
                     ($r:literal) => {{
                         for quad in 0..job.packed.ends.len() {
-                            if job.packed.stride == 2 {
+                            if job.packed.stride[2] == 2 {
                                 tile::<L, KIND, 2, $r>(job, level, y, quad, x, out)
                             } else {
                                 tile::<L, KIND, 1, $r>(job, level, y, quad, x, out)
@@ -142,9 +150,13 @@ unsafe fn tile<L: Lanes, const KIND: u8, const STRIDE: usize, const R: usize>(
     out: &mut [u32],
 ) {
     let packed = job.packed;
-    let [kh, kw] = packed.kernel;
+    let [kd, kh, kw] = packed.kernel;
     let (starts, finish) = &packed.ends[quad];
-    let each = packed.groups * kh * kw * OUTPUTS;
+    let each = packed.groups * kd * kh * kw * OUTPUTS;
+    // Outside of the values their border goes on.
+    let near = |axis: usize, i: usize, k: usize, n: usize| {
+        (packed.stride[axis] * i + k).saturating_sub(packed.origin[axis]).min(n - 1)
+    };
     // SAFETY: `Job::check` compared all lengths with what is read here, and the caller promises the rest.
     unsafe {
         let mut weights = packed.weights.as_ptr().add(quad * each);
@@ -155,12 +167,13 @@ unsafe fn tile<L: Lanes, const KIND: u8, const STRIDE: usize, const R: usize>(
         let flip = L::splat(0x8080_8080);
         for part in job.parts {
             let layout = &part.layout;
-            let (height, stride, row) = (layout.size[1], layout.stride(), layout.row());
-            let first = part.words.as_ptr().add(BEFORE + STRIDE * x - kw / 2);
+            let ([depth, height, _], stride, row) = (layout.size, layout.stride(), layout.row());
+            let first = part.words.as_ptr().add(BEFORE + STRIDE * x - packed.origin[2]);
             for g in part.from..part.from + part.groups {
-                for ky in 0..kh {
-                    let from = (STRIDE * y + ky).saturating_sub(kh / 2).min(height - 1);
-                    let mut from = first.add((level * height + from) * row + g * stride);
+                for k in 0..kd * kh {
+                    let (kz, ky) = if kd == 1 { (0, k) } else { (k / kh, k % kh) };
+                    let from = near(0, level, kz, depth) * height + near(1, y, ky + job.shift, height);
+                    let mut from = first.add(from * row + g * stride);
                     for _ in 0..kw {
                         let mut a = [L::splat(0); R];
                         for (r, a) in a.iter_mut().enumerate() {
@@ -188,13 +201,21 @@ unsafe fn tile<L: Lanes, const KIND: u8, const STRIDE: usize, const R: usize>(
         }
         // Each written out, as an array that is indexed by a variable would have to lie in memory all the time.
         let stride = job.out.stride();
-        let first = if packed.output == Element::I8 { quad } else { 2 * quad };
+        let first = match packed.output {
+            Some(Element::I8) => quad,
+            Some(Element::I16) => 2 * quad,
+            None => OUTPUTS * quad,
+        };
         let out = &mut out[first * stride..];
         macro_rules! column {
             ($r:literal) => {
                 if R > $r {
                     let v = [sums[0][$r], sums[1][$r], sums[2][$r], sums[3][$r]];
-                    store::<L>(finished::<L>(finish, v), packed.output, out, stride, BEFORE + x + $r * L::N);
+                    let at = BEFORE + x + $r * L::N;
+                    match packed.output {
+                        Some(element) => store::<L>(finished::<L>(finish, v), element, out, stride, at),
+                        None => store_sums::<L>(v, out, stride, at),
+                    }
                 }
             };
         }
@@ -217,6 +238,7 @@ unsafe fn finished<L: Lanes>(finish: &Finish, [a, b, c, d]: [L::V; OUTPUTS]) -> 
             Finish::Narrow(n) => {
                 [L::narrow(a, &n[0]), L::narrow(b, &n[1]), L::narrow(c, &n[2]), L::narrow(d, &n[3])]
             }
+            Finish::Sums => [a, b, c, d],
             Finish::Wide(w) => [L::wide(a, &w[0]), L::wide(b, &w[1]), L::wide(c, &w[2]), L::wide(d, &w[3])],
         }
     }
@@ -240,6 +262,20 @@ unsafe fn store<L: Lanes>(v: [L::V; OUTPUTS], element: Element, out: &mut [u32],
                     L::store(out.as_mut_ptr().add(second), L::join16(v[2], v[3]));
                 }
             }
+        }
+    }
+}
+
+/// Puts the sums of four outputs into the words of four groups, of those that there are.
+///
+/// # Safety
+/// As [`store`].
+#[inline(always)]
+unsafe fn store_sums<L: Lanes>(v: [L::V; OUTPUTS], out: &mut [u32], stride: usize, at: usize) {
+    for (k, v) in v.into_iter().enumerate() {
+        if k * stride + at + L::N <= out.len() {
+            // SAFETY: as was checked.
+            unsafe { L::store(out.as_mut_ptr().add(k * stride + at), v) };
         }
     }
 }

@@ -15,7 +15,7 @@ mod table;
 pub use conv::Job;
 pub use table::lookup;
 
-use crate::predict::kernel::{instruction_set, InstructionSet};
+use crate::machine::{instruction_set, no_newer_than_avx2, InstructionSet};
 
 /// Instruction sets that there are kernels for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,10 +56,9 @@ impl Kernel {
     pub fn best() -> Self {
         static FOUND: std::sync::OnceLock<Kernel> = std::sync::OnceLock::new();
         let best = *FOUND.get_or_init(|| Self::all().last().copied().unwrap_or(Self::Portable));
-        let limited = std::env::var_os("AUGUR_CPU").is_some_and(|v| v == "avx2");
         match (instruction_set(), best) {
             (InstructionSet::Portable, _) => Self::Portable,
-            (InstructionSet::Avx2, _) if limited => Self::Avx2,
+            (InstructionSet::Avx2, _) if no_newer_than_avx2() => Self::Avx2,
             _ => best,
         }
     }

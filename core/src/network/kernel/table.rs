@@ -1,6 +1,6 @@
 //! Tables of 256 bytes, looked up for many bytes at once.
 
-use crate::predict::kernel::{instruction_set, InstructionSet};
+use crate::machine::{instruction_set, InstructionSet};
 
 /// out\[i\] = table\[x\[i\] + 128\].
 pub fn lookup(table: &[i8; 256], x: &[i8], out: &mut [i8]) {

@@ -31,6 +31,7 @@ Examples:
   augur convert run.h5 small.h5 -d velocity -d 'fields/*' --absolute 0.01 --verify
   augur convert run.h5 small.h5 --absolute 0.01 --chunk 16,256,256 --preset fast
   augur convert run.h5 small.h5 --absolute 0.01 --model wind.safetensors
+  augur convert film.h5 small.h5 --relative 0.02 --preset tezip --window 8 --model film.safetensors
   augur convert run.h5 small.h5 --relative 1e-3 --dry-run
 
 Without --dataset every numeric dataset of at least 16 KiB is compressed, except coordinates of
@@ -39,7 +40,7 @@ scales, other datasets and their filters stay as they are.
 
 With --model, OUT holds the model once, and the attribute augur_model of what was compressed names it.
 With --model attribute, so it is with the models that the datasets of IN name; those that name none are
-compressed with the preset balanced.
+compressed with the preset balanced, or with --preset tezip predicted by the frame before.
 
 OUT appears only when it is complete. Exit status: 0; 1 when --verify finds a bound broken (OUT is
 not made then); 2 for everything else.")]
@@ -287,13 +288,18 @@ fn print_models(options: &Convert, rows: &[Row]) {
         *sum = (sum.0 + row.needed.0, sum.1 + row.needed.1);
     }
     for (model, (needed, all)) in models {
-        let gain = if needed == 0 { ": it gains nothing here, the preset balanced does as well" } else { "" };
+        let gain = match needed {
+            0 if options.bound.is_tezip() => ": it cannot be used here",
+            0 => ": it gains nothing here, the preset balanced does as well",
+            _ => "",
+        };
         println!(
             "{} holds the model sha256:{model}, which {needed} of {all} chunks need{gain}.",
             options.output.display()
         );
     }
-    if options.bound.is_learned() {
+    // Of tezip without a model the filter tells itself.
+    if options.bound.is_learned() && !options.bound.is_tezip() {
         for row in rows.iter().filter(|r| r.model.is_none()) {
             println!("{} names no model; the preset balanced was used.", row.path);
         }

@@ -13,6 +13,12 @@ extern "C" {
     static H5T_IEEE_F16BE_g: hid_t;
 }
 
+/// The library's little-endian half-precision type.
+pub(super) fn half() -> hid_t {
+    // SAFETY: the library is initialised, and with that its predefined types.
+    unsafe { H5T_IEEE_F16LE_g }
+}
+
 /// Type and byte order of plain numbers that the codec takes; `None` for every other type.
 pub fn numeric(dtype: &Id) -> Option<(Dtype, ByteOrder)> {
     use ByteOrder::{Big, Little};

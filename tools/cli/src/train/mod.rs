@@ -4,6 +4,7 @@
 //! is worth, through the codec as it stores the held-out steps.
 
 mod data;
+mod kind;
 mod library;
 mod outcome;
 mod provenance;
@@ -16,6 +17,7 @@ use augur_core::Model;
 use clap::Args;
 use data::Source;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use kind::Architecture;
 use library::Part;
 use outcome::Outcome;
 use serde_json::{json, Value};
@@ -26,7 +28,8 @@ use std::sync::Arc;
 #[derive(Debug, Args)]
 // What of the shared options says how to compress has no meaning here.
 #[command(mut_args(|arg| match arg.get_id().as_str() {
-    "preset" | "model" | "strict" | "pointwise_relative" | "floor" | "lossless" => arg.hide(true),
+    "preset" | "model" | "strict" | "pointwise_relative" | "floor" | "lossless" | "window" | "threshold" | "warm_up"
+    | "open_loop" => arg.hide(true),
     "fill_value" => arg.help_heading("Options"),
     "time_axis" => arg.help_heading("Options").help("Axis of the datasets that is time, counted from 0 [default: 0]"),
     _ => arg,
@@ -36,6 +39,10 @@ Examples:
   augur train run1.h5:/vorticity --relative 1e-3 -o vorticity.safetensors
   augur train run1.h5:/u run2.h5:/u --absolute 0.01 --size small --max-time 300 -o u.safetensors
   augur convert run3.h5 small.h5 --relative 1e-3 --model vorticity.safetensors
+  augur train drive.h5:/images --architecture prednet --relative 0.1 -o drive.safetensors
+
+Architectures: learned is a forecaster of the next frame from the last two, for the preset learned. prednet and convlstm
+remember what was before; they are for the presets tezip+ and tezip, and can forecast levels, colours or variables together.
 
 The model is trained for bounds from an eighth of the given one to eight times it. The last 15 % of each dataset's steps
 are held out: the weights that do best on them are kept, training ends where they get no better, and in the end the
@@ -54,13 +61,9 @@ pub struct Train {
     /// Model file to write
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    /// What to train: learned (a forecaster of the next frame)
-    #[arg(long, value_name = "NAME", default_value = "learned", value_parser = ["learned"])]
-    architecture: String,
-    /// Size of the network: small, medium or large
-    #[arg(long, value_name = "SIZE", default_value = "medium", value_parser = ["small", "medium", "large"])]
-    size: String,
-    /// Steps of the optimiser [default: 2000]
+    #[command(flatten)]
+    architecture: Architecture,
+    /// Steps of the optimiser [default: 2000; 1000 for prednet and convlstm]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     steps: Option<u64>,
     /// Seconds after which training ends at the latest; the learning rate falls in time for it
@@ -131,6 +134,7 @@ pub fn run(options: &Train) -> Result<()> {
             "--model is what to compress with; what to start training from is --init MODEL",
         ));
     }
+    options.architecture.check()?;
     let temporary = written(options)?;
     let init = options.init.as_deref().map(provenance::digest).transpose()?;
     let trainer = library::open(options.device == "cuda")?;
@@ -146,13 +150,15 @@ pub fn run(options: &Train) -> Result<()> {
         parts.extend(more);
         sources.push(source);
     }
-    let request = json!({
-        "size": options.size, "bounds": [bounds.0, bounds.1], "steps": options.steps,
+    let mut metadata = provenance::metadata(options, &data, bounds, init.as_deref());
+    let mut request = json!({
+        "bounds": [bounds.0, bounds.1], "steps": options.steps,
         "max_seconds": options.max_time, "seed": options.seed, "device": options.device,
         "threads": options.threads, "init": options.init, "checkpoint": options.checkpoint,
         "resume": options.checkpoint.as_ref().filter(|_| options.resume), "insist": options.insist,
-        "metadata": provenance::metadata(options, &data, bounds, init.as_deref()),
     });
+    options.architecture.complete(&sources, &mut request, &mut metadata);
+    request["metadata"] = metadata;
     let bar = bar(options.json);
     let (report, model) = trainer.train(&request, &parts, &mut |message| {
         show(&bar, message);
@@ -174,7 +180,7 @@ pub fn run(options: &Train) -> Result<()> {
     std::fs::write(temporary.path(), &bytes)
         .map_err(|e| Failure::new(format!("{} cannot be written: {e}", options.output.display())))?;
     temporary.place(&options.output)?;
-    let mut outcome = Outcome::default();
+    let mut outcome = Outcome::new(options.architecture.presets());
     for source in &sources {
         let fill = settings.fill.map(|f| f.to_bytes(source.dtype.0, source.dtype.1)).transpose()?;
         let fill = fill.or_else(|| {
@@ -183,7 +189,7 @@ pub fn run(options: &Train) -> Result<()> {
             out.get_mut(..bytes.len())?.copy_from_slice(bytes);
             Some(out)
         });
-        outcome.add(&outcome::measure(source, settings.bound, fill, &model)?);
+        outcome::measure(source, settings.bound, fill, &model, &mut outcome)?;
     }
     if options.json {
         output::json(&result(options, &model, &report, &outcome));
@@ -257,16 +263,17 @@ fn result(options: &Train, model: &Model, report: &Value, outcome: &Outcome) -> 
             "read_seconds_per_mb": c.read / outcome.raw as f64 * 1e6,
         })
     };
+    let mut held_out = json!({ "raw": outcome.raw, "pays_from": outcome.pays_from(model.bytes().len()) });
+    for (way, c) in &outcome.costs {
+        held_out[way.name] = cost(c);
+    }
     json!({
         "model": {
             "file": options.output.display().to_string(), "sha256": model.digest().to_string(),
             "bytes": model.bytes().len(),
         },
         "training": report,
-        "held_out": {
-            "raw": outcome.raw, "balanced": cost(&outcome.balanced), "learned": cost(&outcome.learned),
-            "pays_from": outcome.pays_from(model.bytes().len()),
-        },
+        "held_out": held_out,
     })
 }
 
@@ -291,6 +298,7 @@ fn print(options: &Train, model: &Model, report: &Value, outcome: &Outcome) {
         },
         number("operations")
     );
+    errors(report);
     println!("\nOn {} of held-out steps:", output::bytes(outcome.raw));
     let row = |name: &str, c: &outcome::Cost| {
         let milliseconds = |s: f64| format!("{:.1} ms", s / outcome.raw as f64 * 1e9);
@@ -304,7 +312,7 @@ fn print(options: &Train, model: &Model, report: &Value, outcome: &Outcome) {
     };
     output::table(
         &["preset", "stored", "ratio", "write a MB", "read a MB"],
-        &[row("balanced", &outcome.balanced), row("learned", &outcome.learned)],
+        &outcome.costs.iter().map(|(way, c)| row(way.name, c)).collect::<Vec<_>>(),
     );
     match outcome.pays_from(size) {
         Some(from) => println!(
@@ -312,5 +320,21 @@ fn print(options: &Train, model: &Model, report: &Value, outcome: &Outcome) {
             output::bytes(from)
         ),
         None => println!("The model saves nothing here: use balanced."),
+    }
+}
+
+/// How far forecasts are off, where the trainer says so.
+fn errors(report: &Value) {
+    let scores = report["scores"].as_array().map_or(&[][..], Vec::as_slice);
+    let of = |score: &Value, key: &str| score[key].as_f64().filter(|e| *e > 0.0);
+    let row = |score: &Value| {
+        let mean = |key: &str| Some(format!("{:.2}", of(score, key)?));
+        let bound = format!("{:.2e}", of(score, "bound")?);
+        Some(vec![bound, mean("forecast")?, mean("persistence")?, mean("extrapolation")?])
+    };
+    let rows: Vec<Vec<String>> = scores.iter().filter_map(row).collect();
+    if !rows.is_empty() {
+        println!("\nMean errors of forecasts of held-out steps, in bounds:");
+        output::table(&["bound / range", "network", "last frame", "and last change"], &rows);
     }
 }

@@ -22,32 +22,37 @@ pub struct Cost {
     pub read: f64,
 }
 
-/// Held-out steps, stored with and without the model.
-#[derive(Clone, Copy, Debug, Default)]
+/// A way to store held-out steps.
+#[derive(Clone, Copy, Debug)]
+pub struct Way {
+    /// Its name: that of the preset, and what differs from it.
+    pub name: &'static str,
+    /// The preset.
+    pub preset: Preset,
+    /// Whether with the model.
+    pub model: bool,
+}
+
+/// Held-out steps, stored in several ways.
+#[derive(Clone, Debug)]
 pub struct Outcome {
     /// Bytes before.
     pub raw: u64,
-    /// With `balanced`.
-    pub balanced: Cost,
-    /// With `learned`.
-    pub learned: Cost,
+    /// Each way and what it costs: first without the model, then with it.
+    pub costs: Vec<(Way, Cost)>,
 }
 
 impl Outcome {
-    /// Bytes of a field from which on a model of `bytes` in the file is made up for.
-    pub fn pays_from(&self, bytes: usize) -> Option<u64> {
-        let saved = self.balanced.stored.checked_sub(self.learned.stored).filter(|s| *s > 0)?;
-        Some((bytes as f64 * self.raw as f64 / saved as f64).ceil() as u64)
+    /// Nothing stored so far.
+    pub fn new(ways: &[Way]) -> Self {
+        Self { raw: 0, costs: ways.iter().map(|way| (*way, Cost::default())).collect() }
     }
 
-    /// Adds another field.
-    pub fn add(&mut self, other: &Self) {
-        self.raw += other.raw;
-        for (a, b) in [(&mut self.balanced, &other.balanced), (&mut self.learned, &other.learned)] {
-            a.stored += b.stored;
-            a.write += b.write;
-            a.read += b.read;
-        }
+    /// Bytes of a field from which on a model of `bytes` in the file is made up for.
+    pub fn pays_from(&self, bytes: usize) -> Option<u64> {
+        let [(_, without), (_, with), ..] = self.costs.as_slice() else { return None };
+        let saved = without.stored.checked_sub(with.stored).filter(|s| *s > 0)?;
+        Some((bytes as f64 * self.raw as f64 / saved as f64).ceil() as u64)
     }
 }
 
@@ -62,11 +67,17 @@ impl Models for One<'_> {
     }
 }
 
-/// Stores the held-out steps of `source` as its chunks with `bound`, with and without the model.
+/// Stores the held-out steps of `source` as its chunks with `bound` in all ways, and adds what it costs to `out`.
 ///
 /// # Errors
 /// What cannot be read or coded.
-pub fn measure(source: &Source, bound: Bound, fill: Option<[u8; 8]>, model: &Arc<Model>) -> Result<Outcome> {
+pub fn measure(
+    source: &Source,
+    bound: Bound,
+    fill: Option<[u8; 8]>,
+    model: &Arc<Model>,
+    out: &mut Outcome,
+) -> Result<()> {
     let set = &source.set;
     let (dtype, order) = source.dtype;
     let chunk = match &set.layout {
@@ -76,7 +87,7 @@ pub fn measure(source: &Source, bound: Bound, fill: Option<[u8; 8]>, model: &Arc
     let mut step: Vec<usize> = chunk.iter().zip(&set.shape).map(|(c, s)| *c.min(s)).collect();
     let time = source.time;
     step[time] = step[time].min(set.shape[time] - source.held_out);
-    let mut out = Outcome::default();
+    let most = out.raw + BYTES as u64;
     // The last whole chunks in time that are held out.
     let count = ((set.shape[time] - source.held_out) / step[time]).max(1);
     let mut shape = set.shape.clone();
@@ -90,9 +101,9 @@ pub fn measure(source: &Source, bound: Bound, fill: Option<[u8; 8]>, model: &Arc
         let mut params = Params::new(dtype, &count, bound);
         (params.order, params.time_axis, params.fill) = (order, time, fill);
         out.raw += raw.len() as u64;
-        for (preset, cost) in [(Preset::Balanced, &mut out.balanced), (Preset::Learned, &mut out.learned)] {
-            params.preset = preset;
-            params.model = (preset == Preset::Learned).then(|| Arc::clone(model));
+        for (way, cost) in &mut out.costs {
+            params.preset = way.preset;
+            params.model = way.model.then(|| Arc::clone(model));
             let begun = Instant::now();
             let stream = encode(&params, &raw)?;
             cost.write += begun.elapsed().as_secs_f64();
@@ -102,9 +113,9 @@ pub fn measure(source: &Source, bound: Bound, fill: Option<[u8; 8]>, model: &Arc
             decode_with(&stream, &decoding)?;
             cost.read += begun.elapsed().as_secs_f64();
         }
-        if out.raw > BYTES as u64 {
+        if out.raw > most {
             break;
         }
     }
-    Ok(out)
+    Ok(())
 }

@@ -6,7 +6,7 @@ use serde_json::{json, Value};
 use sha2::{Digest, Sha256};
 use std::path::Path;
 
-/// The texts of a model file's metadata, less what the trainer adds (layers, size, steps). `data` are the
+/// The texts of a model file's metadata, less what the trainer adds (architecture, size, steps). `data` are the
 /// names and digests of what is trained on, `bounds` the least and the greatest over the range, `init` the digest of
 /// the model to start from.
 pub fn metadata(options: &Train, data: &[Value], bounds: (f64, f64), init: Option<&str>) -> Value {
@@ -15,7 +15,6 @@ pub fn metadata(options: &Train, data: &[Value], bounds: (f64, f64), init: Optio
     let command: Vec<String> = std::iter::once("augur".to_string()).chain(words).collect();
     let mut out = json!({
         "name": name,
-        "architecture": options.architecture,
         "data": Value::from(data.to_vec()).to_string(),
         "proportion": options.proportion.0.map_or_else(|| "auto".to_string(), |p| p.to_string()),
         "bound": format!("relative {:.3e} to {:.3e}", bounds.0, bounds.1),

@@ -48,6 +48,45 @@ pub fn shifting(name: &str) -> Model {
     Model::from_bytes(&safetensors::serialize(tensors, Some(metadata)).unwrap()).unwrap()
 }
 
+/// A model that remembers: its state is the position that it read last, moved by [`SHIFT`]; half of that moved once more
+/// and half of the new one moved are the forecast of the frame, as PredNet gives it.
+pub fn remembering() -> Model {
+    let (rows, columns) = (7, 9);
+    let moved = (3 - SHIFT[0]) * columns + 4 - SHIFT[1];
+    // Of two planes, the new position and the state.
+    let mut forecast = vec![0u8; 2 * rows * columns];
+    (forecast[moved], forecast[rows * columns + moved]) = (32, 32);
+    let mut next = vec![0u8; 2 * rows * columns];
+    next[moved] = 64;
+    let (bias, multiplier, shift) = (0i32.to_le_bytes(), 16384i32.to_le_bytes(), [20u8]);
+    let tensors = [
+        ("b", Dtype::I32, vec![1], &bias[..]),
+        ("m", Dtype::I32, vec![1], &multiplier[..]),
+        ("s", Dtype::U8, vec![1], &shift[..]),
+        ("forecast", Dtype::I8, vec![1, 2, 7, 9], &forecast[..]),
+        ("next", Dtype::I8, vec![1, 2, 7, 9], &next[..]),
+    ]
+    .map(|(name, dtype, shape, data)| (name, TensorView::new(dtype, shape, data).unwrap()));
+    let conv = |weight: &str| {
+        serde_json::json!({ "op": "conv2d", "in": [2], "weight": weight, "bias": "b", "multiplier": "m", "shift": "s",
+            "stride": 1, "clamp": [-32767, 32767], "type": "i16" })
+    };
+    let input = serde_json::json!({ "op": "input", "channels": 1, "type": "i16" });
+    let graphs = serde_json::json!({ "recurrent": { "channels": 1, "planes": 1, "outputs": [3, 4], "nodes": [
+        input, input, { "op": "concat", "in": [0, 1] }, conv("forecast"), conv("next"),
+    ] } });
+    let metadata: HashMap<String, String> = [
+        ("format", "augur-model"),
+        ("version", "1"),
+        ("graphs", &graphs.to_string()),
+        ("name", "memory"),
+        ("architecture", "prednet"),
+    ]
+    .map(|(k, v)| (k.to_string(), v.to_string()))
+    .into();
+    Model::from_bytes(&safetensors::serialize(tensors, Some(metadata)).unwrap()).unwrap()
+}
+
 /// Uncorrelated noise that moves by [`SHIFT`] per step, new at the edges where it comes in.
 pub fn travelling(seed: u64) -> Vec<f32> {
     let [steps, ny, nx] = SHAPE.map(|n| n as usize);

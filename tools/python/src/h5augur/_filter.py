@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, SupportsFloat
 
 from . import _models, _words
-from ._words import FILTER_ID, PRESETS, Words
+from ._words import FILTER_ID, MODEL_PRESETS, PRESETS, Words
 
 try:
     from h5py import filters as _h5py_filters
@@ -68,20 +68,32 @@ class Augur(_FilterRefBase):
     :param floor: With ``pointwise_relative``: values of smaller magnitude are stored exactly.
     :param psnr: Peak signal-to-noise ratio of each chunk to reach, in dB (1 to 1000).
     :param lossless: True: every bit is kept.
-    :param preset: How to predict and code: "balanced" (default), "fast", "lossless", or "learned" (the
-        default where ``model`` is given).
+    :param preset: How to predict and code: "balanced" (default), "fast", "lossless", "learned" (the
+        default where ``model`` is given), "tezip" (TEZip's method: each frame predicted by the model alone,
+        or without one by the frame before), or "tezip+" (as "learned", for models of that kind, which
+        remember what they saw).
     :param model: The trained model to predict with: the path of a model file, its name
         ("sha256:<hex>", or what `embed_model` returned), or True for the one that the dataset's
         attribute ``augur_model`` names. The filter must find it when chunks are written: in the file
         (`embed_model`), in a directory of AUGUR_MODEL_PATH, or in the user's store
-        (``augur models add``). Otherwise they are stored as with "balanced", and a warning says so.
+        (``augur models add``). Otherwise they are stored as with "balanced" (with "tezip": predicted by the
+        frame before), and a warning says so.
     :param strict: True: creating the dataset fails when the model is not found.
     :param fill_value: A value that marks points without data; they are stored exactly and kept out of
         value ranges. Not needed for the dataset's own fill value, nor for NaN.
         It cannot be given together with a bound that has two parameters.
     :param time_axis: Which axis of the dataset is time (default 0, the first).
-    :raises TypeError: no bound, two bounds, an option without its bound, or something that is not a number
-    :raises ValueError: a bound that cannot be kept (0, negative, NaN, infinite), an unknown preset
+    :param window: With "tezip": a key frame, coded without any other, every so many time steps of a chunk
+        (2 to 127). Without ``window`` and ``threshold`` only the first is one.
+    :param threshold: With "tezip": a key frame where the mean squared error of the predictions since the last
+        one exceeds this share of the chunk's squared value range (2**-31 to 1). It is rounded to a power of 2
+        to a quarter: 0.02 becomes 2**-5.75 = 0.0186.
+    :param warm_up: With "tezip": how many time steps at the start of a chunk are key frames, from which the
+        model learns what goes on (at most 7; 0, the default, counts as 1).
+    :param open_loop: With "tezip", True: until the next key frame forecasts are made from forecasts, as TEZip
+        does it, not from what was decoded.
+    :raises TypeError: no bound, two bounds, an option without its bound or its preset, or something that is not a number
+    :raises ValueError: a bound or a window that cannot be kept (0, negative, NaN, infinite), an unknown preset
     """
 
     filter_name = "augur"
@@ -102,16 +114,23 @@ class Augur(_FilterRefBase):
         time_axis: int = 0,
         model: str | os.PathLike[str] | bool | None = None,
         strict: bool = False,
+        window: int | None = None,
+        threshold: float | None = None,
+        warm_up: int = 0,
+        open_loop: bool = False,
     ) -> None:
         named, prefix = _model(model)
         default = "balanced" if named is None else "learned"
         preset = default if preset is None else _known_preset(preset)
-        if named is not None and preset != "learned":
-            raise ValueError(f"model= goes with preset \"learned\", not with {preset!r}: leave one of both out")
+        if named is not None and preset not in MODEL_PRESETS:
+            raise ValueError(
+                f"model= goes with the presets {', '.join(MODEL_PRESETS)}, not with {preset!r}: leave one of both out"
+            )
         if strict not in (True, False):
             raise TypeError(f"strict must be True or False, not {strict!r}")
-        if strict and preset != "learned":
+        if strict and preset not in MODEL_PRESETS:
             raise TypeError("strict= goes with model=")
+        windows = _windows(preset, window, threshold, warm_up, open_loop)
         if lossless not in (True, False):
             raise TypeError(f"lossless must be True or False, not {lossless!r}")
         given = {
@@ -187,7 +206,8 @@ class Augur(_FilterRefBase):
             config["model"] = named
         if strict:
             config["strict"] = True
-        words = Words(preset, mode, first, second, fill, axis, prefix, bool(strict))
+        config.update(windows)
+        words = Words(preset, mode, first, second, fill, axis, prefix, bool(strict), **windows)
         self.filter_options: tuple[int, ...] = _words.pack(words)
         self.__config = config
 
@@ -239,6 +259,10 @@ class Augur(_FilterRefBase):
             time_axis=words.time_axis,
             model=f"sha256:{words.model.hex()}" if words.model else None,
             strict=words.strict,
+            window=words.window or None,
+            threshold=words.threshold or None,
+            warm_up=words.warm_up,
+            open_loop=words.open_loop,
         )
 
     _from_filter_options = from_filter_options  # the name under which hdf5plugin's classes have it
@@ -301,13 +325,43 @@ def _positive(name: str, value: SupportsFloat | None) -> float:
     return number
 
 
-def _axis(value: object) -> int:
+def _integer(name: str, value: object) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be an integer, not {value!r}")
     try:
-        axis = value.__index__()  # type: ignore[attr-defined]
-    except AttributeError:
-        raise TypeError(f"time_axis must be an integer, not {value!r}") from None
-    if isinstance(value, bool):
-        raise TypeError(f"time_axis must be an integer, not {value!r}")
+        return value.__index__()
+    except TypeError:  # an array
+        raise TypeError(f"{name} must be an integer, not {value!r}") from None
+
+
+def _windows(preset: str, window: object, threshold: Any, warm_up: object, open_loop: object) -> dict[str, Any]:
+    """The arguments for key frames, checked; those that are left at their default are not listed."""
+    given = {"window": window, "threshold": threshold}
+    out = {name: value for name, value in given.items() if value is not None}
+    if len(out) == 2:
+        raise TypeError("window= and threshold= both say where key frames are: give one of them")
+    if window is not None:
+        out["window"] = every = _integer("window", window)
+        if not 2 <= every <= _words.MAX_WINDOW:
+            raise ValueError(f"window is {every}, it must lie between 2 and {_words.MAX_WINDOW} time steps")
+    if threshold is not None:
+        limit = _number("threshold", threshold)
+        if not _words.LEAST_THRESHOLD <= limit <= 1:
+            raise ValueError(f"threshold is {limit!r}, it must lie between 2**-31 and 1 (a share of the squared value range)")
+        out["threshold"] = _words.nearest_threshold(limit)
+    steps = _integer("warm_up", warm_up)
+    if not 0 <= steps <= _words.MAX_WARM_UP:
+        raise ValueError(f"warm_up is {steps}, it must lie between 0 and {_words.MAX_WARM_UP} time steps")
+    if open_loop not in (True, False):
+        raise TypeError(f"open_loop must be True or False, not {open_loop!r}")
+    out.update({"warm_up": steps} if steps else {}, **({"open_loop": True} if open_loop else {}))
+    if out and preset != "tezip":
+        raise TypeError(f"{next(iter(out))}= goes with preset=\"tezip\", not with {preset!r}")
+    return out
+
+
+def _axis(value: object) -> int:
+    axis = _integer("time_axis", value)
     if not 0 <= axis <= _words.MAX_TIME_AXIS:
         raise ValueError(f"time_axis is {axis}, it must lie between 0 and {_words.MAX_TIME_AXIS}, counted from the first axis")
     return axis
