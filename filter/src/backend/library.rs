@@ -114,8 +114,11 @@ impl Library {
 
 fn open(path: &Path) -> Result<Object> {
     // SAFETY: libraries of this project and of libtorch; their initialisers may run in any process.
-    unsafe { Object::open(Some(path), RTLD_NOW | RTLD_LOCAL) }
-        .map_err(|e| Error::invalid(format!("{} cannot be opened: {e}", path.display())))
+    unsafe { Object::open(Some(path), RTLD_NOW | RTLD_LOCAL) }.map_err(|e| {
+        // What the loader says is behind what the crate says.
+        let why = std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string);
+        Error::invalid(format!("{} cannot be opened: {why}", path.display()))
+    })
 }
 
 /// The library of this name, if the process has it.

@@ -179,17 +179,15 @@ impl Evaluation {
     ) -> Result<(), String> {
         let before = tch::get_num_threads();
         let wanted = i32::try_from(threads.max(1)).unwrap_or(i32::MAX);
-        // Setting it is not free, and a program that has libtorch for itself may have its own idea.
-        let set = |n: i32| {
-            if n != before {
-                tch::set_num_threads(n)
+        // A program that has libtorch for itself may have an idea of its own.
+        let set = |n: i32, now: i32| {
+            if n != now {
+                tch::set_num_threads(n);
             }
         };
-        set(wanted);
+        set(wanted, before);
         let done = no_grad(|| self.run_here(inputs, fed, outputs));
-        if wanted != before {
-            tch::set_num_threads(before);
-        }
+        set(before, wanted);
         done
     }
 
