@@ -46,19 +46,21 @@ cli: check-rust
 	@cp $(TARGET)/release/augur dist/bin/
 
 # The library that training needs, with libtorch beside it (LIBTORCH=: an own one of version 2.11).
-torch: check-rust ## what `augur train` needs: get libtorch (540 MB; LIBTORCH=DIR: yours), build dist/lib/libaugur_torch.so
+torch: check-rust ## what `augur train` and AUGUR_BACKEND=torch need: get libtorch (540 MB; LIBTORCH=DIR: yours), build dist/lib/libaugur_torch.so
 	@PYTHON=$(PYTHON) $(SETUP)/torch.sh build/torch >/dev/null
 	LIBTORCH=$$(PYTHON=$(PYTHON) $(SETUP)/torch.sh build/torch) && export LIBTORCH && \
 		cargo build --release --locked --manifest-path tools/torch/Cargo.toml --target-dir $(TARGET) && \
 		mkdir -p dist/lib && cp $(TARGET)/release/libaugur_torch.so dist/lib/ && ln -sfn "$$LIBTORCH" dist/lib/torch
 	@echo "built: dist/lib/libaugur_torch.so"
 
-test-torch: torch cli ## test training (gets libtorch first)
+test-torch: torch cli ## test training and networks on libtorch (gets libtorch first)
 	LIBTORCH=$$(PYTHON=$(PYTHON) $(SETUP)/torch.sh build/torch) && export LIBTORCH && \
 		cargo test --release --locked --manifest-path tools/torch/Cargo.toml --target-dir $(TARGET)
 # Ignored elsewhere, as they need the library.
 	$(WITH_CMAKE) AUGUR_TORCH=$(abspath dist/lib/libaugur_torch.so) \
 		cargo test --release --locked --manifest-path tools/cli/Cargo.toml --test train -- --include-ignored
+	AUGUR_TORCH=$(abspath dist/lib/libaugur_torch.so) \
+		cargo test --release --locked -p augur-filter --test backend -- --ignored --exact libtorch_gives_the_same_streams
 
 build: plugin cli ## build dist/plugins/libh5z_augur.so, dist/bin/augur, dist/include/augur_h5.h
 	@echo "built:"; find dist -type f | sort | sed 's/^/  /'

@@ -185,6 +185,7 @@ fn timed(work: impl FnOnce()) -> f64 {
 
 fn show(name: &str, made: Made, size: [usize; 3]) {
     let (graph, ops) = made.loaded();
+    let runs = if std::env::args().any(|a| a == "--quick") { 3 } else { RUNS };
     let mut session = Session::with_levels(&graph, size).expect("a session");
     for k in 0..graph.inputs() {
         let fill = |(i, v): (usize, &mut i16)| *v = ((i as u32).wrapping_mul(2654435761) >> 24) as i16 - 128;
@@ -192,7 +193,7 @@ fn show(name: &str, made: Made, size: [usize; 3]) {
     }
     let mut nodes = vec![f64::INFINITY; ops.len()];
     let mut whole = [f64::INFINITY; 2];
-    for _ in 0..RUNS {
+    for _ in 0..runs {
         for (threads, time) in whole.iter_mut().enumerate() {
             *time = time.min(timed(|| session.run(threads + 1)));
         }
@@ -222,6 +223,10 @@ fn show(name: &str, made: Made, size: [usize; 3]) {
 }
 
 fn main() {
+    // A filter names criterion's benchmarks, of which there are none here.
+    if std::env::args().skip(1).any(|a| !a.starts_with("--")) {
+        return;
+    }
     for side in [64, 128, 256] {
         show("prednet 8/16/32", prednet(&[2, 16, 32], &[8, 16, 32]), [1, side, side]);
     }

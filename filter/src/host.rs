@@ -142,7 +142,7 @@ impl Host {
 }
 
 /// File name and base address of the object that `address` lies in.
-fn object(address: *const c_void) -> Option<(*const std::ffi::c_char, usize)> {
+pub(crate) fn object(address: *const c_void) -> Option<(*const std::ffi::c_char, usize)> {
     // SAFETY: an all-zero Dl_info is a valid value for dladdr to fill.
     let mut info: libc::Dl_info = unsafe { std::mem::zeroed() };
     // SAFETY: dladdr only looks the address up.

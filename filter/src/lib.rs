@@ -6,6 +6,7 @@
 //! `H5Zregister` and the plugin interface want. [`Settings`] builds and reads the cd_values that users
 //! pass. `docs/filter.md` has the table.
 
+pub mod backend;
 mod callbacks;
 pub mod cd_values;
 pub mod chunk;
@@ -22,11 +23,17 @@ mod report;
 mod threads;
 mod trampoline;
 
-pub use callbacks::class;
 pub use cd_values::{Expanded, Settings};
 pub use fill::Fill;
 pub use report::log_to_stderr;
 pub use threads::threads;
+
+/// The filter's class, for `H5Zregister` and the plugin interface. It lives as long as the process, whose networks are
+/// from then on computed where `AUGUR_BACKEND` says ([`backend`]).
+pub fn class() -> &'static h5types::H5ZClass2 {
+    backend::provide();
+    callbacks::class()
+}
 
 /// Filter id, of the range for internal use (32768 to 65535) until The HDF Group assigns one.
 pub const FILTER_ID: i32 = 49493;

@@ -3,6 +3,7 @@
 //! Every node has channels of integers (`i8` or `i16`) on a lattice of points, computed from nodes before it. What each
 //! layer computes is defined in [`plain`](super::plain); `docs/models.md` says the same in words.
 
+use super::backend::Elsewhere;
 use super::weights::Packed;
 use serde_json::{Map, Value};
 
@@ -61,7 +62,7 @@ pub struct Port {
 
 /// Sums that become values again: y = clamp((sum * multiplier + 2^(shift-1)) >> shift), per output channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Requantise {
+pub struct Requantise {
     /// Start of the sum.
     pub bias: Vec<i32>,
     /// 1 to 32767.
@@ -72,7 +73,7 @@ pub(super) struct Requantise {
 
 /// A convolution, also the transposed one and the dense layer (a kernel of one point).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Conv {
+pub struct Conv {
     /// Levels, rows, columns; odd.
     pub kernel: [usize; 3],
     /// In levels, rows, columns.
@@ -81,13 +82,14 @@ pub(super) struct Conv {
     pub transposed: bool,
     /// \[output\]\[input\]\[level\]\[row\]\[column\]
     pub weight: Vec<i8>,
+    /// How the sums become values.
     pub requantise: Requantise,
 }
 
 /// Divisive normalisation, or its inverse.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Gdn {
-    /// Positive.
+pub struct Gdn {
+    /// Positive, of each channel.
     pub beta: Vec<i32>,
     /// \[output\]\[input\], not negative.
     pub gamma: Vec<i8>,
@@ -99,48 +101,69 @@ pub(super) struct Gdn {
 
 /// A layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Op {
+pub enum Op {
     /// The place among the inputs.
     Input(usize),
+    /// Weighted sums.
     Conv(Conv),
+    /// Every point twice in each direction, levels included.
     Upsample,
+    /// Blocks of 2 x 2 points become four channels.
     SpaceToDepth,
+    /// Four channels become blocks of 2 x 2 points.
     DepthToSpace,
+    /// The channels of all inputs.
     Concat,
+    /// a + b
     Add,
+    /// (a - b + half) >> shift
     Subtract {
+        /// 0 to 15
         shift: u8,
     },
+    /// (a * b + half) >> shift
     Multiply {
+        /// 1 to 30
         shift: u8,
     },
+    /// (x * multiplier + half) >> shift
     Rescale {
+        /// 1 to 32767
         multiplier: i32,
+        /// 1 to 46
         shift: u8,
     },
     /// The first of the channels that are taken.
     Slice(usize),
+    /// The largest of 2 x 2 points, and of two levels where there are any.
     MaxPool,
     /// Values of -128 to 127.
     Table(Vec<i8>),
+    /// Divided by, or multiplied with, what the channels of a point amount to.
     Gdn(Gdn),
+    /// The nearest multiple.
     Quantise {
+        /// 1 to 32767
         step: i32,
     },
 }
 
 /// A layer with the nodes it reads and the values it gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Node {
+pub struct Node {
+    /// What it computes.
     pub op: Op,
     /// Nodes before this one.
     pub inputs: Vec<usize>,
+    /// Number of channels.
     pub channels: usize,
+    /// Type of the values.
     pub element: Element,
-    /// Every value is in here.
+    /// Every value is in here, by a clamp where need be.
     pub range: (i32, i32),
     /// As in [`Port`]; levels, then rows and columns.
     pub down: [u8; 2],
+    /// As in [`Port`].
     pub levels: bool,
 }
 
@@ -177,6 +200,7 @@ pub struct Graph {
     pub(super) extra: Map<String, Value>,
     /// What the fast kernels read of each node that they can compute; nothing of others.
     pub(super) packed: Vec<Vec<Packed>>,
+    pub(super) elsewhere: Elsewhere,
 }
 
 impl Graph {
@@ -198,6 +222,16 @@ impl Graph {
     /// Output `index`.
     pub fn output(&self, index: usize) -> Option<Port> {
         Some(self.nodes[*self.outputs.get(index)?].port())
+    }
+
+    /// The layers, each after those that it reads.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The nodes that are inputs, and those that are outputs, in their orders.
+    pub fn ends(&self) -> (&[usize], &[usize]) {
+        (&self.inputs, &self.outputs)
     }
 
     /// Height and width of the planes must be multiples of this.

@@ -43,7 +43,8 @@ pub fn graph(value: &Value, tensors: &Tensors) -> Result<Graph> {
         None => vec![],
     });
     let packed = packed.collect();
-    let graph = Graph { nodes, inputs, outputs, extra: extra.collect(), packed };
+    let graph =
+        Graph { nodes, inputs, outputs, extra: extra.collect(), packed, elsewhere: Default::default() };
     let macs = graph.macs_per_point();
     if macs > MAX_MACS_PER_POINT {
         return Err(Error::invalid(format!(

@@ -3,11 +3,13 @@
 //! A model file is data that was trained elsewhere; its SHA-256 is its name. All that a network computes is integer
 //! arithmetic, so that it gives the same bits on every machine.
 
+pub mod backend;
 pub mod build;
 mod digest;
 mod fields;
 mod graph;
 mod kernel;
+pub mod layers;
 mod load;
 mod model;
 mod moves;

@@ -1,5 +1,6 @@
 //! A model file: tensors and how they are put together.
 
+use super::backend::Elsewhere;
 use super::graph::Graph;
 use super::tensors::Tensors;
 use super::{load, Digest};
@@ -19,7 +20,7 @@ const MAX_GRAPHS: usize = 16;
 #[derive(Debug)]
 pub struct Model {
     digest: Digest,
-    bytes: Vec<u8>,
+    bytes: Arc<[u8]>,
     metadata: BTreeMap<String, String>,
     graphs: BTreeMap<String, Arc<Graph>>,
 }
@@ -75,13 +76,15 @@ impl Model {
                 graphs.len()
             )));
         }
+        let file: Arc<[u8]> = Arc::from(bytes);
         let read = |(name, value): (&String, &Value)| {
-            let graph = load::graph(value, &tensors)
+            let mut graph = load::graph(value, &tensors)
                 .map_err(|e| load::within(&format!("the model's graph \"{name}\""), &e))?;
+            graph.elsewhere = Elsewhere::new(&file, name);
             Ok((name.clone(), Arc::new(graph)))
         };
         let graphs = graphs.iter().map(read).collect::<Result<_>>()?;
-        Ok(Self { digest: Digest::of(bytes), bytes: bytes.to_vec(), metadata, graphs })
+        Ok(Self { digest: Digest::of(bytes), bytes: file, metadata, graphs })
     }
 
     /// The graph with this role: `forecaster`, `corrector`.

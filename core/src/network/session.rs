@@ -1,5 +1,6 @@
 //! Runs a graph on planes of one size, again and again.
 
+use super::backend::{self, Evaluation};
 use super::graph::{Graph, Node};
 use super::kernel::Kernel;
 use super::packed::Buffer;
@@ -21,6 +22,10 @@ pub struct Session {
     buffers: Vec<Buffer>,
     inputs: Vec<Vec<i16>>,
     outputs: Vec<Vec<i16>>,
+    /// Of the process's backend, while that does not fail.
+    evaluation: Option<Box<dyn Evaluation>>,
+    /// Which inputs are the outputs of the last run.
+    fed: Vec<bool>,
 }
 
 impl Session {
@@ -37,6 +42,13 @@ impl Session {
     /// # Errors
     /// As [`Session::new`]; the levels are a multiple of [`Graph::multiple_of_levels`].
     pub fn with_levels(graph: &Arc<Graph>, size: [usize; 3]) -> Result<Self> {
+        let mut session = Self::native(graph, size)?;
+        session.evaluation = backend::evaluation(graph, size);
+        Ok(session)
+    }
+
+    /// A session that no backend has a part in.
+    pub(super) fn native(graph: &Arc<Graph>, size: [usize; 3]) -> Result<Self> {
         Self::made(graph, size, Some(Kernel::best()))
     }
 
@@ -68,9 +80,15 @@ impl Session {
             nodes.iter().map(|&k| values(&graph.nodes[k], size)).collect()
         };
         let (inputs, outputs) = (of(&graph.inputs), of(&graph.outputs));
-        // Layers that are computed by definition have their planes beside.
+        // Layers that are computed by definition have their planes beside, others some rows.
         let planes = |step: &Step| match step.way {
             Way::Plain => of(&graph.nodes[step.node].inputs).iter().sum::<usize>() + of(&[step.node])[0],
+            // One row of squares and sums; some rows of what is read and what comes out.
+            Way::Normalise => 4 * plan.layouts[step.node].channels * size[2],
+            Way::Transpose => {
+                let from = graph.nodes[step.node].inputs[0];
+                16 * (plan.layouts[from].channels + plan.layouts[step.node].channels) * size[2]
+            }
             _ => 0,
         };
         let beside = plan.steps.iter().map(planes).max().unwrap_or(0);
@@ -83,6 +101,8 @@ impl Session {
             graph: Arc::clone(graph),
             kernel: kernel.unwrap_or(Kernel::Portable),
             buffers: plan.lengths.iter().map(|l| Buffer::new(*l)).collect(),
+            evaluation: None,
+            fed: vec![false; inputs.len()],
             inputs: inputs.into_iter().map(|n| vec![0; n]).collect(),
             outputs: outputs.into_iter().map(|n| vec![0; n]).collect(),
             plan,
@@ -101,6 +121,7 @@ impl Session {
     /// # Panics
     /// If there is no such input.
     pub fn input_mut(&mut self, index: usize) -> &mut [i16] {
+        self.fed[index] = false;
         &mut self.inputs[index]
     }
 
@@ -118,6 +139,12 @@ impl Session {
     /// If there is none of the two, or they have not equal sizes.
     pub fn feed_back(&mut self, index: usize) {
         self.inputs[index].copy_from_slice(&self.outputs[index]);
+        self.fed[index] = true;
+    }
+
+    /// All inputs and all outputs.
+    pub(super) fn values(&self) -> (&[Vec<i16>], &[Vec<i16>]) {
+        (&self.inputs, &self.outputs)
     }
 
     /// Computes the outputs from the inputs, on at most `threads` threads: the same bits for any number.
@@ -127,6 +154,12 @@ impl Session {
             if low > i32::from(i16::MIN) {
                 input.iter_mut().for_each(|v| *v = (*v).clamp(low as i16, high as i16));
             }
+        }
+        if let Some(evaluation) = &mut self.evaluation {
+            if backend::ran(evaluation.as_mut(), &self.inputs, &self.fed, &mut self.outputs, threads) {
+                return;
+            }
+            self.evaluation = None;
         }
         let runner = self.runner(threads);
         let steps = &runner.plan.steps;

@@ -1,6 +1,6 @@
-//! Training of Augur's integer networks with libtorch.
+//! Training and evaluation of Augur's integer networks with libtorch.
 //!
-//! The `augur` command opens this library on demand, so that nothing else needs libtorch. [`abi`] holds the functions
+//! The `augur` command and the filter open this library on demand, so that nothing else needs libtorch. [`abi`] holds the functions
 //! that it calls; the rest is there for them.
 
 pub mod abi;
@@ -13,6 +13,7 @@ pub mod field;
 pub mod forecaster;
 pub mod graph;
 pub mod held_out;
+pub mod infer;
 pub mod integers;
 pub mod interpolator;
 pub mod job;

@@ -1,18 +1,8 @@
-//! libaugur_torch, which holds training and is opened only here.
-//!
-//! libtorch is opened before it, so that one can say clearly what is missing or of the wrong version; CUDA's part of it must come
-//! right after, or CUDA stays off for the process.
+//! Training by libaugur_torch.
 
 use crate::failure::{Failure, Result};
-use libloading::os::unix::{Library, Symbol, RTLD_GLOBAL, RTLD_NOW};
+use augur_filter::backend::library::{Cuda, Library};
 use std::ffi::{c_char, c_int, c_void, CStr, CString};
-use std::path::{Path, PathBuf};
-
-/// Version of the functions that this build calls.
-const ABI: u64 = 1;
-/// libtorch's own version number, less its patch.
-const LIBTORCH: u64 = 0x020b;
-const NAME: &str = "libaugur_torch.so";
 
 /// Frames of a field: as in `tools/torch/src/abi.rs`.
 #[repr(C)]
@@ -43,12 +33,10 @@ pub struct Part {
     pub train: usize,
 }
 
-/// The open library.
+/// Functions of the library, which stays open.
 pub struct Trainer {
-    train: Symbol<Train>,
-    release: Symbol<unsafe extern "C" fn(*mut Answer)>,
-    /// Last, so that they outlive the functions.
-    _libraries: Vec<Library>,
+    train: Train,
+    release: unsafe extern "C" fn(*mut Answer),
 }
 
 /// Opens the library; with what CUDA needs where it is asked for.
@@ -56,70 +44,17 @@ pub struct Trainer {
 /// # Errors
 /// What is missing, and what to do.
 pub fn open(cuda: bool) -> Result<Trainer> {
-    let path = find()?;
-    let libtorch = std::env::var_os("AUGUR_LIBTORCH")
-        .map(PathBuf::from)
-        .or_else(|| Some(path.parent()?.join("torch")).filter(|p| p.join("lib").is_dir()));
-    let mut libraries = vec![];
-    let open = |path: &Path| {
-        // SAFETY: libraries of this project and of libtorch; their initialisers may run in any process.
-        unsafe { Library::open(Some(path), RTLD_NOW | RTLD_GLOBAL) }
-            .map_err(|e| Failure::new(format!("{} cannot be opened: {e}", path.display())))
-    };
-    if let Some(folder) = libtorch {
-        let cpu = open(&folder.join("lib/libtorch_cpu.so"))?;
-        // SAFETY: the function takes nothing and gives a number, in every version that has it.
-        let version = unsafe {
-            cpu.get::<unsafe extern "C" fn() -> u64>(b"aoti_torch_abi_version\0")
-                .map_or(0, |version| version())
-        };
-        if version >> 48 != LIBTORCH {
-            return Err(Failure::new(format!(
-                "{} is libtorch {}.{}, training was built for {}.{}",
-                folder.display(),
-                version >> 56,
-                version >> 48 & 255,
-                LIBTORCH >> 8,
-                LIBTORCH & 255
-            )));
-        }
-        libraries.push(cpu);
-        if cuda {
-            libraries.push(open(&folder.join("lib/libtorch_cuda.so"))?);
-        }
+    // What a trained model gives is measured by the codec.
+    augur_filter::backend::provide();
+    let wrong = |e: augur_core::Error| Failure::new(format!("training needs libtorch: {e}"));
+    let library = Library::open(if cuda { Cuda::Yes } else { Cuda::No }).map_err(wrong)?;
+    // SAFETY: the signatures are those of tools/torch/src/abi.rs at this version, which was checked.
+    unsafe {
+        Ok(Trainer {
+            train: library.get(c"augur_torch_train").map_err(wrong)?,
+            release: library.get(c"augur_torch_release").map_err(wrong)?,
+        })
     }
-    let own = open(&path)?;
-    // SAFETY: the signatures are those of tools/torch/src/abi.rs at this version, which is checked first.
-    let trainer = unsafe {
-        let wrong = |e: libloading::Error| Failure::new(format!("{}: {e}", path.display()));
-        let version =
-            own.get::<unsafe extern "C" fn() -> *const c_char>(b"augur_torch_version\0").map_err(wrong)?;
-        let text = CStr::from_ptr(version()).to_bytes();
-        let version: serde_json::Value = serde_json::from_slice(text).unwrap_or_default();
-        if version["abi"] != ABI {
-            return Err(Failure::new(format!(
-                "{} is of another version than this command: run make torch again",
-                path.display()
-            )));
-        }
-        (own.get(b"augur_torch_train\0").map_err(wrong)?, own.get(b"augur_torch_release\0").map_err(wrong)?)
-    };
-    libraries.push(own);
-    Ok(Trainer { train: trainer.0, release: trainer.1, _libraries: libraries })
-}
-
-fn find() -> Result<PathBuf> {
-    if let Some(path) = std::env::var_os("AUGUR_TORCH") {
-        return Ok(path.into());
-    }
-    let beside = std::env::current_exe().ok().and_then(|p| p.canonicalize().ok());
-    let beside = beside.as_deref().and_then(|p| p.parent()?.parent());
-    beside.map(|folder| folder.join("lib").join(NAME)).filter(|p| p.exists()).ok_or_else(|| {
-        Failure::new(format!(
-            "training needs {NAME}, which is not there: run `make torch` (it downloads libtorch, 540 MB), or name \
-             the library in AUGUR_TORCH"
-        ))
-    })
 }
 
 impl Trainer {
