@@ -1,7 +1,7 @@
 //! Known answers: a graph with every layer, whose values a backend must give before it is used.
 //!
 //! Among them are sums of 8-bit products that end just below 2^24, where float32 ceases to be exact, and beyond it, and
-//! sums of 16-bit products near 2^31.
+//! sums of 16-bit products near 2^30.
 
 use augur_core::network::backend::{proven, Backend};
 use augur_core::network::build::{GraphBuilder, ModelBuilder, Weights};
@@ -46,14 +46,15 @@ fn weights(shape: &[usize], shift: u8) -> Weights {
     }
 }
 
-/// Weights that all are 127, for the last bits of large sums.
-fn largest(inputs: usize, shift: u8) -> Weights {
+/// Sums of inputs times 127, less the largest that there can be where `peak` is the largest input: the last bits of large
+/// sums are seen.
+fn largest(inputs: usize, peak: i32) -> Weights {
     Weights {
         shape: vec![1, inputs, 3, 3],
         weight: vec![127; inputs * 9],
-        bias: vec![-12345],
-        multiplier: vec![32767],
-        shift: vec![shift],
+        bias: vec![-127 * peak * 9 * inputs as i32],
+        multiplier: vec![1],
+        shift: vec![1],
     }
 }
 
@@ -99,18 +100,18 @@ fn graph() -> GraphBuilder {
     let apart = g.layer("space_to_depth", &[part]);
     let mixed = g.conv("conv2d", apart, &weights(&[8, 8, 3, 3], 29), I16, Element::I16, json!({}));
     let together = g.layer("depth_to_space", &[mixed]);
-    // Mostly the largest value, in many channels: sums of 16.7 and 18.6 million in 8 bits, of 2.1 thousand million in 16.
+    // Mostly the largest value, in many channels: sums of 16.7 and 18.6 million in 8 bits, of a thousand million in 16.
     let pool = g.layer("maxpool", &[x]);
-    let wide = g.with("rescale", &[pool], json!({"multiplier": 32767, "shift": 1}));
+    let wide = g.with("rescale", &[pool], json!({"multiplier": 32767, "shift": 14}));
     let wide = g.layer("upsample", &[wide]);
     let one = g.slice(wide, 0, 1);
     let narrow = g.with("rescale", &[one], json!({"multiplier": 1, "shift": 8, "type": "i8"}));
     let many = |g: &mut GraphBuilder, from: usize, count: usize| g.layer("concat", &vec![from; count]);
     let (below, beyond) = (many(&mut g, narrow, 115), many(&mut g, narrow, 128));
-    let widest = many(&mut g, one, 56);
-    let low = g.conv("conv2d", below, &largest(115, 24), I16, Element::I16, json!({}));
-    let high = g.conv("conv2d", beyond, &largest(128, 24), I16, Element::I16, json!({}));
-    let top = g.conv("conv2d", widest, &largest(56, 31), I16, Element::I16, json!({}));
+    let widest = many(&mut g, one, 28);
+    let low = g.conv("conv2d", below, &largest(115, 127), I16, Element::I16, json!({}));
+    let high = g.conv("conv2d", beyond, &largest(128, 127), I16, Element::I16, json!({}));
+    let top = g.conv("conv2d", widest, &largest(28, 32767), I16, Element::I16, json!({}));
     g.key("outputs", json!([a, c, t, n, i, sum, steps, together, wide, low, high, top]));
     g
 }
