@@ -231,8 +231,11 @@ pub unsafe extern "C" fn augur_torch_run(
 /// It was opened and is closed once.
 #[no_mangle]
 pub unsafe extern "C" fn augur_torch_close(evaluation: *mut c_void) {
-    // SAFETY: the caller's promise; `handed` made the pointer.
-    let _ = guarded(|| Ok(drop(unsafe { Box::from_raw(evaluation.cast::<Evaluation>()) })));
+    let _ = guarded(|| {
+        // SAFETY: the caller's promise; `handed` made the pointer.
+        drop(unsafe { Box::from_raw(evaluation.cast::<Evaluation>()) });
+        Ok(())
+    });
 }
 
 /// Releases what [`augur_torch_load`] gave. Evaluations of it go on.
@@ -241,8 +244,11 @@ pub unsafe extern "C" fn augur_torch_close(evaluation: *mut c_void) {
 /// It was loaded and is unloaded once.
 #[no_mangle]
 pub unsafe extern "C" fn augur_torch_unload(network: *mut c_void) {
-    // SAFETY: the caller's promise; `handed` made the pointer.
-    let _ = guarded(|| Ok(drop(unsafe { Box::from_raw(network.cast::<Arc<Network>>()) })));
+    let _ = guarded(|| {
+        // SAFETY: the caller's promise; `handed` made the pointer.
+        drop(unsafe { Box::from_raw(network.cast::<Arc<Network>>()) });
+        Ok(())
+    });
 }
 
 /// Hands a value to the caller, or the error in an answer.
