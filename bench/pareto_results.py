@@ -136,7 +136,7 @@ def draw(path: str, results: dict) -> None:
     plain_log(panels[1, 0].yaxis)
     names = [r["model"] for r in results["rows"]]
     chosen = ", ".join(n for n in SIZES if n in names)
-    others = "; small: other widths and depths" if set(names) - set(SIZES) else ""
+    others = "; small marks: other widths and depths" if set(names) - set(SIZES) else ""
     figure.suptitle("What a larger model gives on steps that it was not trained on, and what it costs\n(filled: without the model's bytes, the line joins "
                     "the best for their cost; hollow: with them;\n"
                     f"below, dots: writing, hollow triangles: reading; large marks: {chosen}{others})", fontsize=11)

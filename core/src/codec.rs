@@ -102,7 +102,13 @@ fn encode_predicted(params: &Params, raw: &[u8], memory: Option<&Memory>) -> Opt
         }
     }
     let known = memory.map_or(vec![], |m| m.recall(&bytes, params.shape[params.time_axis]));
-    let encoded = with_number!(params.dtype, N => predicted::encode::<N>(&params, &frames, &bytes, &known))?;
+    // Integers on a grid of counts are like any others.
+    let held = memory
+        .filter(|_| params.preset == Preset::Tezip && !params.dtype.is_float())
+        .and_then(|m| m.unchanged(&bytes, params.dtype.size()));
+    let held = held.as_deref();
+    let encoded =
+        with_number!(params.dtype, N => predicted::encode::<N>(&params, &frames, &bytes, &known, held))?;
     let (unit, origin) = encoded.mapping.parameters();
     let mut header = Header {
         method: Method::Predicted,
@@ -170,6 +176,9 @@ fn decode_predicted(header: &Header, payload: &[u8], decoding: &Decoding) -> Res
     let counts = !header.dtype.is_float() && header.unit == 1.0 && !predicted::is_direct(payload);
     let exact = header.error == 0.0 || mapping.is_lattice() || counts;
     if let (Some(memory), false) = (memory, exact) {
+        if predicted::is_direct(payload) && !header.dtype.is_float() {
+            memory.remember_whole(&bytes);
+        }
         let size = header.dtype.size();
         let steps = header.shape[header.time_axis];
         let kept = predicted::final_steps(payload, &frames, size, steps)?;

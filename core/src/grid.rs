@@ -215,14 +215,31 @@ impl Grid {
         })
     }
 
-    /// The grid for integers whose unit is a count, however many the bound allows; `None` where their range is too wide.
-    pub fn counts(e: f64, extent: &Extent) -> Option<Self> {
-        let step = 2.0 * e.floor() + 1.0;
-        let range = extent.range();
-        (range < LIMIT as f64 && step < LIMIT as f64).then(|| Self {
-            mapping: Mapping::Linear(1.0),
+    /// The grid for integers that the direct predictor works on, whose runs need some room: units as small as decoded frames
+    /// are recognised with, of three counts, wherever steps of several of them are left. `None` where the range is too wide.
+    pub fn narrow(e: f64, extent: &Extent) -> Option<Self> {
+        let steps = ((2.0 * e.min(1e8).floor() + 1.0) / 3.0).floor();
+        let step = 2.0 * ((steps - 1.0) / 2.0).floor() + 1.0;
+        if step < 3.0 {
+            return Self::whole(e, extent, false);
+        }
+        let range = extent.range() / 3.0;
+        (range < LIMIT as f64).then(|| Self {
+            mapping: Mapping::Linear(3.0),
             step: step as i32,
             shift: weight_bits(range, step as i32),
+            chance: 1.0 / 3.0,
+        })
+    }
+
+    /// The grid for integers whose unit is a count and of which only the encoder knows how far they may be off; `None` where
+    /// their range is too wide.
+    pub fn counts(extent: &Extent) -> Option<Self> {
+        let range = extent.range();
+        (range < LIMIT as f64).then(|| Self {
+            mapping: Mapping::Linear(1.0),
+            step: 2,
+            shift: weight_bits(range, 2),
             chance: 1.0,
         })
     }

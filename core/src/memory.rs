@@ -16,7 +16,17 @@ const CAPACITY: usize = 1 << 17;
 /// Smaller steps are not remembered: they would crowd out others.
 const SMALLEST: usize = 64;
 
+/// Most bytes of whole chunks that are remembered, and most chunks.
+const WHOLE: usize = 128 << 20;
+/// See [`WHOLE`].
+const CHUNKS: usize = 64;
+/// A chunk of which fewer points are as in another, one in so many, is taken for another one.
+const ALIKE: usize = 16;
+
 /// Hashes of decoded time steps with the error that they were decoded with.
+///
+/// Where that does not do, as decoded values are like any others and may be kept in a part of a frame of which the rest
+/// changes (integers that the direct predictor rounded), whole chunks are remembered.
 #[derive(Default)]
 pub struct Memory {
     known: Mutex<Known>,
@@ -26,6 +36,7 @@ pub struct Memory {
 struct Known {
     errors: HashMap<u64, f64>,
     order: VecDeque<u64>,
+    chunks: VecDeque<Vec<u8>>,
 }
 
 impl Memory {
@@ -68,6 +79,30 @@ impl Memory {
                 known.errors.remove(&oldest);
             }
         }
+    }
+
+    /// Remembers a whole chunk.
+    pub(crate) fn remember_whole(&self, raw: &[u8]) {
+        let Some(mut known) = self.lock() else { return };
+        known.chunks.retain(|chunk| chunk != raw);
+        known.chunks.push_back(raw.to_vec());
+        while known.chunks.len() > CHUNKS || known.chunks.iter().map(Vec::len).sum::<usize>() > WHOLE {
+            known.chunks.pop_front();
+        }
+    }
+
+    /// The points of `raw`, values of `size` bytes, that are as in the remembered chunk that is most like it: not 0 at each
+    /// of them. `None` where no chunk is.
+    pub(crate) fn unchanged(&self, raw: &[u8], size: usize) -> Option<Vec<u8>> {
+        let known = self.lock()?;
+        let alike = |chunk: &&Vec<u8>| -> usize {
+            chunk.chunks_exact(size).zip(raw.chunks_exact(size)).filter(|(a, b)| a == b).count()
+        };
+        let same = known.chunks.iter().filter(|chunk| chunk.len() == raw.len());
+        let (count, best) = same.map(|chunk| (alike(&chunk), chunk)).max_by_key(|(count, _)| *count)?;
+        (count * ALIKE >= raw.len() / size).then(|| {
+            best.chunks_exact(size).zip(raw.chunks_exact(size)).map(|(a, b)| u8::from(a == b)).collect()
+        })
     }
 
     /// For each of the `steps` of `raw` the error that it was decoded with, if it was.

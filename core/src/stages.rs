@@ -148,6 +148,7 @@ impl Stages {
             grid: &self.grid,
             error: 0.0,
             known: &[],
+            held: None,
         };
         let mut coder = Unchecked(Encoder::new(&shared, &band, vec![]));
         walk(&band, &mut coder);

@@ -261,3 +261,40 @@ fn predictions_can_be_looked_at() {
     let balanced = encode(&Params { preset: Preset::Balanced, ..with }, &raw).unwrap();
     assert!(predictions(&balanced, &Decoding::default()).is_err());
 }
+
+#[test]
+fn parts_of_frames_that_were_rounded_once_are_not_rounded_again() {
+    for (dtype, unit) in [(Dtype::U8, 1.0), (Dtype::U16, 50.0)] {
+        for bound in [
+            Bound::Absolute(7.5 * unit),
+            Bound::Absolute(2.2),
+            Bound::Relative { rel: 0.1, range: None },
+            Bound::PointwiseRelative { rel: 0.2, floor: 0.0 },
+        ] {
+            let with = params(dtype, &[6, 24, 30], bound, None);
+            let memory = Memory::new();
+            let decoding = Decoding { memory: Some(&memory), ..Decoding::default() };
+            let mut truth = picture(dtype, 6, 1, 24, 30);
+            let size = dtype.size();
+            let mut stream = encode_with(&with, &truth, &memory).unwrap();
+            for round in 0..9usize {
+                let mut chunk = decode_with(&stream, &decoding).unwrap();
+                // A patch in every frame; other chunks are decoded in between.
+                for (t, y, x) in
+                    (0..6).flat_map(|t| (4..11).flat_map(move |y| (5..9).map(move |x| (t, y, x))))
+                {
+                    let at = ((t * 24 + y + round) * 30 + x + 2 * round) * size;
+                    let new = (t * 31 + y * 7 + x * 13 + round * 57) as u8;
+                    chunk[at..at + size].fill(new);
+                    truth[at..at + size].fill(new);
+                }
+                let other = picture(dtype, 6, 1, 30, 24);
+                decode_with(&encode_with(&with, &other, &memory).unwrap(), &decoding).unwrap();
+                stream = encode_with(&with, &chunk, &memory).unwrap();
+                let back = decode_with(&stream, &decoding).unwrap();
+                oracle::check(&with, &truth, &back)
+                    .unwrap_or_else(|e| panic!("{dtype:?} {bound:?} round {round}: {e}"));
+            }
+        }
+    }
+}

@@ -70,8 +70,8 @@ fn what_stands_against_a_backend_is_one_warning() {
     let (used, native, warnings) = run(&[]);
     assert!(!used && warnings.is_empty(), "{warnings:?}");
     assert_eq!(run(&[("AUGUR_BACKEND", "native")]), (false, native.clone(), vec![]));
-    type Pairs<'a> = &'a [(&'a str, &'a str)];
-    let cases: [(Pairs, &[&str]); 3] = [
+    type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
+    let cases: [Case; 3] = [
         (&[("AUGUR_BACKEND", "tensorflow")], &["AUGUR_BACKEND", "tensorflow", "torch or native"]),
         (
             &[("AUGUR_BACKEND", "torch"), ("AUGUR_TORCH_DEVICE", "tpu")],

@@ -175,7 +175,7 @@ def test_short_chunks_and_odd_shapes(program, tmp_h5):
 def test_step_by_step_and_parts_written_again(program, tmp_h5, dtype, how):
     """Without room in the chunk cache HDF5 decodes a chunk, changes a part, and encodes it again: errors must not add up.
 
-    Whole steps are known again. Parts of frames are where floats are on a grid; integers are on none (docs/limitations.md).
+    Whole steps are known again, and the rest of a frame of which a part changes.
     """
     program("""
         path, dtype, how = sys.argv[1:]
@@ -205,7 +205,7 @@ def test_step_by_step_and_parts_written_again(program, tmp_h5, dtype, how):
                             check(a[:t + 1], f["x"][...], *bound, what=f"{what} after step {t}")
                     for round in range(12):
                         t, y, x = (int(rng.integers(m)) for m in (n, 30, 40))
-                        part = (t, slice(y, y + 9), slice(x, x + 11)) if dtype == "f4" else (t, slice(None), slice(None))
+                        part = (t, slice(y, y + 9), slice(x, x + 11)) if round % 4 < 3 else (t, slice(None), slice(None))
                         new = film(dtype, steps=n)[(t + 5 + round) % n][part[1:]]
                         a[part] = new
                         f["x"][0, 0, 0]

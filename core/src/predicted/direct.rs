@@ -173,6 +173,15 @@ enum Tolerance {
     Share(f64, i64, f64),
 }
 
+/// What of a frame is not as usual.
+#[derive(Clone, Copy, Default)]
+struct Apart<'a> {
+    /// Special points, not 0: they tolerate everything.
+    special: Option<&'a [u8]>,
+    /// Points that were rounded before, not 0: they tolerate nothing.
+    held: Option<&'a [u8]>,
+}
+
 impl Tolerance {
     fn of(&self, v: i32) -> i32 {
         match *self {
@@ -234,8 +243,11 @@ pub fn encode<N: Number>(shared: &Shared, choice: Choice, mut direct: Direct) ->
             let place = z * area..(z + 1) * area;
             let exact = Tolerance::Same(0);
             let tolerance = if mapped.kinds[frame] == FrameKind::Normal { &tolerance } else { &exact };
-            let mask = mapped.mask.as_deref().map(|m| &m[frame * area..][..area]);
-            merge(&target[place.clone()], &predictions.out[place], mask, tolerance, scale.step, out);
+            let apart = Apart {
+                special: mapped.mask.as_deref().map(|m| &m[frame * area..][..area]),
+                held: shared.held.map(|m| &m[frame * area..][..area]),
+            };
+            merge(&target[place.clone()], &predictions.out[place], apart, tolerance, scale.step, out);
         }
         let values = add(&predictions.out, differences, (scale.low, scale.high));
         for (y, line) in values.chunks_exact(width).enumerate() {
@@ -342,22 +354,15 @@ impl Squares {
     }
 }
 
-/// Runs of differences: as long as their tolerances have a number in common, all are that number. Special points
-/// tolerate everything.
-fn merge(
-    target: &[i32],
-    predicted: &[i32],
-    mask: Option<&[u8]>,
-    tolerance: &Tolerance,
-    step: i32,
-    out: &mut [i32],
-) {
+/// Runs of differences: as long as their tolerances have a number in common, all are that number.
+fn merge(target: &[i32], predicted: &[i32], apart: Apart, tolerance: &Tolerance, step: i32, out: &mut [i32]) {
     let (mut low, mut high, mut first) = (i32::MIN, i32::MAX, 0);
     for (i, (v, p)) in target.iter().zip(predicted).enumerate() {
-        if mask.is_some_and(|m| m[i] != 0) {
+        if apart.special.is_some_and(|m| m[i] != 0) {
             continue;
         }
-        let (difference, around) = (v.wrapping_sub(*p), tolerance.of(*v));
+        let held = apart.held.is_some_and(|m| m[i] != 0);
+        let (difference, around) = (v.wrapping_sub(*p), if held { 0 } else { tolerance.of(*v) });
         let own = (difference.saturating_sub(around), difference.saturating_add(around));
         let common = (low.max(own.0), high.min(own.1));
         if common.0 > common.1 {
@@ -426,9 +431,12 @@ mod tests {
             let mask: Vec<u8> = points.iter().map(|p| u8::from(p.2)).collect();
             for tolerance in [Tolerance::Same(half), Tolerance::Share(0.01 * f64::from(half), 500, 20.0)] {
                 let mut out = vec![0; points.len()];
-                merge(&target, &predicted, Some(&mask), &tolerance, 2 * half + 1, &mut out);
+                let held: Vec<u8> = (0..points.len()).map(|i| u8::from(i % 7 == 3)).collect();
+                let apart = Apart { special: Some(&mask), held: Some(&held) };
+                merge(&target, &predicted, apart, &tolerance, 2 * half + 1, &mut out);
                 for (i, d) in out.iter().enumerate().filter(|(i, _)| mask[*i] == 0) {
-                    prop_assert!((predicted[i] + d - target[i]).abs() <= tolerance.of(target[i]));
+                    let most = if held[i] != 0 { 0 } else { tolerance.of(target[i]) };
+                    prop_assert!((predicted[i] + d - target[i]).abs() <= most);
                 }
                 let mut again = out.clone();
                 differentiate(&mut again);

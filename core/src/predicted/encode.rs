@@ -57,15 +57,16 @@ pub struct Encoded {
 /// lost.
 ///
 /// `known` gives, for each step of the time axis, the error that it was decoded with if it was: it must come back bit
-/// for bit.
+/// for bit. `held` does so for points of other steps, not 0 at each of them.
 pub fn encode<N: Number>(
     params: &Params,
     frames: &Frames,
     raw: &[u8],
     known: &[Option<f64>],
+    held: Option<&[u8]>,
 ) -> Option<Encoded> {
     let chunk = survey::<N>(params, raw)?;
-    let encode = |share| encode_chunk::<N>(params, frames, raw, known, &chunk, share);
+    let encode = |share| encode_chunk::<N>(params, frames, raw, (known, held), &chunk, share);
     let Bound::Psnr(db) = params.bound else { return encode(1.0) };
     let written = &raw[..chunk.points * N::SIZE];
     let whole = allowed_error(&params.bound, &chunk.extent).filter(|_| !N::FLOAT);
@@ -81,7 +82,7 @@ fn encode_chunk<N: Number>(
     params: &Params,
     frames: &Frames,
     raw: &[u8],
-    known: &[Option<f64>],
+    (known, held): (&[Option<f64>], Option<&[u8]>),
     &Surveyed { ref special, extent, points, provisional }: &Surveyed,
     share: f64,
 ) -> Option<Encoded> {
@@ -90,7 +91,7 @@ fn encode_chunk<N: Number>(
     let pointwise = matches!(params.bound, Bound::PointwiseRelative { .. });
     let tezip = params.preset == Preset::Tezip;
     if pointwise && tezip && !N::FLOAT && !provisional {
-        return code_shares::<N>(params, frames, raw, known, (special, &extent, points));
+        return code_shares::<N>(params, frames, raw, (known, held), (special, &extent, points));
     }
     let logarithmic = pointwise;
     let allowed = allowed_error(&params.bound, &extent).map(|e| share * e);
@@ -105,8 +106,16 @@ fn encode_chunk<N: Number>(
             let again = |raw: &[u8]| map::<N>(raw, frames, &grid, special, &extent, writing, params.threads);
             // Nothing is to be lost, not even the sign of zero.
             let all = vec![Some(0.0); if allowed.is_none() { steps } else { 0 }];
-            let shared =
-                Shared { params, frames, raw, mapped: &mapped, grid: &grid, error: slack, known: &all };
+            let shared = Shared {
+                params,
+                frames,
+                raw,
+                mapped: &mapped,
+                grid: &grid,
+                error: slack,
+                known: &all,
+                held: None,
+            };
             return code::<N>(&shared, choice, again);
         }
     }
@@ -118,8 +127,8 @@ fn encode_chunk<N: Number>(
     } else if logarithmic {
         // Counts leave no room between them to tell decoded frames by.
         (!provisional).then(|| Grid::choose::<N>(error, &domain, true))??
-    } else if let Some(counts) = Grid::counts(error, &extent).filter(|_| tezip && !provisional) {
-        counts
+    } else if tezip && !provisional && error >= 1.0 {
+        Grid::narrow(error, &extent)?
     } else {
         Grid::whole(error, &extent, provisional || error < 1.0)?
     };
@@ -142,14 +151,14 @@ fn encode_chunk<N: Number>(
             let grid = Grid::single::<N>(error, &domain, logarithmic)?;
             let writing = Writing { provisional: false, ..writing };
             let mapped = map::<N>(raw, frames, &grid, special, &domain, writing, params.threads);
-            let shared = Shared { params, frames, raw, mapped: &mapped, grid: &grid, error, known };
+            let shared = Shared { params, frames, raw, mapped: &mapped, grid: &grid, error, known, held };
             return Some(code_as::<N>(&shared, choice));
         }
         choice = choose(&mapped, frames, &grid, params, false);
     }
     let fresh = Writing { fresh: true, provisional: false, ..writing };
     let again = |raw: &[u8]| map::<N>(raw, frames, &grid, special, &domain, fresh, params.threads);
-    let shared = Shared { params, frames, raw, mapped: &mapped, grid: &grid, error, known };
+    let shared = Shared { params, frames, raw, mapped: &mapped, grid: &grid, error, known, held };
     code::<N>(&shared, choice, again)
 }
 
@@ -158,10 +167,10 @@ fn code_shares<N: Number>(
     params: &Params,
     frames: &Frames,
     raw: &[u8],
-    known: &[Option<f64>],
+    (known, held): (&[Option<f64>], Option<&[u8]>),
     (special, extent, points): (&Special, &Extent, usize),
 ) -> Option<Encoded> {
-    let grid = Grid::counts(1.0, extent)?;
+    let grid = Grid::counts(extent)?;
     let steps = params.shape[params.time_axis];
     let known_frames: Vec<bool> = (0..frames.count())
         .map(|f| known.get(f * steps / frames.count()).is_some_and(Option::is_some))
@@ -170,7 +179,7 @@ fn code_shares<N: Number>(
     let mapped = map::<N>(raw, frames, &grid, special, extent, writing, params.threads);
     let choice = choose(&mapped, frames, &grid, params, false);
     let error = allowed_error(&params.bound, extent)?;
-    let shared = Shared { params, frames, raw, mapped: &mapped, grid: &grid, error, known };
+    let shared = Shared { params, frames, raw, mapped: &mapped, grid: &grid, error, known, held };
     // Nothing else is tried, for which the decoded values would be mapped.
     let Predictor::Direct(direct) = choice.predictor.clone() else { return None };
     direct::encode::<N>(&shared, choice, direct).ok()
@@ -209,6 +218,8 @@ pub struct Shared<'a> {
     pub error: f64,
     /// Steps of the time axis that must come back bit for bit.
     pub known: &'a [Option<f64>],
+    /// Points that must, not 0, if any.
+    pub held: Option<&'a [u8]>,
 }
 
 impl Shared<'_> {
@@ -235,15 +246,17 @@ impl Shared<'_> {
         let all = self.grid.mapping.write_within::<N>(line, place, negative, raw, allowed, out);
         // Steps that are remembered are no shorter than a row.
         let known = self.known.get(at / step_points).is_some_and(Option::is_some);
+        let held = self.held.map(|held| &held[at..at + line.len()]);
         // Almost always all are.
-        if all && (!known || raw == out) {
+        if all && (!known && held.is_none_or(|held| held.iter().all(|h| *h == 0)) || raw == out) {
             return;
         }
-        let within = |a: &[u8], b: &[u8]| {
-            allowed.holds(N::read(a).to_f64(), N::read(b).to_f64()) && (!known || a == b)
+        let within = |x: usize, a: &[u8], b: &[u8]| {
+            let exact = known || held.is_some_and(|held| held[x] != 0);
+            allowed.holds(N::read(a).to_f64(), N::read(b).to_f64()) && (!exact || a == b)
         };
         for (x, (a, b)) in raw.chunks_exact(N::SIZE).zip(out.chunks_exact(N::SIZE)).enumerate() {
-            if !within(a, b) && mapped.mask.as_deref().is_none_or(|m| m[at + x] == 0) {
+            if !within(x, a, b) && mapped.mask.as_deref().is_none_or(|m| m[at + x] == 0) {
                 patches.push(((at + x) as u64, N::read(a).bits()));
             }
         }

@@ -205,7 +205,7 @@ mod tests {
         // 127 * 127 * 1040 is just below 2^24.
         assert_eq!(cuts(1, 3000, (0, 127), most, &|_, _| 127), [1040, 2080, 3000]);
         // Terms of both signs never add up; with both signs of the input they may.
-        let mixed = |_: usize, c: usize| if c % 2 == 0 { 127 } else { -127 };
+        let mixed = |_: usize, c: usize| if c.is_multiple_of(2) { 127 } else { -127 };
         assert_eq!(cuts(1, 2080, (0, 127), most, &mixed), [2080]);
         assert_eq!(cuts(1, 2080, (-127, 127), most, &mixed), [1040, 2080]);
         // The output that reaches furthest decides.
