@@ -155,6 +155,8 @@ const PIECE: usize = 32;
 /// what that leaves behind a row is arbitrary, except behind the last.
 #[inline]
 pub fn copy_rows(from: (&[u8], usize), to: (&mut [u8], usize), width: usize, rows: usize) {
+    let end = rows.saturating_sub(1) * to.1 + width;
+    let to = (&mut to.0[..end], to.1);
     for i in 0..rows {
         let (from, to) = (&from.0[i * from.1..], &mut to.0[i * to.1..]);
         for at in (0..width).step_by(PIECE) {
