@@ -107,7 +107,11 @@ fn runs(model: &Model, mut work: impl FnMut(i16)) -> Vec<i16> {
     let mut all = vec![];
     for t in 0..6i16 {
         work(t);
-        session.input_mut(0).iter_mut().enumerate().for_each(|(i, v)| *v = (i as i16).wrapping_mul(991) ^ (t * 77));
+        session
+            .input_mut(0)
+            .iter_mut()
+            .enumerate()
+            .for_each(|(i, v)| *v = (i as i16).wrapping_mul(991) ^ (t * 77));
         if t == 3 {
             session.input_mut(1).fill(5);
         }
