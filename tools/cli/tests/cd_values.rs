@@ -141,7 +141,7 @@ fn nonsense_is_refused_with_a_reason() {
             &["--absolute", "1", "--preset", "tezip", "--window", "8", "--threshold", "0.1"],
             &["cannot be used with", "--threshold"],
         ),
-        (&["--absolute", "1", "--preset", "fast", "--model", "x"], &["tezip"]),
+        (&["--absolute", "1", "--preset", "fast", "--model", "x"], &["x: no such file"]),
         (&["--absolute", "1", "--time-axis", "16"], &["--time-axis is 16", "0 to 15"]),
     ] {
         augur(scratch.path(), &[&["cd-values"], arguments].concat()).fails(2, parts);
