@@ -20,9 +20,6 @@ const SMALLEST: usize = 64;
 const WHOLE: usize = 128 << 20;
 /// See [`WHOLE`].
 const CHUNKS: usize = 64;
-/// A chunk of which fewer points are as in another, one in so many, is taken for another one.
-const ALIKE: usize = 16;
-
 /// Hashes of decoded time steps with the error that they were decoded with.
 ///
 /// Where that does not do, as decoded values are like any others and may be kept in a part of a frame of which the rest
@@ -92,15 +89,15 @@ impl Memory {
     }
 
     /// The points of `raw`, values of `size` bytes, that are as in the remembered chunk that is most like it: not 0 at each
-    /// of them. `None` where no chunk is.
-    pub(crate) fn unchanged(&self, raw: &[u8], size: usize) -> Option<Vec<u8>> {
+    /// of them. `None` where no chunk has one in `least` of the points in common.
+    pub(crate) fn unchanged(&self, raw: &[u8], size: usize, least: usize) -> Option<Vec<u8>> {
         let known = self.lock()?;
         let alike = |chunk: &&Vec<u8>| -> usize {
             chunk.chunks_exact(size).zip(raw.chunks_exact(size)).filter(|(a, b)| a == b).count()
         };
         let same = known.chunks.iter().filter(|chunk| chunk.len() == raw.len());
         let (count, best) = same.map(|chunk| (alike(&chunk), chunk)).max_by_key(|(count, _)| *count)?;
-        (count * ALIKE >= raw.len() / size).then(|| {
+        (count * least >= raw.len() / size).then(|| {
             best.chunks_exact(size).zip(raw.chunks_exact(size)).map(|(a, b)| u8::from(a == b)).collect()
         })
     }

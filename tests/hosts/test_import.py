@@ -447,13 +447,13 @@ def test_a_full_disk_leaves_nothing(augur, clean_env, tmp_path, command):
 @pytest.mark.parametrize("target", ["out", "out.tif"])
 def test_an_interrupted_export_leaves_nothing(augur, clean_env, tmp_path, target):
     with h5py.File(tmp_path / "a.h5", "w") as f:
-        f["data"] = noise((60, 400, 500), "u2")
+        f["data"] = noise((200, 400, 500), "u2")
     running = subprocess.Popen(["augur", "export", "a.h5", "-o", target], cwd=tmp_path, env=clean_env, stderr=subprocess.PIPE, text=True)
     begun = time.monotonic()
     while not any(p.name.startswith(".out") for p in tmp_path.iterdir()):
         assert running.poll() is None and time.monotonic() < begun + 30, running.stderr.read()
         time.sleep(0.005)
-    time.sleep(0.1)
+    time.sleep(0.02)
     running.terminate()
     running.communicate(timeout=60)
     assert running.returncode == 128 + 15

@@ -188,10 +188,12 @@ impl Tolerance {
             Self::Same(t) => t,
             Self::Share(share, offset, least) => {
                 let value = (i64::from(v) + offset).unsigned_abs() as f64;
+                // The product may have been rounded up to a whole number.
+                let most = share * value * (1.0 - 2.0 * f64::EPSILON);
                 if value < least {
                     0
                 } else {
-                    (share * value).min(1e9) as i32
+                    most.min(1e9) as i32
                 }
             }
         }

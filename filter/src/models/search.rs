@@ -62,8 +62,11 @@ impl<'a> Search<'a> {
             Some(prefix) => self.wanted(&Wanted::Prefix(prefix)).map_err(|e| e.to_string()),
             None => self.by_attribute(),
         };
-        let found =
-            found.and_then(|m| augur_core::check_forecasts(&m).map(|()| m).map_err(|e| e.to_string()));
+        let usable = |m: Arc<Model>| match augur_core::check_forecasts(&m) {
+            Ok(()) => Ok(m),
+            Err(e) => Err(format!("the model sha256:{} cannot be used: {e}", m.digest())),
+        };
+        let found = found.and_then(usable);
         found.map_err(|why| self.warn(settings.preset, &why)).ok()
     }
 
