@@ -7,7 +7,6 @@
 //! bound holds at every point, which TEZip's own does not.
 
 use super::choose::{numbers, scale, Choice};
-use super::decode::put_exact;
 use super::encode::{Encoded, Shared};
 use super::mapped::Mapped;
 use super::side::{FrameKind, Predictor, Side};
@@ -261,22 +260,8 @@ pub fn encode<N: Number>(shared: &Shared, choice: Choice, mut direct: Direct) ->
         // Neighbours that belong to one run differ by nothing.
         differences.chunks_exact_mut(area).for_each(differentiate);
     }
-    let specials = shared.specials::<N>();
-    put_exact::<N>(&mut decoded, mapped.mask.as_deref(), &specials, &patches);
-    let (model, normal) = choice.forecasts.map(|(m, n)| (m.digest(), n)).unzip();
-    let side = Side {
-        predictor: Predictor::Direct(direct),
-        order: choice.order,
-        normal,
-        scale,
-        offset: mapped.offset,
-        kinds: mapped.kinds.clone(),
-        mask: mapped.mask.clone(),
-        specials,
-        negative: mapped.negative.clone(),
-        patches,
-        bands: 1,
-    };
+    let choice = Choice { predictor: Predictor::Direct(direct), ..choice };
+    let (side, model) = shared.side::<N>(choice, patches, 1, &mut decoded);
     let mut w = Writer::default();
     side.write(&mut w, frames, N::SIZE);
     rank::write(&mut w, &merged);

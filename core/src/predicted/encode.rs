@@ -133,10 +133,7 @@ fn encode_chunk<N: Number>(
         Grid::whole(error, &extent, provisional || error < 1.0)?
     };
     let provisional = provisional && N::FLOAT && grid.step > 1;
-    // A step of the time axis is a whole number of frames or, in chunks of one frame, a part of it.
-    let known_frames: Vec<bool> = (0..frames.count())
-        .map(|f| known.get(f * steps / frames.count()).is_some_and(Option::is_some))
-        .collect();
+    let known_frames = known_frames(known, steps, frames);
     let mut writing = Writing { points, provisional, known: &known_frames, fresh: false };
     let mut mapped = map::<N>(raw, frames, &grid, special, &domain, writing, params.threads);
     let seen = mapped.kinds.iter().zip(&known_frames).any(|(k, known)| *k == FrameKind::Fine && !known);
@@ -162,6 +159,13 @@ fn encode_chunk<N: Number>(
     code::<N>(&shared, choice, again)
 }
 
+/// Which frames belong to known steps. A step of the time axis is a whole number of frames or, in chunks of one frame, a
+/// part of it.
+fn known_frames(known: &[Option<f64>], steps: usize, frames: &Frames) -> Vec<bool> {
+    let count = frames.count();
+    (0..count).map(|f| known.get(f * steps / count).is_some_and(Option::is_some)).collect()
+}
+
 /// Encodes integers so that each keeps a share of itself: with counts as units, only the direct predictor can.
 fn code_shares<N: Number>(
     params: &Params,
@@ -172,9 +176,7 @@ fn code_shares<N: Number>(
 ) -> Option<Encoded> {
     let grid = Grid::counts(extent)?;
     let steps = params.shape[params.time_axis];
-    let known_frames: Vec<bool> = (0..frames.count())
-        .map(|f| known.get(f * steps / frames.count()).is_some_and(Option::is_some))
-        .collect();
+    let known_frames = known_frames(known, steps, frames);
     let writing = Writing { points, provisional: false, known: &known_frames, fresh: true };
     let mapped = map::<N>(raw, frames, &grid, special, extent, writing, params.threads);
     let choice = choose(&mapped, frames, &grid, params, false);
@@ -262,8 +264,36 @@ impl Shared<'_> {
         }
     }
 
+    /// The side information of what was coded, and the model that it names; puts what is stored exactly into `decoded`.
+    pub fn side<N: Number>(
+        &self,
+        choice: Choice,
+        patches: Vec<(u64, u64)>,
+        bands: usize,
+        decoded: &mut [u8],
+    ) -> (Side, Option<Digest>) {
+        let mapped = self.mapped;
+        let specials = self.specials::<N>();
+        put_exact::<N>(decoded, mapped.mask.as_deref(), &specials, &patches);
+        let (model, normal) = choice.forecasts.map(|(m, n)| (m.digest(), n)).unzip();
+        let side = Side {
+            predictor: choice.predictor,
+            order: choice.order,
+            normal,
+            scale: scale(mapped, self.grid),
+            offset: mapped.offset,
+            kinds: mapped.kinds.clone(),
+            mask: mapped.mask.clone(),
+            specials,
+            negative: mapped.negative.clone(),
+            patches,
+            bands,
+        };
+        (side, model)
+    }
+
     /// The special values, one after the other.
-    pub fn specials<N: Number>(&self) -> Vec<u8> {
+    fn specials<N: Number>(&self) -> Vec<u8> {
         let mut out = vec![];
         if let Some(mask) = &self.mapped.mask {
             for (_, b) in mask.iter().zip(self.raw.chunks_exact(N::SIZE)).filter(|(m, _)| **m != 0) {
@@ -351,23 +381,8 @@ fn code_as<N: Number>(shared: &Shared, choice: Choice) -> Encoded {
     let mut patches: Vec<(u64, u64)> = coded.iter().flat_map(|b| b.patches.iter().copied()).collect();
     patches.sort_unstable();
     patches.dedup();
-    let specials = shared.specials::<N>();
-    put_exact::<N>(&mut decoded, mapped.mask.as_deref(), &specials, &patches);
-    let (model, normal) = choice.forecasts.map(|(m, n)| (m.digest(), n)).unzip();
     let keeps = mapped.kinds.contains(&FrameKind::Fine);
-    let side = Side {
-        predictor: choice.predictor,
-        order: choice.order,
-        normal,
-        scale,
-        offset: mapped.offset,
-        kinds: mapped.kinds.clone(),
-        mask: mapped.mask.clone(),
-        specials,
-        negative: mapped.negative.clone(),
-        patches,
-        bands: count,
-    };
+    let (side, model) = shared.side::<N>(choice, patches, count, &mut decoded);
     let mut w = Writer::default();
     side.write(&mut w, frames, N::SIZE);
     let tables = write_tables(&mut w, &histograms, &quiet);

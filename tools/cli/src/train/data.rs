@@ -4,6 +4,7 @@ use super::library::Part;
 use crate::failure::{Failure, Result};
 use crate::h5::dataset::{self, Dataset};
 use crate::h5::{c_string, file, types, Id};
+use crate::spec::split;
 use crate::{output, walk};
 use augur_core::{Bound, ByteOrder, Dtype};
 use hdf5_sys::h5t::H5T_IEEE_F64LE;
@@ -201,14 +202,6 @@ pub fn bounds(bound: &Bound, range: f64) -> Result<(f64, f64)> {
     };
     let least = relative / 8.0;
     Ok((least.clamp(1e-7, 0.05), (relative * 8.0).clamp(1e-6, 0.1)))
-}
-
-/// File and path inside it, of `FILE:/dataset`.
-pub fn split(spec: &str) -> (&str, Option<&str>) {
-    match spec.rfind(":/") {
-        Some(at) if at > 0 && !Path::new(spec).exists() => (&spec[..at], Some(&spec[at + 1..])),
-        _ => (spec, None),
-    }
 }
 
 /// The only dataset of a file that has time, rows and columns.

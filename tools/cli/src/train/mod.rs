@@ -206,7 +206,7 @@ pub fn run(options: &Train) -> Result<()> {
 fn written(options: &Train) -> Result<Temporary> {
     let real = |path: &Path| path.canonicalize().ok();
     let mut read: Vec<PathBuf> =
-        options.fields.iter().filter_map(|spec| real(Path::new(data::split(spec).0))).collect();
+        options.fields.iter().filter_map(|spec| real(Path::new(crate::spec::split(spec).0))).collect();
     read.extend(options.init.as_deref().and_then(real));
     for written in std::iter::once(&options.output).chain(&options.checkpoint) {
         if real(written).is_some_and(|w| read.contains(&w)) {
