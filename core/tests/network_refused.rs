@@ -62,7 +62,7 @@ fn wrong_layers_are_refused_with_the_reason() {
         (json!({"weight": "g.w.long"}), "odd sides of 1 to 15 expected"),
         (json!({"weight": "g.w.three"}), "its weights are for 3 input channels and its input has 2"),
         (json!({"weight": "g.w.flat"}), "4 axes expected"),
-        (json!({"weight": "g.w.none"}), "[0] expected"),
+        (json!({"weight": "g.w.none"}), "it has 0 channels, 1 to 1024 expected"),
         (json!({"weight": 3}), "its \"weight\" is 3, a text expected"),
         (json!({"bias": "g.b.two"}), "the tensor \"g.b.two\" has the shape [2], [1] expected"),
         (json!({"bias": "g.b.large"}), "an accumulator could overflow"),
@@ -268,4 +268,113 @@ fn files_that_are_no_models_are_refused() {
     let mut long = (u64::MAX / 2).to_le_bytes().to_vec();
     long.extend(&good[8..]);
     assert!(Model::from_bytes(&long).unwrap_err().message().contains("header has"));
+}
+
+#[test]
+fn wrong_graphs_of_blocks_are_refused() {
+    let refused = |block: Value, nodes: &[Value]| {
+        let mut g = GraphBuilder::new("g");
+        g.key("block", block);
+        tensors(&mut g);
+        g.tensor("w.deep", &[1, 2, 3, 3, 3], &[1i8; 54]);
+        g.tensor("w.dense", &[1, 2], &[1i8; 2]);
+        nodes.iter().for_each(|node| _ = g.node(node.clone()));
+        let bytes = ModelBuilder::new().graph("g", g).to_bytes().unwrap();
+        let error = Model::from_bytes(&bytes).expect_err("a graph that must be refused");
+        (error.kind(), error.message().to_owned())
+    };
+    let input = json!({"op": "input", "channels": 2, "type": "i8"});
+    for block in [
+        json!([8, 8]),
+        json!([0, 8, 8]),
+        json!([1, 256, 257]),
+        json!([u64::MAX, u64::MAX, 1]),
+        json!([8, 8, 8.5]),
+        json!(512),
+        json!(null),
+    ] {
+        let (kind, message) = refused(block.clone(), std::slice::from_ref(&input));
+        assert!(message.contains("its \"block\" is"), "{block}: {message}");
+        assert!(message.contains("at most 65536 points"), "{message}");
+        assert_eq!(kind, ErrorKind::InvalidArgument);
+    }
+    let layer = |op: &str| json!({"op": op, "in": [0]});
+    let deep = |more: Value| {
+        let mut node = conv(more);
+        if node["op"] == "conv2d" {
+            node["op"] = json!("conv3d");
+        }
+        node["weight"] = json!("g.w.deep");
+        node
+    };
+    let sized = |channels: usize, size: Value| json!({"op": "input", "channels": channels, "type": "i8", "size": size});
+    let with = |op: &str, more: Value| {
+        let mut node = layer(op);
+        node.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        node
+    };
+    let cases = [
+        ([1, 4, 4], input.clone(), layer("upsample"), "cannot have this layer"),
+        ([1, 4, 4], input.clone(), layer("maxpool"), "cannot have this layer"),
+        ([1, 4, 4], input.clone(), layer("space_to_depth"), "cannot have this layer"),
+        ([1, 4, 4], input.clone(), layer("depth_to_space"), "cannot have this layer"),
+        ([2, 4, 4], input.clone(), conv(json!({})), "its input has 2 levels, 1 expected"),
+        ([1, 4, 4], input.clone(), deep(json!({})), "has no levels"),
+        ([1, 4, 5], input.clone(), conv(json!({"stride": 2})), "[1, 4, 5] points, which cannot be halved"),
+        ([3, 4, 4], input.clone(), deep(json!({"stride": 2})), "[3, 4, 4] points, which cannot be halved"),
+        (
+            [1, 256, 128],
+            input.clone(),
+            conv(json!({"op": "conv2d_transposed"})),
+            "131072 points, at most 65536",
+        ),
+        (
+            [64, 64, 8],
+            input.clone(),
+            deep(json!({"op": "conv3d_transposed"})),
+            "262144 points, at most 65536",
+        ),
+        (
+            [1, 4, 4],
+            input.clone(),
+            conv(json!({"op": "dense", "weight": "g.w.dense", "stride": 1})),
+            "\"stride\"",
+        ),
+        ([1, 4, 4], sized(2, json!([1, 0, 4])), layer("flatten"), "its \"size\" is [1,0,4]"),
+        ([1, 4, 4], sized(2, json!([1, 4])), layer("flatten"), "numbers of levels, rows and columns"),
+        ([1, 4, 4], sized(16385, json!([1, 1, 1])), layer("flatten"), "1 to 16384 expected"),
+        ([1, 256, 256], input.clone(), layer("flatten"), "it has 131072 channels, 1 to 16384 expected"),
+        ([1, 4, 4], input.clone(), layer("unflatten"), "its input has [1, 4, 4] points, one expected"),
+        ([1, 4, 4], sized(6, json!([1, 1, 1])), layer("unflatten"), "it has no \"size\""),
+        (
+            [1, 4, 4],
+            sized(6, json!([1, 1, 1])),
+            with("unflatten", json!({"size": [1, 2, 2]})),
+            "has 6 channels, a multiple of 4 expected",
+        ),
+        (
+            [1, 4, 4],
+            sized(6, json!([1, 1, 1])),
+            with("unflatten", json!({"size": [u64::MAX, 2, 2]})),
+            "at most 65536 points",
+        ),
+    ];
+    for (block, first, second, expected) in cases {
+        let (kind, message) = refused(json!(block), &[first, second.clone()]);
+        assert!(message.contains(expected), "{second}: {message}");
+        assert_ne!(kind, ErrorKind::Corruption);
+    }
+    // Of other points.
+    let nodes = [input.clone(), sized(2, json!([1, 2, 2])), json!({"op": "add", "in": [0, 1]})];
+    assert!(refused(json!([1, 4, 4]), &nodes).1.contains("not of one size"));
+    // What planes have, and what they have not.
+    let down = json!({"op": "input", "channels": 2, "type": "i8", "down": 1});
+    assert!(refused(json!([1, 4, 4]), &[down]).1.contains("does not know its key \"down\""));
+    for op in ["flatten", "unflatten"] {
+        let (_, message) = refusal("i8", with(op, json!({})), tensors);
+        assert!(message.contains("only a graph of blocks can have this layer"), "{message}");
+    }
+    let (_, message) =
+        refusal("i8", json!({"op": "input", "channels": 1, "type": "i8", "size": [1, 1, 1]}), tensors);
+    assert!(message.contains("does not know its key \"size\""), "{message}");
 }

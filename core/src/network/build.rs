@@ -115,7 +115,22 @@ impl GraphBuilder {
         self.node(json!({"op": "input", "channels": channels, "type": element.name()}))
     }
 
-    /// Adds a layer that only reads others: `upsample`, `concat`, `add`, ...
+    /// Makes it a graph of blocks of so many levels, rows and columns.
+    pub fn block(&mut self, points: [usize; 3]) -> &mut Self {
+        self.key("block", points.to_vec())
+    }
+
+    /// Adds an input of other points than the block, in a graph of blocks.
+    pub fn input_of(&mut self, channels: usize, element: Element, points: [usize; 3]) -> usize {
+        self.node(json!({"op": "input", "channels": channels, "type": element.name(), "size": points}))
+    }
+
+    /// Adds the layer that makes channels of one point the points of a block.
+    pub fn unflatten(&mut self, input: usize, points: [usize; 3]) -> usize {
+        self.with("unflatten", &[input], json!({ "size": points }))
+    }
+
+    /// Adds a layer that only reads others: `upsample`, `flatten`, `concat`, `add`, ...
     pub fn layer(&mut self, op: &str, inputs: &[usize]) -> usize {
         self.node(json!({"op": op, "in": inputs}))
     }
@@ -134,7 +149,7 @@ impl GraphBuilder {
         self.with("slice", &[input], json!({"from": from, "channels": channels}))
     }
 
-    /// Adds `conv2d`, `conv3d`, `conv2d_transposed` or `dense`, with the keys of `more` (`stride`) beside its own.
+    /// Adds `conv2d`, `conv3d`, `conv2d_transposed`, `conv3d_transposed` or `dense`, with the keys of `more` (`stride`) beside its own.
     pub fn conv(
         &mut self,
         op: &str,

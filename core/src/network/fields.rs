@@ -69,6 +69,11 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Numbers of levels, rows and columns, of at most `most` points.
+    pub fn points(&self, key: &'static str, most: usize) -> Result<Option<[usize; 3]>> {
+        self.get(key).map(|value| points(key, value, most)).transpose()
+    }
+
     /// The nodes that are read, of the `before` ones that there are.
     pub fn sources(&self, before: usize) -> Result<Vec<usize>> {
         let value = self.needed("in")?;
@@ -93,6 +98,16 @@ impl<'a> Fields<'a> {
             ))),
             None => Ok(()),
         }
+    }
+}
+
+/// Numbers of levels, rows and columns, of at most `most` points.
+pub fn points(key: &str, value: &Value, most: usize) -> Result<[usize; 3]> {
+    let one = |v: &Value| v.as_u64().filter(|v| (1..=most as u64).contains(v)).map(|v| v as usize);
+    let found: Option<Vec<usize>> = value.as_array().and_then(|list| list.iter().map(one).collect());
+    match found.as_deref() {
+        Some(&[d, h, w]) if d.saturating_mul(h).saturating_mul(w) <= most => Ok([d, h, w]),
+        _ => Err(wrong(key, value, &format!("numbers of levels, rows and columns, at most {most} points,"))),
     }
 }
 

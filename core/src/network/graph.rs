@@ -11,6 +11,10 @@ use serde_json::{Map, Value};
 pub const MAX_NODES: usize = 256;
 /// Most channels of a node.
 pub const MAX_CHANNELS: usize = 1024;
+/// Most channels of a node in graphs of blocks, where the points of a block may become channels.
+pub const MAX_BLOCK_CHANNELS: usize = 16384;
+/// Most points of a block, and of a node in a graph of blocks.
+pub const MAX_BLOCK: usize = 65536;
 /// Longest side of a convolution's kernel.
 pub const MAX_KERNEL: usize = 15;
 /// Most weights of a graph, in bytes, counted at every use.
@@ -58,6 +62,8 @@ pub struct Port {
     pub down: u8,
     /// Whether it has levels beside height and width.
     pub levels: bool,
+    /// Levels, rows and columns in a graph of blocks, where there is no full lattice.
+    pub points: Option<[usize; 3]>,
 }
 
 /// Sums that become values again: y = clamp((sum * multiplier + 2^(shift-1)) >> shift), per output channel.
@@ -84,6 +90,29 @@ pub struct Conv {
     pub weight: Vec<i8>,
     /// How the sums become values.
     pub requantise: Requantise,
+}
+
+impl Conv {
+    /// The input that output `i` meets at place `k` of the kernel along an axis of `size` points, where outside of them
+    /// there is nothing.
+    pub fn meets(&self, axis: usize, i: usize, k: usize, size: usize) -> Option<usize> {
+        let (half, stride) = (self.kernel[axis] / 2, self.stride[axis]);
+        let met = if self.transposed {
+            // Where i = stride * p + k - kernel / 2.
+            let at = (i + half).checked_sub(k)?;
+            at.is_multiple_of(stride).then_some(at / stride)
+        } else {
+            (i * stride + k).checked_sub(half)
+        };
+        met.filter(|p| *p < size)
+    }
+
+    /// How often an output, of `to`, meets one of `from` inputs along an axis.
+    fn met(&self, axis: usize, to: usize, from: usize) -> usize {
+        let of =
+            |i: usize| (0..self.kernel[axis]).filter(|&k| self.meets(axis, i, k, from).is_some()).count();
+        (0..to).map(of).sum()
+    }
 }
 
 /// Divisive normalisation, or its inverse.
@@ -146,6 +175,10 @@ pub enum Op {
         /// 1 to 32767
         step: i32,
     },
+    /// The points of a block as channels of one point.
+    Flatten,
+    /// Channels of one point as the points of a block.
+    Unflatten,
 }
 
 /// A layer with the nodes it reads and the values it gives.
@@ -165,26 +198,41 @@ pub struct Node {
     pub down: [u8; 2],
     /// As in [`Port`].
     pub levels: bool,
+    /// As in [`Port`].
+    pub points: Option<[usize; 3]>,
 }
 
 impl Node {
     fn port(&self) -> Port {
-        Port { channels: self.channels, element: self.element, down: self.down[1], levels: self.levels }
+        let Self { channels, element, levels, points, .. } = *self;
+        Port { channels, element, down: self.down[1], levels, points }
     }
 
-    /// Multiply-adds per point of the node.
-    fn macs(&self) -> f64 {
-        match &self.op {
+    /// Multiply-adds per point of the full lattice, or of each block of a graph of blocks.
+    fn macs(&self, inputs: &[Node]) -> f64 {
+        let share = 1.0 / f64::from(1u32 << (2 * self.down[1] + self.down[0]));
+        let points = self.points.map_or(share, |p| p.iter().product::<usize>() as f64);
+        match (&self.op, self.points, inputs) {
+            // Of the places of the kernel those count that meet a value.
+            (Op::Conv(c), Some(to), [from, ..]) => {
+                let places: usize = c.kernel.iter().product();
+                let met = (0..3).map(|axis| c.met(axis, to[axis], from.points.unwrap_or(to)[axis]) as f64);
+                (c.weight.len() / places.max(1)) as f64 * met.product::<f64>()
+            }
             // Of the transposed one three quarters meet no value.
-            Op::Conv(c) if c.transposed => c.weight.len() as f64 / 4.0,
-            Op::Conv(c) => c.weight.len() as f64,
-            Op::Gdn(g) => g.gamma.len() as f64,
+            (Op::Conv(c), ..) if c.transposed => points * c.weight.len() as f64 / 4.0,
+            (Op::Conv(c), ..) => points * c.weight.len() as f64,
+            (Op::Gdn(g), ..) => points * g.gamma.len() as f64,
             _ => 0.0,
         }
     }
 
-    /// Levels, rows and columns where the full lattice has `full`.
+    /// Levels, rows and columns where the full lattice has `full`. In graphs of blocks the columns are blocks and the rows
+    /// their points.
     pub fn size(&self, full: [usize; 3]) -> [usize; 3] {
+        if let Some(points) = self.points {
+            return [1, points.iter().product(), full[2]];
+        }
         let depth = if self.levels { full[0] >> self.down[0] } else { 1 };
         [depth, full[1] >> self.down[1], full[2] >> self.down[1]]
     }
@@ -198,6 +246,7 @@ pub struct Graph {
     pub(super) inputs: Vec<usize>,
     pub(super) outputs: Vec<usize>,
     pub(super) extra: Map<String, Value>,
+    pub(super) block: Option<[usize; 3]>,
     /// What the fast kernels read of each node that they can compute; nothing of others.
     pub(super) packed: Vec<Vec<Packed>>,
     pub(super) elsewhere: Elsewhere,
@@ -254,10 +303,16 @@ impl Graph {
         self.extra.get(key)?.as_i64()
     }
 
-    /// Multiply-adds per point of the full lattice.
+    /// Levels, rows and columns of the blocks, each for itself, that it is computed for; none where it is computed for planes.
+    pub fn block(&self) -> Option<[usize; 3]> {
+        self.block
+    }
+
+    /// Multiply-adds per point of the full lattice, or of the block.
     pub fn macs_per_point(&self) -> f64 {
-        let of = |n: &Node| n.macs() / f64::from(1u32 << (2 * n.down[1] + n.down[0]));
-        self.nodes.iter().map(of).sum()
+        let inputs = |n: &Node| n.inputs.first().map_or(&[][..], |&i| &self.nodes[i..=i]);
+        let all: f64 = self.nodes.iter().map(|n| n.macs(inputs(n))).sum();
+        all / self.block.map_or(1.0, |b| b.iter().product::<usize>() as f64)
     }
 
     /// Number of parameters: weights, biases and what else was trained.

@@ -1,11 +1,12 @@
 //! Graphs as they stand in model files: every size, type and range is checked, and that no sum can overflow.
 
+mod blocks;
 mod pointwise;
 
 use super::fields::Fields;
 use super::graph::{
-    Conv, Gdn, Graph, Node, Op, Requantise, MAX_CHANNELS, MAX_DOWN, MAX_KERNEL, MAX_MACS_PER_POINT,
-    MAX_NODES, MAX_WEIGHTS,
+    Conv, Gdn, Graph, Node, Op, Requantise, MAX_BLOCK_CHANNELS, MAX_CHANNELS, MAX_DOWN, MAX_KERNEL,
+    MAX_MACS_PER_POINT, MAX_NODES, MAX_WEIGHTS,
 };
 use super::tensors::Tensors;
 use super::weights::Packed;
@@ -26,7 +27,8 @@ pub fn graph(value: &Value, tensors: &Tensors) -> Result<Graph> {
     if list.is_empty() || list.len() > MAX_NODES {
         return Err(Error::invalid(format!("it has {} nodes, 1 to {MAX_NODES} expected", list.len())));
     }
-    let mut loader = Loader { tensors, nodes: vec![], inputs: vec![], weights: 0 };
+    let block = map.get("block").map(blocks::block).transpose()?;
+    let mut loader = Loader { tensors, block, nodes: vec![], inputs: vec![], weights: 0 };
     for (k, value) in list.iter().enumerate() {
         let name = || value.get("op").and_then(Value::as_str).unwrap_or("?").to_owned();
         loader.add(value).map_err(|e| within(&format!("node {k} ({})", name()), &e))?;
@@ -36,15 +38,15 @@ pub fn graph(value: &Value, tensors: &Tensors) -> Result<Graph> {
         return Err(Error::invalid(format!("it has {} inputs, 1 to {MAX_PORTS} expected", inputs.len())));
     }
     let outputs = outputs(map.get("outputs"), nodes.len())?;
-    let extra =
-        map.iter().filter(|(k, _)| *k != "nodes" && *k != "outputs").map(|(k, v)| (k.clone(), v.clone()));
+    let known = ["nodes", "outputs", "block"];
+    let extra = map.iter().filter(|(k, _)| !known.contains(&k.as_str())).map(|(k, v)| (k.clone(), v.clone()));
     let packed = nodes.iter().map(|n| match n.inputs.first() {
         Some(&input) => Packed::new(n, nodes[input].element, nodes[input].range),
         None => vec![],
     });
     let packed = packed.collect();
-    let graph =
-        Graph { nodes, inputs, outputs, extra: extra.collect(), packed, elsewhere: Default::default() };
+    let (extra, elsewhere) = (extra.collect(), Default::default());
+    let graph = Graph { nodes, inputs, outputs, extra, block, packed, elsewhere };
     let macs = graph.macs_per_point();
     if macs > MAX_MACS_PER_POINT {
         return Err(Error::invalid(format!(
@@ -82,6 +84,8 @@ fn outputs(value: Option<&Value>, nodes: usize) -> Result<Vec<usize>> {
 /// What was read of a graph.
 struct Loader<'a> {
     tensors: &'a Tensors<'a>,
+    /// Levels, rows and columns of the blocks that it is computed for, if it is.
+    block: Option<[usize; 3]>,
     nodes: Vec<Node>,
     inputs: Vec<usize>,
     /// Bytes of weights so far.
@@ -95,7 +99,14 @@ impl Loader<'_> {
         let op = fields.text("op")?;
         let node = match op {
             "input" => self.input(&fields)?,
-            "conv2d" | "conv3d" | "conv2d_transposed" | "dense" => self.conv(op, &fields)?,
+            "conv2d" | "conv3d" | "conv2d_transposed" | "conv3d_transposed" | "dense" => {
+                self.conv(op, &fields)?
+            }
+            "flatten" => self.flatten(&fields)?,
+            "unflatten" => self.unflatten(&fields)?,
+            "upsample" | "space_to_depth" | "depth_to_space" | "maxpool" if self.block.is_some() => {
+                return Err(Error::invalid("a graph of blocks cannot have this layer"))
+            }
             "upsample" => {
                 let mut node = self.like_first(&fields, Op::Upsample)?;
                 for (k, down) in node.down.iter_mut().enumerate().filter(|(k, _)| *k == 1 || node.levels) {
@@ -123,8 +134,8 @@ impl Loader<'_> {
             }
             "concat" => self.concat(&fields)?,
             "slice" => {
-                let from = fields.integer("from", 0, MAX_CHANNELS as i64)? as usize;
-                let channels = fields.integer("channels", 1, MAX_CHANNELS as i64)? as usize;
+                let from = fields.integer("from", 0, self.most() as i64)? as usize;
+                let channels = fields.integer("channels", 1, self.most() as i64)? as usize;
                 let mut node = self.like_first(&fields, Op::Slice(from))?;
                 if from + channels > node.channels {
                     return Err(Error::invalid(format!(
@@ -156,12 +167,7 @@ impl Loader<'_> {
             }
         };
         fields.all_known()?;
-        if node.channels == 0 || node.channels > MAX_CHANNELS {
-            return Err(Error::invalid(format!(
-                "it has {} channels, 1 to {MAX_CHANNELS} expected",
-                node.channels
-            )));
-        }
+        self.few(node.channels)?;
         if node.down.iter().any(|d| *d > MAX_DOWN) {
             return Err(Error::invalid(format!(
                 "it is coarser than one point for {} in each direction",
@@ -172,11 +178,34 @@ impl Loader<'_> {
         Ok(())
     }
 
+    /// Most channels of a node.
+    fn most(&self) -> usize {
+        match self.block {
+            Some(_) => MAX_BLOCK_CHANNELS,
+            None => MAX_CHANNELS,
+        }
+    }
+
+    /// Refuses nodes of too many channels.
+    fn few(&self, channels: usize) -> Result<()> {
+        let most = self.most();
+        match (1..=most).contains(&channels) {
+            true => Ok(()),
+            false => Err(Error::invalid(format!("it has {channels} channels, 1 to {most} expected"))),
+        }
+    }
+
     fn input(&mut self, fields: &Fields) -> Result<Node> {
-        let channels = fields.integer("channels", 1, MAX_CHANNELS as i64)? as usize;
+        let channels = fields.integer("channels", 1, self.most() as i64)? as usize;
         let element = fields.element(None)?;
-        let levels = fields.integer_or("rank", 2, 3, 2)? == 3;
-        let down = fields.integer_or("down", 0, i64::from(MAX_DOWN), 0)? as u8;
+        let (points, levels, down) = match self.block {
+            Some(block) => (Some(self.size(fields, block)?), block[0] > 1, 0),
+            None => (
+                None,
+                fields.integer_or("rank", 2, 3, 2)? == 3,
+                fields.integer_or("down", 0, i64::from(MAX_DOWN), 0)? as u8,
+            ),
+        };
         let index = self.inputs.len();
         self.inputs.push(self.nodes.len());
         Ok(Node {
@@ -187,6 +216,7 @@ impl Loader<'_> {
             range: element.range(),
             down: [if levels { down } else { 0 }, down],
             levels,
+            points,
         })
     }
 
@@ -215,13 +245,14 @@ impl Loader<'_> {
             range: first.range,
             down: first.down,
             levels: first.levels,
+            points: first.points,
             inputs,
         }
     }
 
     fn same_size(&self, a: usize, b: usize) -> Result<()> {
         let (a, b) = (&self.nodes[a], &self.nodes[b]);
-        if (a.down, a.levels) != (b.down, b.levels) {
+        if (a.down, a.levels, a.points) != (b.down, b.levels, b.points) {
             return Err(Error::invalid("its inputs are not of one size"));
         }
         Ok(())
@@ -256,7 +287,7 @@ impl Loader<'_> {
         let mut node = self.like_first(fields, Op::Concat)?;
         let rank = match op {
             "dense" => 2,
-            "conv3d" => 5,
+            "conv3d" | "conv3d_transposed" => 5,
             _ => 4,
         };
         let name = fields.text("weight")?;
@@ -276,18 +307,18 @@ impl Loader<'_> {
             )));
         }
         node.channels = shape[0];
-        if node.channels > MAX_CHANNELS {
-            return Err(Error::invalid(format!(
-                "it has {} channels, 1 to {MAX_CHANNELS} expected",
-                node.channels
-            )));
-        }
+        self.few(node.channels)?;
         if rank == 5 && !node.levels {
             return Err(Error::invalid("its input has no levels (rank 3 expected)"));
         }
-        let transposed = op == "conv2d_transposed";
+        let transposed = matches!(op, "conv2d_transposed" | "conv3d_transposed");
         let mut stride = [1; 3];
-        if transposed {
+        if let Some(points) = node.points {
+            let strided = transposed || (rank > 2 && fields.integer_or("stride", 1, 2, 1)? == 2);
+            (stride, node.points) = blocks::convolved(points, rank, strided, transposed)?;
+        } else if op == "conv3d_transposed" {
+            return Err(Error::invalid("only a graph of blocks can have this layer"));
+        } else if transposed {
             stride = [1, 2, 2];
             node.down[1] = node.down[1].checked_sub(1).ok_or_else(|| beyond(1))?;
         } else if rank > 2 && fields.integer_or("stride", 1, 2, 1)? == 2 {

@@ -32,7 +32,8 @@ mod weights;
 
 pub use digest::Digest;
 pub use graph::{
-    Element, Graph, Port, MAX_CHANNELS, MAX_DOWN, MAX_KERNEL, MAX_MACS_PER_POINT, MAX_NODES, MAX_WEIGHTS,
+    Element, Graph, Port, MAX_BLOCK, MAX_BLOCK_CHANNELS, MAX_CHANNELS, MAX_DOWN, MAX_KERNEL,
+    MAX_MACS_PER_POINT, MAX_NODES, MAX_WEIGHTS,
 };
 pub use model::{Model, MAX_MODEL_LEN};
 pub use session::{Session, MAX_SESSION};

@@ -1,7 +1,8 @@
 //! What each layer computes: the definition, one channel at a time, in plain integers.
 //!
-//! Values lie in planes: \[channel\]\[level\]\[row\]\[column\], as 16-bit integers whatever the node's type. Fast kernels
-//! give the same bits and are tested against this.
+//! Values lie in planes: \[channel\]\[level\]\[row\]\[column\], as 16-bit integers whatever the node's type; in graphs of
+//! blocks those of many blocks side by side: \[channel\]\[level\]\[row\]\[column\]\[block\]. Fast kernels give the same bits and are
+//! tested against this.
 
 use super::graph::{Conv, Gdn, Node, Op};
 
@@ -10,18 +11,21 @@ use super::graph::{Conv, Gdn, Node, Op};
 pub struct Planes<'a> {
     /// Levels, rows, columns.
     pub size: [usize; 3],
+    /// Values of a point, one of each block; 1 in planes.
+    pub lanes: usize,
     pub values: &'a [i16],
 }
 
 impl<'a> Planes<'a> {
     fn channel(&self, c: usize) -> &'a [i16] {
-        let points: usize = self.size.iter().product();
+        let points = self.size.iter().product::<usize>() * self.lanes;
         &self.values[c * points..(c + 1) * points]
     }
 
     fn row(&self, c: usize, z: usize, y: usize) -> &'a [i16] {
-        let at = ((c * self.size[0] + z) * self.size[1] + y) * self.size[2];
-        &self.values[at..at + self.size[2]]
+        let len = self.size[2] * self.lanes;
+        let at = ((c * self.size[0] + z) * self.size[1] + y) * len;
+        &self.values[at..at + len]
     }
 }
 
@@ -37,7 +41,6 @@ pub fn channel(node: &Node, size: [usize; 3], inputs: &[Planes], c: usize, out: 
     let clamp = |v: i32| v.clamp(node.range.0, node.range.1) as i16;
     match &node.op {
         Op::Input(_) => {}
-        Op::Conv(conv) if conv.transposed => transposed(conv, node, x, size, c, out),
         Op::Conv(conv) => convolution(conv, node, x, size, c, out),
         Op::Upsample => {
             let halved = |z: usize| if node.levels { z / 2 } else { z };
@@ -55,10 +58,9 @@ pub fn channel(node: &Node, size: [usize; 3], inputs: &[Planes], c: usize, out: 
             row.iter_mut().enumerate().for_each(|(j, v)| *v = from[j % 2][j / 2]);
         }),
         Op::Concat => {
-            let points: usize = size.iter().product();
             let mut first = 0;
             for part in inputs {
-                let channels = part.values.len() / points.max(1);
+                let channels = part.values.len() / out.len().max(1);
                 if c < first + channels {
                     out.copy_from_slice(part.channel(c - first));
                     return;
@@ -107,6 +109,15 @@ pub fn channel(node: &Node, size: [usize; 3], inputs: &[Planes], c: usize, out: 
                 *o = clamp((i32::from(*v) + step / 2).div_euclid(*step) * step);
             }
         }
+        Op::Flatten => {
+            let channels = node.channels / x.size.iter().product::<usize>();
+            out.copy_from_slice(&x.channel(c % channels)[c / channels * x.lanes..][..x.lanes]);
+        }
+        Op::Unflatten => {
+            for (p, out) in out.chunks_exact_mut(x.lanes).enumerate() {
+                out.copy_from_slice(x.channel(p * node.channels + c));
+            }
+        }
     }
 }
 
@@ -136,40 +147,24 @@ fn finish(conv: &Conv, node: &Node, c: usize, sums: &[i32], out: &mut [i16]) {
     }
 }
 
-/// Output (i, j) is centred at input (i * stride, j * stride); outside the planes their border goes on.
+/// The weighted sums of what each output meets. Outside of planes their border goes on; outside of blocks, and between the
+/// points that a transposed convolution spreads, there is nothing.
 fn convolution(conv: &Conv, node: &Node, x: Planes, size: [usize; 3], c: usize, out: &mut [i16]) {
-    let at = |axis: usize, i: usize, k: usize| {
-        (i * conv.stride[axis] + k).saturating_sub(conv.kernel[axis] / 2).min(x.size[axis] - 1)
+    let border = !conv.transposed && node.points.is_none();
+    let at = |axis: usize, i: usize, k: usize| match border {
+        true => Some((i * conv.stride[axis] + k).saturating_sub(conv.kernel[axis] / 2).min(x.size[axis] - 1)),
+        false => conv.meets(axis, i, k, x.size[axis]),
     };
-    let mut sums = vec![0; size[2]];
-    for_rows(size, out, |z, y, row| {
+    let mut sums = vec![0; size[2] * x.lanes];
+    for_rows([size[0], size[1], size[2] * x.lanes], out, |z, y, row| {
         sums.fill(conv.requantise.bias[c]);
         for (input, [kz, ky, kx], weight) in taps(conv, c) {
-            let from = x.row(input, at(0, z, kz), at(1, y, ky));
-            for (j, sum) in sums.iter_mut().enumerate() {
-                *sum += weight * i32::from(from[at(2, j, kx)]);
-            }
-        }
-        finish(conv, node, c, &sums, row);
-    });
-}
-
-/// Input (i, j) adds to the outputs around (2 i, 2 j); what would lie outside is left out.
-fn transposed(conv: &Conv, node: &Node, x: Planes, size: [usize; 3], c: usize, out: &mut [i16]) {
-    // Output i meets input p where i = 2 p + k - kernel / 2.
-    let meets = |axis: usize, i: usize, k: usize| {
-        let twice = (i + conv.kernel[axis] / 2).checked_sub(k)?;
-        (twice % 2 == 0 && twice / 2 < x.size[axis]).then_some(twice / 2)
-    };
-    let mut sums = vec![0; size[2]];
-    for_rows(size, out, |z, y, row| {
-        sums.fill(conv.requantise.bias[c]);
-        for (input, [_, ky, kx], weight) in taps(conv, c) {
-            let Some(p) = meets(1, y, ky) else { continue };
-            let from = x.row(input, z, p);
-            for (j, sum) in sums.iter_mut().enumerate() {
-                if let Some(q) = meets(2, j, kx) {
-                    *sum += weight * i32::from(from[q]);
+            let (Some(p), Some(q)) = (at(0, z, kz), at(1, y, ky)) else { continue };
+            let from = x.row(input, p, q);
+            for (j, sums) in sums.chunks_exact_mut(x.lanes).enumerate() {
+                let Some(r) = at(2, j, kx) else { continue };
+                for (sum, v) in sums.iter_mut().zip(&from[r * x.lanes..]) {
+                    *sum += weight * i32::from(*v);
                 }
             }
         }

@@ -180,7 +180,10 @@ impl Runner<'_> {
     /// Computes a node by its definition.
     fn define(&self, node: usize, out: &mut [i16]) {
         let n = &self.graph.nodes[node];
-        let size = self.plan.layouts[node].size;
+        let lattice = |node: usize| match (self.graph.nodes[node].points, self.plan.layouts[node].size) {
+            (Some(points), [.., lanes]) => (points, lanes),
+            (None, size) => (size, 1),
+        };
         let source = |&i: &usize| -> Vec<i16> {
             let layout = &self.plan.layouts[i];
             let mut planes = vec![0; layout.values()];
@@ -190,9 +193,12 @@ impl Runner<'_> {
         };
         let sources: Vec<Vec<i16>> = n.inputs.iter().map(source).collect();
         let pairs = n.inputs.iter().zip(&sources);
-        let inputs: Vec<Planes> =
-            pairs.map(|(&i, values)| Planes { size: self.plan.layouts[i].size, values }).collect();
-        let channels = out.chunks_exact_mut(size.iter().product()).enumerate().collect();
+        let inputs: Vec<Planes> = pairs
+            .map(|(&i, values)| (lattice(i), values))
+            .map(|((size, lanes), values)| Planes { size, lanes, values })
+            .collect();
+        let (size, lanes) = lattice(node);
+        let channels = out.chunks_exact_mut(size.iter().product::<usize>() * lanes).enumerate().collect();
         parallel(channels, self.threads, |(c, out)| plain::channel(n, size, &inputs, c, out));
     }
 

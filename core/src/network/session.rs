@@ -42,6 +42,7 @@ impl Session {
     /// # Errors
     /// As [`Session::new`]; the levels are a multiple of [`Graph::multiple_of_levels`].
     pub fn with_levels(graph: &Arc<Graph>, size: [usize; 3]) -> Result<Self> {
+        of_planes(graph)?;
         let mut session = Self::native(graph, size)?;
         session.evaluation = backend::evaluation(graph, size);
         Ok(session)
@@ -57,10 +58,31 @@ impl Session {
     /// # Errors
     /// As [`Session::with_levels`].
     pub fn plain(graph: &Arc<Graph>, size: [usize; 3]) -> Result<Self> {
+        of_planes(graph)?;
         Self::made(graph, size, None)
     }
 
-    /// A session with these kernels, or none.
+    /// A session for `lanes` blocks at a time, of the size [`Graph::block`]. All values lie as
+    /// \[channel\]\[level\]\[row\]\[column\]\[block\]. No backend has a part in it.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if the graph is none of blocks, there are no lanes, or the values of all layers take more than
+    /// [`MAX_SESSION`] bytes.
+    pub fn of_blocks(graph: &Arc<Graph>, lanes: usize) -> Result<Self> {
+        of_blocks(graph)?;
+        Self::made(graph, [1, 1, lanes], Some(Kernel::best()))
+    }
+
+    /// [`Session::plain`] for blocks.
+    ///
+    /// # Errors
+    /// As [`Session::of_blocks`].
+    pub fn plain_of_blocks(graph: &Arc<Graph>, lanes: usize) -> Result<Self> {
+        of_blocks(graph)?;
+        Self::made(graph, [1, 1, lanes], None)
+    }
+
+    /// A session with these kernels, or none. In a graph of blocks the columns of `size` are blocks.
     pub(super) fn made(graph: &Arc<Graph>, size: [usize; 3], kernel: Option<Kernel>) -> Result<Self> {
         let (levels, plane) = (graph.multiple_of_levels(), graph.multiple());
         let fits = size[0].is_multiple_of(levels) && size[1..].iter().all(|n| n.is_multiple_of(plane));
@@ -72,7 +94,11 @@ impl Session {
         let large =
             || Error::invalid(format!("the network takes more than {MAX_SESSION} bytes for {size:?}"));
         let points = size.iter().try_fold(1usize, |n, s| n.checked_mul(*s)).ok_or_else(large)?;
-        if points > MAX_SESSION {
+        // No node of a block may have more values either, so that nothing overflows below.
+        let values_of = |n: &Node| n.channels.saturating_mul(n.size(size).iter().product());
+        if points > MAX_SESSION
+            || (graph.block.is_some() && graph.nodes.iter().any(|n| values_of(n) > MAX_SESSION))
+        {
             return Err(large());
         }
         let plan = Plan::new(graph, size, kernel.is_none());
@@ -195,6 +221,22 @@ impl Session {
         if let Some(step) = runner.plan.steps.iter().find(|s| s.node == node) {
             together(&[runner.tiles(step)], threads, |_, tile| runner.tile(step, tile));
         }
+    }
+}
+
+fn of_planes(graph: &Graph) -> Result<()> {
+    match graph.block {
+        Some(block) => Err(Error::invalid(format!(
+            "the network is computed for blocks of {block:?} points, not for planes"
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn of_blocks(graph: &Graph) -> Result<()> {
+    match graph.block {
+        Some(_) => Ok(()),
+        None => Err(Error::invalid("the network is computed for planes, not for blocks")),
     }
 }
 

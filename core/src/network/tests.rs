@@ -1,5 +1,7 @@
 //! Random graphs: every kernel and any number of threads give the bits of the definition.
 
+mod blocks;
+
 use super::build::{GraphBuilder, ModelBuilder, Weights};
 use super::kernel::Kernel;
 use super::{Element, Graph, Model, Session};

@@ -65,6 +65,7 @@ impl Packed {
     /// convolution, of the four quarters of a transposed one, or of the sums of a normalisation of 8-bit values.
     pub fn new(node: &Node, input: Element, range: (i32, i32)) -> Vec<Self> {
         let found = match &node.op {
+            Op::Conv(c) if node.points.is_some() && (c.kernel != [1; 3] || c.stride != [1; 3]) => None,
             Op::Conv(conv) if conv.transposed => [[0, 0], [0, 1], [1, 0], [1, 1]]
                 .map(|at| Self::quarter(conv, at, node, input, range))
                 .into_iter()

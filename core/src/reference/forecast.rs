@@ -71,7 +71,8 @@ pub fn graph(model: &Model, window: Window) -> Result<&Arc<Graph>> {
     let graph = model.graph(name).ok_or_else(|| {
         Error::invalid(format!("the model sha256:{} has no graph \"{name}\"", model.digest()))
     })?;
-    let port = |channels| Some(Port { channels, element: Element::I16, down: 0, levels: false });
+    let port =
+        |channels| Some(Port { channels, element: Element::I16, down: 0, levels: false, points: None });
     let states = matches!(window, Window::Recurrent { .. });
     let all = (graph.inputs(), graph.outputs());
     let count = if states { all.0 == all.1 } else { all == (1, 1) };

@@ -64,6 +64,9 @@ impl Network {
     pub fn new(model: &[u8], name: &str, device: Device) -> Result<Self, String> {
         let model = Model::from_bytes(model).map_err(|e| e.to_string())?;
         let graph = Arc::clone(model.graph(name).ok_or_else(|| format!("it has no graph \"{name}\""))?);
+        if graph.block().is_some() {
+            return Err(format!("the graph \"{name}\" is computed for blocks, which is not done here"));
+        }
         let nodes = graph.nodes();
         let layer = |node: &Node| match &node.op {
             Op::Conv(conv) => Layer::Sums(Sums::new(conv, nodes[node.inputs[0]].range, device)),
@@ -143,8 +146,8 @@ impl Network {
                 let step = i64::from(*step);
                 limited((wide(0) + step / 2).divide_scalar_mode(step, "floor") * step)
             }
-            (Op::Input(_) | Op::Conv(_) | Op::Table(_) | Op::Gdn(_), Layer::Plain) => {
-                unreachable!("inputs are given, the others have weights")
+            (Op::Input(_) | Op::Conv(_) | Op::Table(_) | Op::Gdn(_) | Op::Flatten | Op::Unflatten, Layer::Plain) => {
+                unreachable!("inputs are given, graphs of blocks refused, the others have weights")
             }
         }
     }
