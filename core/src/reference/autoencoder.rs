@@ -63,11 +63,11 @@ impl<'a> Autoencoder<'a> {
         let points = shape.points();
         // Channels times points: a block may be the channels of one point.
         let values = |graph: &Graph, output: bool| -> Option<usize> {
-            let (count, port, points) = match output {
-                true => (graph.outputs(), graph.output(0)?, graph.output_points(0)),
-                false => (graph.inputs(), graph.input(0)?, graph.input_points(0)),
+            let (count, port) = match output {
+                true => (graph.outputs(), graph.output(0)?),
+                false => (graph.inputs(), graph.input(0)?),
             };
-            let points: usize = points.iter().product();
+            let points: usize = port.points?.iter().product();
             (count == 1 && port.element == Element::I16).then_some(port.channels * points)
         };
         let ends = [(encoder, false), (encoder, true), (decoder, false), (decoder, true)];
