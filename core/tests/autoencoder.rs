@@ -7,8 +7,8 @@ mod autoencoders;
 #[path = "support/forecasts.rs"]
 mod forecasts;
 
-use autoencoders::{in_boxes, patterned, patterns};
 use augur_core::{decode_with, encode, inspect, Bound, Decoding, Dtype, Model, Params, Preset};
+use autoencoders::{in_boxes, patterned, patterns};
 use std::sync::Arc;
 
 fn bytes(values: &[f64]) -> Vec<u8> {
@@ -55,7 +55,12 @@ fn networks_are_used_where_they_know_the_field() {
         let without = checked(&params(&shape, preset, None), &raw, 0.1);
         let info = inspect(&with).unwrap();
         assert!(info.header.model.is_some(), "{preset:?} {block:?}: {}", info.description);
-        assert!(3 * with.len() < without.len(), "{preset:?} {block:?}: {} beside {}", with.len(), without.len());
+        assert!(
+            3 * with.len() < without.len(),
+            "{preset:?} {block:?}: {} beside {}",
+            with.len(),
+            without.len()
+        );
         let word = if preset == Preset::AeSzPlus { "reconstructions" } else { "by network" };
         assert!(info.description.contains(word), "{}", info.description);
     }
@@ -77,7 +82,9 @@ fn levels_are_the_third_axis_where_the_model_says_so() {
 fn blocks_of_any_chunk_keep_the_bound() {
     let model = patterns([4, 8, 8], "swae", None);
     let runs = patterns([1, 1, 64], "cae", None);
-    for shape in [&[1, 8, 8][..], &[5, 7, 13], &[3, 1, 17], &[17], &[2, 3, 5, 11], &[1, 1, 1, 2], &[4, 200, 3]] {
+    for shape in
+        [&[1, 8, 8][..], &[5, 7, 13], &[3, 1, 17], &[17], &[2, 3, 5, 11], &[1, 1, 1, 2], &[4, 200, 3]]
+    {
         for (preset, model) in [
             (Preset::AeSz, Some(&model)),
             (Preset::AeSzPlus, Some(&model)),
@@ -89,7 +96,9 @@ fn blocks_of_any_chunk_keep_the_bound() {
             let mut values = patterned(points, 0.3, |i| (i / 64, i % 64));
             checked(&params(shape, preset, model.cloned()), &bytes(&values), 0.1);
             // Special values of every kind within blocks.
-            for (i, v) in [f64::NAN, f64::INFINITY, -9999.0, 9.969209968386869e36, 0.0].into_iter().enumerate() {
+            for (i, v) in
+                [f64::NAN, f64::INFINITY, -9999.0, 9.969209968386869e36, 0.0].into_iter().enumerate()
+            {
                 values.iter_mut().skip(3 * i).step_by(11).for_each(|x| *x = v);
             }
             checked(&params(shape, preset, model.cloned()), &bytes(&values), 0.1);

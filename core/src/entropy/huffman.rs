@@ -51,8 +51,13 @@ pub struct Code {
 impl Code {
     /// The best code for these counts.
     pub fn of(counts: &Counts) -> Self {
-        let mut counts: Vec<(u64, u16)> =
-            counts.0.iter().zip(0..=u16::MAX).filter(|(n, _)| **n > 0).map(|(n, s)| (u64::from(*n), s)).collect();
+        let mut counts: Vec<(u64, u16)> = counts
+            .0
+            .iter()
+            .zip(0..=u16::MAX)
+            .filter(|(n, _)| **n > 0)
+            .map(|(n, s)| (u64::from(*n), s))
+            .collect();
         loop {
             let lengths = lengths(&counts);
             if lengths.iter().all(|l| *l <= LONGEST) {

@@ -224,7 +224,8 @@ mod tests {
             let mut target = vec![0; 5 * 3 * 77];
             let [outer, first, rows, columns] = blocks.extent;
             for (o, a, y, x) in (0..outer).flat_map(|o| {
-                (0..first).flat_map(move |a| (0..rows).flat_map(move |y| (0..columns).map(move |x| (o, a, y, x))))
+                (0..first)
+                    .flat_map(move |a| (0..rows).flat_map(move |y| (0..columns).map(move |x| (o, a, y, x))))
             }) {
                 // What lies outside is 0: the sums begin there.
                 let v = (a * a * 7 + y) * (y + 1) + x * x * (y + 3) + 5 * a * x + o;
@@ -234,18 +235,22 @@ mod tests {
             let misses = residuals(&blocks, &target, Prediction::Lorenzo).iter().filter(|r| **r != 0).count();
             // Nothing is known before the first points of each axis; a single frame of a block has the one before as well.
             let inside = outer * first.saturating_sub(1) * (rows - 1) * (columns - 1);
-            assert!(misses <= target.len() - inside, "{shape:?}: {misses} of {}, {inside} inside", target.len());
+            assert!(
+                misses <= target.len() - inside,
+                "{shape:?}: {misses} of {}, {inside} inside",
+                target.len()
+            );
         }
     }
 
     #[test]
     fn planes_are_planes() {
-        let blocks = Blocks::new(Shape::InTime([4, 4, 4]), &Frames { steps: 4, levels: 1, height: 4, width: 4 });
+        let blocks =
+            Blocks::new(Shape::InTime([4, 4, 4]), &Frames { steps: 4, levels: 1, height: 4, width: 4 });
         let quanta = Quanta::new([4, 4, 4], 64);
         assert_eq!(quanta, Quanta { value: 16, slopes: [1024; 3] });
         let plane = Plane::of(&quanta, -3, [2, -1, 5]);
-        let target: Vec<i32> =
-            (0..64).map(|i| -48 + 8 * (i / 16) - 4 * (i / 4 % 4) + 20 * (i % 4)).collect();
+        let target: Vec<i32> = (0..64).map(|i| -48 + 8 * (i / 16) - 4 * (i / 4 % 4) + 20 * (i % 4)).collect();
         assert!(residuals(&blocks, &target, Prediction::Plane(plane)).iter().all(|r| *r == 0));
         assert!(!Plane::of(&Quanta::new([1; 3], 1 << 30), i32::MAX, [i32::MIN; 3]).is_small());
     }

@@ -78,9 +78,13 @@ impl Blockwise {
         let count = Blocks::new(shape, frames).count();
         let codes = r.packed(count)?;
         let modes: Option<Vec<Mode>> = codes.iter().map(|c| MODES.get(usize::from(*c)).copied()).collect();
-        let modes = modes.ok_or_else(|| Error::compatibility("a block is predicted in a way unknown to this build"))?;
+        let modes = modes
+            .ok_or_else(|| Error::compatibility("a block is predicted in a way unknown to this build"))?;
         if modes.len() != count {
-            return Err(Error::corruption(format!("the stream tells of {} blocks, {count} expected", modes.len())));
+            return Err(Error::corruption(format!(
+                "the stream tells of {} blocks, {count} expected",
+                modes.len()
+            )));
         }
         let mut out = Self { modes, ..Self::new(shape) };
         out.means = from_changes(&mut r, out.count(Mode::Mean))?;
@@ -117,7 +121,8 @@ fn from_changes(r: &mut Reader, count: usize) -> Result<Vec<i32>> {
     let mut sum = 0i32;
     let mut out = Vec::with_capacity(count.min(packed.len()));
     for _ in 0..count {
-        sum = sum.wrapping_add(unzigzag(r.at_most(u32::MAX.into(), "as the mean or slope of a block")? as u32));
+        sum =
+            sum.wrapping_add(unzigzag(r.at_most(u32::MAX.into(), "as the mean or slope of a block")? as u32));
         out.push(sum);
     }
     r.finish()?;
@@ -477,7 +482,9 @@ impl Work<'_> {
                 written = Some(mode);
                 let side = match mode {
                     Mode::Mean => number_bits(fitted[0][0].wrapping_sub(last.0)),
-                    Mode::Plane => fitted[1].iter().zip(last.1).map(|(a, b)| number_bits(a.wrapping_sub(b))).sum(),
+                    Mode::Plane => {
+                        fitted[1].iter().zip(last.1).map(|(a, b)| number_bits(a.wrapping_sub(b))).sum()
+                    }
                     Mode::Network => self.brought.map_or(0.0, |b| b.bits),
                     Mode::Lorenzo => 0.0,
                 };
@@ -647,7 +654,10 @@ pub fn decode<N: Number>(
 ) -> Result<()> {
     let shape = blockwise.shape;
     if side.bands > part_count(shape, frames).max(1) {
-        return Err(Error::corruption(format!("the stream states {} parts, which its blocks do not make", side.bands)));
+        return Err(Error::corruption(format!(
+            "the stream states {} parts, which its blocks do not make",
+            side.bands
+        )));
     }
     let code = Decoder::new(&Code::read(r)?);
     let parts = Part::all(shape, frames, side.bands);
@@ -685,42 +695,45 @@ pub fn decode<N: Number>(
     }
     let limits = (side.scale.low, side.scale.high);
     let normal = blockwise.latent.as_ref().map(|l| l.normal);
-    let done = parallel(work, threads, |(part, mut memory, modes, means, planes, outputs, payload, escapes)| {
-        let mut values = Buffer::arbitrary(part.points);
-        let mut points = Decode {
-            symbols: code.symbols(payload, part.points)?,
-            escapes: escapes.iter(),
-            missing: 0,
-            part,
-            side,
-            area: frames.area(),
-            step: 1,
-            mask: None,
-        };
-        let (mut means, mut planes) = (means.iter(), planes.iter());
-        let mut outputs = outputs.chunks_exact(shape.points());
-        for (block, mode) in modes.iter().enumerate() {
-            let prediction = match mode {
-                Mode::Lorenzo => Some(Prediction::Lorenzo),
-                Mode::Mean => means.next().map(|p| Prediction::Plane(*p)),
-                Mode::Plane => planes.next().map(|p| Prediction::Plane(*p)),
-                Mode::Network => outputs.next().zip(normal.as_ref()).map(|(o, n)| Prediction::Network(o, n)),
+    let done =
+        parallel(work, threads, |(part, mut memory, modes, means, planes, outputs, payload, escapes)| {
+            let mut values = Buffer::arbitrary(part.points);
+            let mut points = Decode {
+                symbols: code.symbols(payload, part.points)?,
+                escapes: escapes.iter(),
+                missing: 0,
+                part,
+                side,
+                area: frames.area(),
+                step: 1,
+                mask: None,
             };
-            // Each list has as many as there are blocks that need one.
-            let Some(prediction) = prediction else { break };
-            blockwise::code(&part.blocks, block, prediction, limits, &mut values, &mut points);
-        }
-        if points.missing > 0 || points.escapes.next().is_some() {
-            return Err(Error::corruption("the list of large residuals has not one for each escape"));
-        }
-        points.symbols.finish()?;
-        for Line { local, chunk, len, segment, offset } in part.lines() {
-            let half = side.kinds[chunk / frames.area()] == FrameKind::Provisional;
-            let negative = side.negative.as_deref().map(|n| &n[chunk..chunk + len]);
-            let to = &mut memory[segment][offset * N::SIZE..][..len * N::SIZE];
-            mapping.write_values::<N>(&values[local..local + len], side.offset, half, negative, to);
-        }
-        Ok(())
-    });
+            let (mut means, mut planes) = (means.iter(), planes.iter());
+            let mut outputs = outputs.chunks_exact(shape.points());
+            for (block, mode) in modes.iter().enumerate() {
+                let prediction = match mode {
+                    Mode::Lorenzo => Some(Prediction::Lorenzo),
+                    Mode::Mean => means.next().map(|p| Prediction::Plane(*p)),
+                    Mode::Plane => planes.next().map(|p| Prediction::Plane(*p)),
+                    Mode::Network => {
+                        outputs.next().zip(normal.as_ref()).map(|(o, n)| Prediction::Network(o, n))
+                    }
+                };
+                // Each list has as many as there are blocks that need one.
+                let Some(prediction) = prediction else { break };
+                blockwise::code(&part.blocks, block, prediction, limits, &mut values, &mut points);
+            }
+            if points.missing > 0 || points.escapes.next().is_some() {
+                return Err(Error::corruption("the list of large residuals has not one for each escape"));
+            }
+            points.symbols.finish()?;
+            for Line { local, chunk, len, segment, offset } in part.lines() {
+                let half = side.kinds[chunk / frames.area()] == FrameKind::Provisional;
+                let negative = side.negative.as_deref().map(|n| &n[chunk..chunk + len]);
+                let to = &mut memory[segment][offset * N::SIZE..][..len * N::SIZE];
+                mapping.write_values::<N>(&values[local..local + len], side.offset, half, negative, to);
+            }
+            Ok(())
+        });
     done.into_iter().collect()
 }

@@ -99,13 +99,8 @@ pub fn fitted(
     effort: &Effort,
     threads: usize,
 ) -> Choice {
-    let samples = Samples {
-        grid: &mapped.grid,
-        mask: mapped.mask.as_deref(),
-        frames: *frames,
-        decoded,
-        forecasts,
-    };
+    let samples =
+        Samples { grid: &mapped.grid, mask: mapped.mask.as_deref(), frames: *frames, decoded, forecasts };
     let (sent, bits) = fit(&samples, &coding_order(order, frames), &scale(mapped, grid), effort, threads);
     Choice { predictor: Predictor::Multiscale(sent), order, forecasts: forecasts.cloned(), bits }
 }
@@ -172,7 +167,12 @@ pub fn choose_forecasts(shared: &Shared, decoded: &[i32], bytes: usize) -> Optio
 
 /// The order of `choice` with what an autoencoder makes of the chunk, where its estimate is below `bytes`; `decoded` is what an
 /// earlier coding decodes to.
-pub fn choose_reconstruction(shared: &Shared, choice: &Choice, decoded: &[i32], bytes: usize) -> Option<Choice> {
+pub fn choose_reconstruction(
+    shared: &Shared,
+    choice: &Choice,
+    decoded: &[i32],
+    bytes: usize,
+) -> Option<Choice> {
     let Shared { params, frames, mapped, grid, .. } = *shared;
     let model = params.model.as_ref()?;
     let scale = scale(mapped, grid);

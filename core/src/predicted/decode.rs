@@ -1,8 +1,8 @@
 //! The decoder's half: residuals from the entropy-coded bands, values from residuals.
 
 use super::blockwise;
-use super::direct::{self, Wanted};
 use super::choose::numbers;
+use super::direct::{self, Wanted};
 use super::side::{read_tables, FrameKind, Predictor, Side};
 use super::{band_rows, bands};
 use crate::chunk::Frames;
@@ -115,7 +115,12 @@ pub fn put_exact<N: Number>(raw: &mut [u8], mask: Option<&[u8]>, specials: &[u8]
 }
 
 /// What the forecasts of the order are made with, if it has any.
-fn forecasts(side: &Side, model: Option<&Arc<Model>>, frames: &Frames, threads: usize) -> Result<Option<Forecasts>> {
+fn forecasts(
+    side: &Side,
+    model: Option<&Arc<Model>>,
+    frames: &Frames,
+    threads: usize,
+) -> Result<Option<Forecasts>> {
     let named = || model.ok_or_else(|| Error::corruption("the stream has forecasts but names no model"));
     if let Some(normal) = &side.normal {
         return Ok(Some(Forecasts::Network(Arc::clone(named()?), normal.clone())));

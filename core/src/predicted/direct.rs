@@ -148,7 +148,11 @@ pub fn choose(mapped: &Mapped, frames: &Frames, scale: &crate::predict::Scale, p
             vec![]
         });
         // Those that remember come last, and first here.
-        windows.iter().rev().find_map(usable).map(|normal| (normal.window, Forecasts::Network(Arc::clone(model), normal)))
+        windows
+            .iter()
+            .rev()
+            .find_map(usable)
+            .map(|normal| (normal.window, Forecasts::Network(Arc::clone(model), normal)))
     });
     let order = match &forecasts {
         Some((window, _)) => TimeOrder::Forecast(*window),

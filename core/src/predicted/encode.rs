@@ -3,7 +3,8 @@
 
 use super::blockwise;
 use super::choose::{
-    choose, choose_forecasts, choose_reconstruction, effort, fitted, numbers, scale, Choice, FORECAST_GAIN, NAME_BYTES, REFIT_POINTS,
+    choose, choose_forecasts, choose_reconstruction, effort, fitted, numbers, scale, Choice, FORECAST_GAIN,
+    NAME_BYTES, REFIT_POINTS,
 };
 use super::decode::put_exact;
 use super::direct;

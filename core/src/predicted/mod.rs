@@ -65,7 +65,9 @@ pub fn describe(payload: &[u8], frames: &Frames, value_size: usize) -> Result<St
     };
     let order = match side.order {
         _ if matches!(side.predictor, Predictor::Blockwise(_)) => "Huffman codes",
-        TimeOrder::Reconstructed { hierarchical: false } => "previous frames and reconstructions by an autoencoder",
+        TimeOrder::Reconstructed { hierarchical: false } => {
+            "previous frames and reconstructions by an autoencoder"
+        }
         TimeOrder::Reconstructed { hierarchical: true } => {
             "hierarchical in time, with reconstructions by an autoencoder"
         }

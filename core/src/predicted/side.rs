@@ -269,7 +269,9 @@ impl Side {
                     ));
                 }
                 DIRECT | BLOCKWISE if latent.is_some() => {
-                    return Err(Error::corruption("only the multiscale predictor has reconstructions of all frames"));
+                    return Err(Error::corruption(
+                        "only the multiscale predictor has reconstructions of all frames",
+                    ));
                 }
                 DIRECT => Predictor::Direct(Direct::read(weights, frames.steps)?),
                 BLOCKWISE => Predictor::Blockwise(Blockwise::read(weights, frames)?),
@@ -293,7 +295,20 @@ impl Side {
             )));
         }
         let scale = Scale { step, shift, low, high };
-        Ok(Self { predictor, order, normal, latent, scale, offset, kinds, mask, specials, negative, patches, bands })
+        Ok(Self {
+            predictor,
+            order,
+            normal,
+            latent,
+            scale,
+            offset,
+            kinds,
+            mask,
+            specials,
+            negative,
+            patches,
+            bands,
+        })
     }
 }
 

@@ -103,7 +103,9 @@ impl<'a> Autoencoder<'a> {
                 for row in blocks.rows(block) {
                     let values = &grid[row.start..row.start + row.width];
                     let mut last = 0;
-                    for (x, to) in input[row.at * LANES + lane..].iter_mut().step_by(LANES).take(width).enumerate() {
+                    for (x, to) in
+                        input[row.at * LANES + lane..].iter_mut().step_by(LANES).take(width).enumerate()
+                    {
                         if let Some(v) = values.get(x) {
                             last = normal.input(*v);
                         }
@@ -116,7 +118,9 @@ impl<'a> Autoencoder<'a> {
         })?;
         // From the latents of each block to the blocks of each latent.
         let all = parts.concat();
-        Ok((0..self.components).map(|c| all.iter().skip(c).step_by(self.components).map(|l| i32::from(*l)).collect()).collect())
+        Ok((0..self.components)
+            .map(|c| all.iter().skip(c).step_by(self.components).map(|l| i32::from(*l)).collect())
+            .collect())
     }
 
     /// What quantised latents, \[component\]\[block\], become: the points of one block after the other.

@@ -66,7 +66,8 @@ impl Shape {
     /// `Corruption` for blocks that there are not, `Compatibility` for unknown ones.
     pub fn read(r: &mut Reader) -> Result<Self> {
         let kind = r.byte()?;
-        let mut extent = || r.at_most(MAX_POINTS as u64, "points along a side of a block").map(|n| n as usize);
+        let mut extent =
+            || r.at_most(MAX_POINTS as u64, "points along a side of a block").map(|n| n as usize);
         let shape = match kind {
             0 => Self::InTime([extent()?, extent()?, extent()?]),
             1 => Self::InSpace([extent()?, extent()?, extent()?]),
@@ -152,7 +153,10 @@ impl Blocks {
             let near = [inside[0].min(self.extent[1] - 1), inside[1].min(self.extent[2] - 1)];
             Row {
                 at: k * width,
-                start: origin[0] * self.stride[0] + near[0] * self.stride[1] + near[1] * self.stride[2] + origin[3],
+                start: origin[0] * self.stride[0]
+                    + near[0] * self.stride[1]
+                    + near[1] * self.stride[2]
+                    + origin[3],
                 width: width.min(self.extent[3] - origin[3]),
                 own: near == inside,
             }
@@ -167,7 +171,11 @@ mod tests {
 
     fn shapes() -> impl Strategy<Value = Shape> {
         let size = || prop::array::uniform3(1usize..6);
-        prop_oneof![size().prop_map(Shape::InTime), size().prop_map(Shape::InSpace), (1usize..40).prop_map(Shape::Run)]
+        prop_oneof![
+            size().prop_map(Shape::InTime),
+            size().prop_map(Shape::InSpace),
+            (1usize..40).prop_map(Shape::Run)
+        ]
     }
 
     proptest! {
@@ -201,7 +209,9 @@ mod tests {
 
     #[test]
     fn impossible_blocks_are_refused() {
-        for bytes in [&[0, 1, 0, 1][..], &[2, 0], &[0, 128, 8, 128, 8, 1], &[1, 128, 128, 4, 2, 1], &[9, 1], &[2]] {
+        for bytes in
+            [&[0, 1, 0, 1][..], &[2, 0], &[0, 128, 8, 128, 8, 1], &[1, 128, 128, 4, 2, 1], &[9, 1], &[2]]
+        {
             assert!(Shape::read(&mut Reader::new(bytes)).is_err(), "{bytes:?}");
         }
     }

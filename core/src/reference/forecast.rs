@@ -130,7 +130,13 @@ impl Forecasts {
     ///
     /// # Errors
     /// As [`Forecaster::new`].
-    pub fn forecaster(&self, numbers: Numbers, frames: &Frames, band: &Band, threads: usize) -> Result<Forecaster> {
+    pub fn forecaster(
+        &self,
+        numbers: Numbers,
+        frames: &Frames,
+        band: &Band,
+        threads: usize,
+    ) -> Result<Forecaster> {
         match self {
             Self::Network(model, normal) => {
                 Forecaster::new(model, normal, numbers, (band.height, band.width), threads)

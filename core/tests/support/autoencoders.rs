@@ -25,21 +25,22 @@ fn sign(pattern: usize, point: usize) -> i8 {
 /// range. `kind` and `third` are as in model files.
 pub fn patterns(block: [usize; 3], kind: &str, third: Option<&str>) -> Arc<Model> {
     let points: usize = block.iter().product();
-    let dense = |g: &mut GraphBuilder, inputs: usize, outputs: usize, weight: Vec<i8>, multiplier: i32, shift: u8| {
-        let input = g.node(json!({"op": "input", "channels": inputs, "type": "i16", "size": [1, 1, 1]}));
-        let w = Weights {
-            shape: vec![outputs, inputs],
-            weight,
-            bias: vec![0; outputs],
-            multiplier: vec![multiplier; outputs],
-            shift: vec![shift; outputs],
+    let dense =
+        |g: &mut GraphBuilder, inputs: usize, outputs: usize, weight: Vec<i8>, multiplier: i32, shift: u8| {
+            let input = g.node(json!({"op": "input", "channels": inputs, "type": "i16", "size": [1, 1, 1]}));
+            let w = Weights {
+                shape: vec![outputs, inputs],
+                weight,
+                bias: vec![0; outputs],
+                multiplier: vec![multiplier; outputs],
+                shift: vec![shift; outputs],
+            };
+            g.conv("dense", input, &w, (-32768, 32767), Element::I16, json!({}));
+            g.key("block", json!(block)).key("kind", kind);
+            if let Some(third) = third {
+                g.key("third", third);
+            }
         };
-        g.conv("dense", input, &w, (-32768, 32767), Element::I16, json!({}));
-        g.key("block", json!(block)).key("kind", kind);
-        if let Some(third) = third {
-            g.key("third", third);
-        }
-    };
     let mut encoder = GraphBuilder::new("encoder");
     let weights = (0..2).flat_map(|k| (0..points).map(move |p| sign(k, p))).collect();
     // The sum over the points is as many times too large, and half the range is 16384.
