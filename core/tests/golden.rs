@@ -117,7 +117,6 @@ fn golden_streams_cover_the_format() {
         "levels x",
         "runs of",
         "reconstructions by an autoencoder",
-        "hierarchical in time, with reconstructions",
     ];
     for want in wanted.chain(words.map(String::from)) {
         assert!(seen.contains(&want), "no golden stream has \"{want}\"; there are:\n{seen}");
