@@ -75,7 +75,8 @@ impl Blockwise {
     pub fn read(bytes: &[u8], frames: &Frames) -> Result<Self> {
         let mut r = Reader::new(bytes);
         let shape = Shape::read(&mut r)?;
-        let count = Blocks::new(shape, frames).count();
+        let blocks = Blocks::new(shape, frames);
+        let count = blocks.count();
         let codes = r.packed(count)?;
         let modes: Option<Vec<Mode>> = codes.iter().map(|c| MODES.get(usize::from(*c)).copied()).collect();
         let modes = modes
@@ -96,7 +97,7 @@ impl Blockwise {
         out.planes = (0..planes).map(|i| std::array::from_fn(|k| lists[k][i])).collect();
         let predicted = out.count(Mode::Network);
         if predicted > 0 {
-            out.latent = Some(Latent::read(&mut r, predicted)?);
+            out.latent = Some(Latent::read(&mut r, &blocks, predicted)?);
         }
         r.finish()?;
         Ok(out)

@@ -44,6 +44,9 @@ fn bring(
 ) -> Result<Option<Reconstruction>> {
     let Some(normal) = Normalisation::of((scale.low, scale.high)) else { return Ok(None) };
     let blocks = Blocks::new(autoencoder.shape, frames);
+    if blocks.are_mostly_beyond() {
+        return Ok(None);
+    }
     let raw = autoencoder.latents(&blocks, &mapped.grid, &normal, threads)?;
     let (low, high) = raw.iter().flatten().fold((0, 0), |(l, h), v| (l.min(*v), h.max(*v)));
     let share = f64::from(scale.step) / (f64::from(scale.high) - f64::from(scale.low));

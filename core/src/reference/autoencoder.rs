@@ -79,8 +79,9 @@ impl<'a> Autoencoder<'a> {
             )));
         }
         let components = components.unwrap_or(0);
-        if components > MAX_COMPONENTS {
-            return Err(wrong(format!("has {components} latents, at most {MAX_COMPONENTS} expected")));
+        if components > MAX_COMPONENTS.min(points) {
+            let most = MAX_COMPONENTS.min(points);
+            return Err(wrong(format!("has {components} latents, at most {most} expected")));
         }
         Ok(Some(Self { encoder, decoder, shape, components }))
     }
