@@ -219,7 +219,7 @@ impl Side {
         let latent = match order {
             TimeOrder::Reconstructed { .. } => {
                 let shape = Shape::read(r)?;
-                Some((shape, Latent::read(r, Blocks::new(shape, frames).count())?))
+                Some((shape, Latent::read(r, shape, Blocks::new(shape, frames).count())?))
             }
             _ => None,
         };
@@ -263,14 +263,14 @@ impl Side {
                         .collect::<Result<_>>()?;
                     Predictor::Multiscale(sent)
                 }
+                _ if latent.is_some() => {
+                    return Err(Error::corruption(
+                        "only the multiscale predictor has reconstructions of all frames",
+                    ));
+                }
                 DIRECT if order.is_hierarchical() => {
                     return Err(Error::corruption(
                         "the direct predictor goes from frame to frame, not between them",
-                    ));
-                }
-                DIRECT | BLOCKWISE if latent.is_some() => {
-                    return Err(Error::corruption(
-                        "only the multiscale predictor has reconstructions of all frames",
                     ));
                 }
                 DIRECT => Predictor::Direct(Direct::read(weights, frames.steps)?),

@@ -33,14 +33,16 @@ impl Latent {
         write(w, &self.values);
     }
 
-    /// Reads the latents of so many blocks.
+    /// Reads the latents of so many blocks of a shape.
     ///
     /// # Errors
     /// `Corruption` where they are damaged.
-    pub fn read(r: &mut Reader, blocks: usize) -> Result<Self> {
+    pub fn read(r: &mut Reader, shape: Shape, blocks: usize) -> Result<Self> {
         let normal = Normalisation::read(r)?;
         let step = r.at_most(i16::MAX as u64, "as the step of the latents")? as u16;
-        let components = r.at_most(MAX_COMPONENTS as u64, "latents of a block")? as usize;
+        // No more than points, so that few bytes cannot ask for more memory than the chunk takes.
+        let most = MAX_COMPONENTS.min(shape.points()) as u64;
+        let components = r.at_most(most, "latents of a block")? as usize;
         if step == 0 || components == 0 {
             return Err(Error::corruption("the stream states no latents, or a step of 0"));
         }
