@@ -7,7 +7,7 @@ mod autoencoders;
 #[path = "support/forecasts.rs"]
 mod forecasts;
 
-use augur_core::{decode_with, encode, inspect, Bound, Decoding, Dtype, Model, Params, Preset};
+use augur_core::{decode, decode_with, encode, inspect, Bound, Decoding, Dtype, Model, Params, Preset};
 use autoencoders::{in_boxes, patterned, patterns};
 use std::sync::Arc;
 
@@ -132,6 +132,23 @@ fn large_chunks_are_coded_in_parts() {
         let stream = checked(&params(&shape, preset, Some(model)), &raw, 0.1);
         let description = inspect(&stream).unwrap().description;
         assert!(description.contains("2 band(s)"), "{description}");
+    }
+}
+
+#[test]
+fn decoded_steps_stay_as_they_are_where_blocks_reach_into_others() {
+    // Runs of 512 values in steps of 300.
+    let shape = [8, 15, 20];
+    let values: Vec<f64> = (0..8 * 300).map(|i| ((i * i) % 1009) as f64 * 0.37 + (i % 20) as f64).collect();
+    for preset in [Preset::AeSz, Preset::Cae] {
+        let params = params(&shape, preset, None);
+        let mut raw = decode(&encode(&params, &bytes(&values)).unwrap(), None, 1).unwrap();
+        // Another process, which remembers nothing, writes one step again.
+        let first = bytes(&values.iter().skip(7).take(300).map(|v| v + 3.1).collect::<Vec<_>>());
+        let at = 3 * 4 * 300;
+        raw[at..at + 1200].copy_from_slice(&first);
+        let again = decode(&checked(&params, &raw, 0.1), None, 1).unwrap();
+        assert!(again[..at] == raw[..at] && again[at + 1200..] == raw[at + 1200..], "{preset:?}");
     }
 }
 

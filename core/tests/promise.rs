@@ -236,7 +236,7 @@ fn fill_step_by_step(params: &Params, raw: &[u8], fill: &[u8]) -> (Vec<u8>, Vec<
 #[test]
 fn bound_holds_against_the_originals_when_a_chunk_is_filled_step_by_step() {
     let shape = [16, 48, 40];
-    let presets = [Preset::Balanced, Preset::Tezip, Preset::AeSz];
+    let presets = [Preset::Balanced, Preset::Tezip, Preset::AeSz, Preset::Cae];
     for (dtype, preset) in [Dtype::F32, Dtype::F64, Dtype::F16, Dtype::U8, Dtype::I16]
         .into_iter()
         .flat_map(|dtype| presets.map(|preset| (dtype, preset)))
@@ -313,8 +313,9 @@ fn unchanged_steps_keep_their_values_whatever_happens_to_the_range() {
             Bound::Absolute(30.0),
         ]
         .into_iter()
-        .flat_map(|bound| [Preset::Balanced, Preset::Tezip, Preset::AeSz].map(|preset| (bound, preset)))
-        {
+        .flat_map(|bound| {
+            [Preset::Balanced, Preset::Tezip, Preset::AeSz, Preset::Cae].map(|preset| (bound, preset))
+        }) {
             let params = Params { preset, ..Params::new(dtype, &shape, bound) };
             let memory = Memory::new();
             let first = pack(dtype, params.order, &field(&shape, 20.0, 60.0, 0.05, 5));

@@ -21,11 +21,14 @@ import zstandard
 
 SIZES = {1: 2, 2: 4, 3: 8, 4: 1, 5: 1, 6: 2, 7: 2, 8: 4, 9: 4}
 INTEGERS = {4: "b", 5: "B", 6: "h", 7: "H", 8: "i", 9: "I"}
-LORENZO_SPACE, LORENZO_TIME, LORENZO_BOTH, MULTISCALE, DIRECT = range(5)
-PREVIOUS, HIERARCHICAL, INDEPENDENT, FORECAST = range(4)
+LORENZO_SPACE, LORENZO_TIME, LORENZO_BOTH, MULTISCALE, DIRECT, BLOCKWISE = range(6)
+PREVIOUS, HIERARCHICAL, INDEPENDENT, FORECAST, RECONSTRUCTED, BOTH_RECONSTRUCTED = range(6)
 LOSSLESS, PREDICTED, LEARNED = 1, 2, 3
 BETWEEN, RECURRENT = "between", "recurrent"
 NORMAL, FINE, PROVISIONAL = range(3)
+IN_TIME, IN_LEVELS, RUNS = range(3)
+MEAN, LORENZO, PLANE, NETWORK = range(4)
+ESCAPE = 65535
 
 
 class Damaged(Exception):
@@ -183,6 +186,7 @@ class Band:
     width: int
     symbols: Symbols = None
     plain: Bits = None
+    blocks: Blocks = None
     values: dict = field(default_factory=dict)
     activity: dict = field(default_factory=dict)
     smoothed: dict = field(default_factory=dict)
@@ -267,7 +271,7 @@ class Payload:
         self.points = f.count * f.area
         first, flags = r.byte(), r.byte()
         self.predictor, order = first & 15, first >> 4
-        need(self.predictor <= DIRECT and order <= FORECAST, "predictor and time order")
+        need(self.predictor <= BLOCKWISE and order <= BOTH_RECONSTRUCTED, "predictor and time order")
         self.step, self.shift = r.number(), r.byte()
         need(1 <= self.step <= 1 << 30 and self.shift <= 12, "step and shift")
         need(self.predictor >= MULTISCALE or self.step == 1, "step of Lorenzo")
@@ -279,6 +283,11 @@ class Payload:
             self.read_window(r, r.byte())
             self.network = network.Model(model)
             self.states = {}
+        self.model, self.reconstruction = model, None
+        if order >= RECONSTRUCTED:
+            need(self.predictor == MULTISCALE, "reconstructions without multiscale prediction")
+            blocks = Blocks(*read_shape(r), f)
+            self.reconstruction = blocks.together(Latents(r, blocks.count, blocks.points).reconstruct(self, blocks))
         self.kinds = r.packed(f.count) if flags & 1 else bytes(f.count)
         need(len(self.kinds) == f.count and max(self.kinds) <= 2, "kinds of frames")
         self.mask = self.read_mask(r) if flags & 2 else None
@@ -300,7 +309,12 @@ class Payload:
         if self.predictor == MULTISCALE:
             self.weights = read_weights(Bits(weights), self.plan, self.shift)
         count = r.number()
-        need(1 <= count <= f.height, "number of bands")
+        if self.predictor == BLOCKWISE:
+            need(order <= INDEPENDENT, "order of blockwise prediction")
+            self.bands = [Band(0, f.height, f.width, blocks=part) for part in self.read_blocks(Parts(weights), r, count)]
+            need(r.at == len(data), "bytes after the last part")
+            return
+        need(1 <= count <= min(f.height, 256), "number of bands")
         if self.predictor == DIRECT:
             need(order != HIERARCHICAL and self.window != BETWEEN and count == 1, "order of direct prediction")
             self.read_keys(weights)
@@ -317,8 +331,6 @@ class Payload:
             symbols = Symbols(r.bytes(), self.tables, self.classes)
             self.bands.append(Band(top, end - top, f.width, symbols, Bits(r.bytes())))
         need(r.at == len(data), "bytes after the last part")
-        # 6. Contexts: thresholds of the spread.
-        most = (1 << 31) - 1
 
     def read_window(self, r: Parts, code: int) -> None:
         self.levels, self.past, self.channels = False, 0, 1
@@ -353,6 +365,11 @@ class Payload:
         out = [b""] * self.points
         for band in self.bands:
             self.states = {}
+            if self.predictor == BLOCKWISE:
+                for local, v in enumerate(self.blockwise(band.blocks)):
+                    i = band.blocks.in_chunk(local)
+                    out[i] = self.value(i, i // self.frames.area, v)
+                continue
             if self.predictor == DIRECT:
                 self.direct(band)
             else:
@@ -408,13 +425,7 @@ class Payload:
             if s:
                 out.append(0)
                 continue
-            symbol = next(symbols)
-            if symbol <= 64:
-                out.append(unzigzag(symbol))
-            else:
-                n, positive = divmod(symbol - 65, 2)
-                magnitude = 32 + (1 << n) + band.plain.get(n)
-                out.append(wrap(magnitude if positive else -magnitude))
+            out.append(large(next(symbols), band.plain))
         return out
 
     # --- 6. Multiscale prediction -------------------------------------------------------------------------
@@ -430,6 +441,9 @@ class Payload:
         references = [band.values[r] for r in step.references]
         if step.forecast:
             references.insert(0, self.forecast(band, step, band.values))
+        if step.reconstructed:
+            first = self.index(band, frame, 0, 0)
+            references.insert(0, [self.reconstruction[first + y * w :][:w] for y in range(h)])
         calm = [band.smoothed[r] for r in step.references]
 
         def code(places, predicted, contexts):
@@ -446,7 +460,7 @@ class Payload:
                     continue
                 slot = {0: ROOT, 3: 0, 2: 1, 1: 2}[phase] + (3 * min(level, 2) if phase else 0)
                 weights = self.weights[step.klass, slot]
-                group = (level > 0) + 2 * bool(references)
+                group = (level > 0) + 2 * bool(calm)
                 near = SPACE[phase][:4]
                 by_distance, of_references = ACTIVITY[phase, level > 0, (0, 1, 1, 2)[len(calm)]]
                 places = [(t, tuple(abs(d) for d in distance(t, phase))) for t in SPACE[phase]]
@@ -584,6 +598,80 @@ class Payload:
             band.values[step.frame] = rows
             seen[step.frame] = p if self.open_loop and not key else rows
 
+    # --- 12. Blockwise prediction -------------------------------------------------------------------------
+
+    def read_blocks(self, r: Parts, payload: Parts, count: int) -> list:
+        """The parts, each with all that its blocks need."""
+        f, shape = self.frames, read_shape(r)
+        blocks = Blocks(*shape, f)
+        each = f.count * f.area // blocks.size[2] if blocks.kind == RUNS else f.height // max(64, blocks.size[1])
+        need(1 <= count <= max(1, min(f.count * f.area >> 19, each, 256)), "number of parts")
+        modes = r.packed(blocks.count)
+        need(len(modes) == blocks.count and max(modes) <= NETWORK, "modes of blocks")
+        means, *planes = ([summed(r, modes.count(mode)) for mode in (MEAN, *[PLANE] * 4)])
+        quantum = max(1, self.step // 4)
+        sides = [max(1, 256 * quantum // n) for n in blocks.size]
+        means = [(quantum * m, (0, 0, 0)) for m in means]
+        planes = [(quantum * base, tuple(s * q for s, q in zip(slopes, sides))) for base, *slopes in zip(*planes)]
+        need(all(abs(v) <= 1 << 44 for base, slopes in means + planes for v in (base, *slopes)), "means and slopes")
+        made = []
+        if NETWORK in modes:
+            latents = Latents(r, modes.count(NETWORK), blocks.points)
+            made = latents.reconstruct(self, blocks)
+        need(r.at == len(r.data), "bytes after the blocks")
+        lists = {MEAN: iter(means), PLANE: iter(planes), NETWORK: iter(made), LORENZO: iter(lambda: None, 0)}
+        code, parts, modes = read_code(payload), [], iter(modes)
+        for p in range(count):
+            part = blocks.part(p, count)
+            part.modes = [next(modes) for _ in range(part.count)]
+            part.given = [next(lists[mode]) for mode in part.modes]
+            points = math.prod(part.extent)
+            part.symbols = Huffman(code, payload.packed((30 * points + 7) // 8))
+            part.escapes = Parts(payload.packed(5 * points))
+            parts.append(part)
+        return parts
+
+    def blockwise(self, part: Blocks) -> list[int]:
+        """The integers of a part's points."""
+        values = [0] * math.prod(part.extent)
+        for block, (mode, given) in enumerate(zip(part.modes, part.given)):
+            for places in part.rows(block):
+                frames = {part.in_chunk(i) // self.frames.area for _, i, _ in places}
+                scale = self.step if all(self.kinds[frame] == NORMAL for frame in frames) else 1
+                for place, i, at in places:
+                    if mode == LORENZO:
+                        p = self.from_before(part, values, at)
+                    elif mode == NETWORK:
+                        p = given[place]
+                    else:
+                        base, slopes = given
+                        inside = (place // part.size[2] // part.size[1], place // part.size[2] % part.size[1], place % part.size[2])
+                        p = base + (sum(s * x for s, x in zip(slopes, inside)) + 128 >> 8)
+                    p = limit(p, self.low, self.high)
+                    special = self.mask and self.mask[part.in_chunk(i)]
+                    values[i] = p if special else wrap(p + self.residual(part) * scale)
+        part.symbols.finish()
+        need(part.escapes.at == len(part.escapes.data), "escapes that nothing uses")
+        return values
+
+    def residual(self, part: Blocks) -> int:
+        symbol = part.symbols.next()
+        if symbol < ESCAPE:
+            return unzigzag(symbol)
+        u = part.escapes.number()
+        need(u < 1 << 32, "an escape")
+        return unzigzag(u)
+
+    @staticmethod
+    def from_before(part: Blocks, values, at) -> int:
+        total = 0
+        for back in range(1, 8):
+            steps = [back >> k & 1 for k in range(3)]
+            if all(x >= s for x, s in zip(at[1:], steps)):
+                there = part.index([at[0], *(x - s for x, s in zip(at[1:], steps))])
+                total += values[there] * (1 if sum(steps) % 2 else -1)
+        return wrap(total)
+
     # --- 6. Multiscale prediction, continued --------------------------------------------------------------
 
     def plain_roots(self, lattice: Lattice, values, activity, code) -> None:
@@ -691,15 +779,18 @@ class Step:
     references: list
     klass: int
     forecast: list
+    reconstructed: bool
 
     @property
     def count(self) -> int:
-        return len(self.references) + bool(self.forecast)
+        return len(self.references) + (bool(self.forecast) or self.reconstructed)
 
 
 def coding_order(order: int, f: Frames, forecasts) -> list[Step]:
     window = forecasts.window
     times, last = [(0, (), 0)], f.steps - 1
+    reconstructed = order >= RECONSTRUCTED
+    order = {RECONSTRUCTED: PREVIOUS, BOTH_RECONSTRUCTED: HIERARCHICAL}.get(order, order)
     if order == PREVIOUS:
         times += [(t, (t - 1, max(t - 2, 0)), 1) for t in range(1, f.steps)]
     elif order == FORECAST and window != BETWEEN:
@@ -739,7 +830,7 @@ def coding_order(order: int, f: Frames, forecasts) -> list[Step]:
                 read = [(max(t - k, 0), z) for k in range(1, forecasts.past + 1)]
                 read += [(t - 1, max(z - 1, 0)), (t - 1, min(z + 1, f.levels - 1))] if forecasts.levels else []
             frames = [[s * f.levels + level for s, level in part] for part in (pairs, read)]
-            plan.append(Step(t * f.levels + z, frames[0], klass, frames[1]))
+            plan.append(Step(t * f.levels + z, frames[0], klass, frames[1], reconstructed))
     return plan
 
 
@@ -854,7 +945,7 @@ ACTIVITY = {
     (1, True, 0): ({(1, 1): 37, (1, 0): 3}, 0),
     (1, True, 1): ({(1, 1): 17, (0, 1): 3}, 4),
     (1, True, 2): ({(1, 1): 8, (1, 0): 15, (0, 1): 8}, 2),
-    **{(0, coarse, references): ({}, 6) for coarse in (False, True) for references in (1, 2)},
+    **{(0, coarse, references): ({}, 6 if references else 0) for coarse in (False, True) for references in (0, 1, 2)},
 }
 
 
@@ -941,6 +1032,169 @@ def expand(tying, precision, values, tap_list, kind, shift):
     return [(tap, w) for tap, w in zip(tap_list, weights) if w]
 
 
+# --- 11. Blocks and autoencoders --------------------------------------------------------------------------
+
+
+def read_shape(r: Parts) -> tuple[int, tuple[int, int, int]]:
+    kind = r.byte()
+    need(kind <= RUNS, "kind of blocks")
+    size = (1, 1, r.number()) if kind == RUNS else (r.number(), r.number(), r.number())
+    need(1 <= math.prod(size) <= 65536, "size of blocks")
+    return kind, size
+
+
+class Blocks:
+    """The blocks of a chunk, or of a part of one whose rows (of runs: points) begin at `top`."""
+
+    def __init__(self, kind: int, size, frames: Frames, top: int = 0, end: int | None = None):
+        self.kind, self.size, self.frames, self.top = kind, size, frames, top
+        whole = frames.count * frames.area if kind == RUNS else frames.height
+        rows = (whole if end is None else end) - top
+        if kind == RUNS:
+            self.extent = (1, 1, 1, rows)
+        elif kind == IN_TIME:
+            self.extent = (frames.levels, frames.steps, rows, frames.width)
+        else:
+            self.extent = (frames.steps, frames.levels, rows, frames.width)
+        self.along = (self.extent[0], *(-(-n // s) for n, s in zip(self.extent[1:], size)))
+        self.count, self.points = math.prod(self.along), math.prod(size)
+
+    def part(self, p: int, count: int) -> Blocks:
+        axis = 3 if self.kind == RUNS else 2
+        ends = (min(k * self.along[axis] // count * self.size[axis - 1], self.extent[axis]) for k in (p, p + 1))
+        return Blocks(self.kind, self.size, self.frames, *ends)
+
+    def index(self, at) -> int:
+        """Of a point (outer, first, row, column), in the part's own order, which is that of the chunk."""
+        outer, first, y, x = at
+        t, z = (first, outer) if self.kind == IN_TIME else (outer, first)
+        levels = self.extent[0 if self.kind == IN_TIME else 1]
+        return ((t * levels + z) * self.extent[2] + y) * self.extent[3] + x
+
+    def in_chunk(self, i: int) -> int:
+        if self.kind == RUNS:
+            return self.top + i
+        frame, rest = divmod(i, self.extent[2] * self.extent[3])
+        return frame * self.frames.area + self.top * self.frames.width + rest
+
+    def rows(self, block: int):
+        """For each row of a block that lies inside: place in the block, index, and coordinates of its points."""
+        numbers = []
+        for n in reversed(self.along):
+            block, number = divmod(block, n)
+            numbers.insert(0, number)
+        outer, first, y0, x0 = numbers[0], *(n * s for n, s in zip(numbers[1:], self.size))
+        depth, height, width = self.size
+        for z in range(min(depth, self.extent[1] - first)):
+            for y in range(min(height, self.extent[2] - y0)):
+                row = [(outer, first + z, y0 + y, x0 + x) for x in range(min(width, self.extent[3] - x0))]
+                yield [((z * height + y) * width + x, self.index(at), at) for x, at in enumerate(row)]
+
+    def together(self, made) -> list[int]:
+        """The values of all blocks in the order of the chunk."""
+        out = [0] * math.prod(self.extent)
+        for block, values in enumerate(made):
+            for row in self.rows(block):
+                for place, i, _ in row:
+                    out[i] = values[place]
+        return out
+
+
+class Latents:
+    """The latents of so many blocks."""
+
+    def __init__(self, r: Parts, blocks: int, points: int):
+        self.centre, self.output, self.step = r.signed(), (r.number(), r.byte()), r.number()
+        need(abs(self.centre) <= 1 << 29, "centre of the latents")
+        need(self.output[0] <= 32767 and 1 <= self.output[1] <= 46, "factor of the latents")
+        need(1 <= self.step <= 32767, "step of the latents")
+        components = r.number()
+        need(1 <= components <= min(1024, points), "number of latents")
+        flags = r.bytes()
+        need(len(flags) == (components + 7) // 8, "flags of the latents")
+        bits, count = Bits(r.bytes()), min(components, 64)
+        need(not bits.get(1), "quiet contexts of latents")
+        tables = [read_table(bits) for _ in range(count)]
+        symbols, plain = Symbols(r.bytes(), tables, [0] * count), Bits(r.bytes())
+        self.values = []
+        for c in range(components):
+            coded = [large(symbol, plain) for symbol in symbols.run([c * count // components] * blocks)]
+            if flags[c // 8] >> c % 8 & 1:
+                coded = sums(coded)
+            self.values.append(coded)
+        symbols.finish()
+
+    def reconstruct(self, payload: Payload, blocks: Blocks) -> list[list[int]]:
+        """What the model makes of them: for each block the values of its points."""
+        need(payload.model is not None, "latents without a model")
+        model = network.Model(payload.model)
+        graph = model.graphs["decoder"]
+        kind = {"cae": RUNS, "swae": {"time": IN_TIME, "level": IN_LEVELS}[graph.get("third", "time")]}[graph["kind"]]
+        need((kind, tuple(graph["block"])) == (blocks.kind, blocks.size), "blocks of the model")
+        out = []
+        for numbers in zip(*self.values):
+            x = np.array([limit(q * self.step, -32768, 32767) for q in numbers])
+            (o,) = model.run("decoder", [x.reshape(-1, 1, 1, 1)])
+            need(o.size == blocks.points, "output of the model")
+            out.append([limit(self.centre + factor(self.output, int(v)), payload.low, payload.high) for v in o.reshape(-1)])
+        return out
+
+
+# --- 12. Blockwise prediction -----------------------------------------------------------------------------
+
+
+def sums(numbers: list[int]) -> list[int]:
+    out, total = [], 0
+    for v in numbers:
+        total = wrap(total + v)
+        out.append(total)
+    return out
+
+
+def summed(r: Parts, count: int) -> list[int]:
+    part = Parts(r.packed(5 * count))
+    numbers = [part.number() for _ in range(count)]
+    need(all(u < 1 << 32 for u in numbers) and part.at == len(part.data), "means and slopes of blocks")
+    return sums([unzigzag(u) for u in numbers])
+
+
+def read_code(r: Parts) -> dict:
+    """(length, code) -> symbol."""
+    n = r.number()
+    need(n <= 65536, "symbols of a Huffman code")
+    table, symbol, lengths = Parts(r.packed(4 * n)), -1, []
+    for _ in range(n):
+        symbol += table.number() + 1
+        lengths.append((table.byte(), symbol))
+        need(symbol <= ESCAPE and (1 <= lengths[-1][0] <= 30 or n == 1 and lengths[-1][0] == 0), "a Huffman code's symbol")
+    need(table.at == len(table.data), "bytes after a Huffman code")
+    need(n == 0 or sum(1 << 30 - length for length, _ in lengths) == 1 << 30, "a Huffman code is not complete")
+    out, code, last = {}, -1, 0
+    for length, symbol in sorted(lengths):
+        code = (code + 1) << length - last
+        last = length
+        out[length, code] = symbol
+    return out
+
+
+class Huffman:
+    """The symbols of a part."""
+
+    def __init__(self, code: dict, data: bytes):
+        self.code, self.bits = code, Bits(data)
+
+    def next(self) -> int:
+        need(bool(self.code), "a symbol without a code")
+        length = value = 0
+        while (length, value) not in self.code:
+            value = value << 1 | self.bits.get(1)
+            length += 1
+        return self.code[length, value]
+
+    def finish(self) -> None:
+        need(8 * len(self.bits.data) - self.bits.at < 8, "codes after the last symbol")
+
+
 # --- 8. Frequency tables ----------------------------------------------------------------------------------
 
 ONE = 1 << 32
@@ -1014,6 +1268,15 @@ def geometric(zero: int, mean: int, used: int) -> list[int]:
 
 
 # --- 9. Residuals -----------------------------------------------------------------------------------------
+
+
+def large(symbol: int, plain: Bits) -> int:
+    """The residual of a symbol."""
+    if symbol <= 64:
+        return unzigzag(symbol)
+    n, positive = divmod(symbol - 65, 2)
+    magnitude = 32 + (1 << n) + plain.get(n)
+    return wrap(magnitude if positive else -magnitude)
 
 
 class Symbols:

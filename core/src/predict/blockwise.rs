@@ -100,8 +100,8 @@ pub enum Prediction<'a> {
 
 /// What turns the predictions of points into values: the encoder's half or the decoder's.
 pub trait Points {
-    /// Announces the row of points whose first has this index.
-    fn row(&mut self, start: usize);
+    /// Announces a row of `width` points whose first has this index. Rows of runs may belong to several frames.
+    fn row(&mut self, start: usize, width: usize);
     /// The value of the `x`-th point of the row.
     fn point(&mut self, x: usize, predicted: i32) -> i32;
 }
@@ -119,7 +119,7 @@ pub fn code(
     let height = blocks.shape.size()[1];
     let [_, first_at, row_at, column] = blocks.origin(block);
     for row in blocks.rows(block).filter(|r| r.own) {
-        points.row(row.start);
+        points.row(row.start, row.width);
         let (before, rest) = values.split_at_mut(row.start);
         let own = &mut rest[..row.width];
         let place = [row.at / (height * width), row.at / width % height];
@@ -196,7 +196,7 @@ mod tests {
     }
 
     impl Points for Record<'_> {
-        fn row(&mut self, start: usize) {
+        fn row(&mut self, start: usize, _: usize) {
             self.start = start;
         }
         fn point(&mut self, x: usize, predicted: i32) -> i32 {

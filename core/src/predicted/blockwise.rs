@@ -28,6 +28,7 @@ use crate::scratch::Buffer;
 use crate::stream::header::checksum;
 use crate::stream::parts::{Reader, Writer};
 use crate::threads::parallel;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// How the blocks of a chunk are predicted. Blocks are listed part by part.
@@ -415,6 +416,17 @@ impl Prices {
     }
 }
 
+/// Units per quantisation step of some points in a row: `step` where all their frames are normal. Points of frames that are
+/// not, which may be decoded values, must come back as they are.
+fn units(kinds: &[FrameKind], area: usize, points: Range<usize>, step: i32) -> i32 {
+    let frames = points.start / area..points.end.div_ceil(area);
+    if kinds[frames].iter().all(|k| *k == FrameKind::Normal) {
+        step
+    } else {
+        1
+    }
+}
+
 /// The encoder's half of a block: quantises, and keeps the residuals.
 struct Quantise<'a> {
     shared: &'a Shared<'a>,
@@ -432,15 +444,12 @@ struct Quantise<'a> {
 }
 
 impl Points for Quantise<'_> {
-    fn row(&mut self, start: usize) {
+    fn row(&mut self, start: usize, width: usize) {
         let at = self.part.in_chunk(start);
         let mapped = self.shared.mapped;
         self.target = &mapped.grid[at..];
         self.mask = mapped.mask.as_deref().map(|m| &m[at..]);
-        let step = match self.shared.mapped.kinds[at / self.shared.frames.area()] {
-            FrameKind::Normal => self.step,
-            _ => 1,
-        };
+        let step = units(&mapped.kinds, self.shared.frames.area(), at..at + width, self.step);
         self.own = (step, (step.count_ones() == 1).then(|| step.trailing_zeros()));
     }
 
@@ -623,13 +632,10 @@ struct Decode<'a> {
 }
 
 impl Points for Decode<'_> {
-    fn row(&mut self, start: usize) {
+    fn row(&mut self, start: usize, width: usize) {
         let at = self.part.in_chunk(start);
         self.mask = self.side.mask.as_deref().map(|m| &m[at..]);
-        self.step = match self.side.kinds[at / self.area] {
-            FrameKind::Normal => self.side.scale.step,
-            _ => 1,
-        };
+        self.step = units(&self.side.kinds, self.area, at..at + width, self.side.scale.step);
     }
 
     #[inline(always)]

@@ -264,14 +264,14 @@ impl Side {
                         .collect::<Result<_>>()?;
                     Predictor::Multiscale(sent)
                 }
+                _ if latent.is_some() => {
+                    return Err(Error::corruption(
+                        "only the multiscale predictor has reconstructions of all frames",
+                    ));
+                }
                 DIRECT if order.is_hierarchical() => {
                     return Err(Error::corruption(
                         "the direct predictor goes from frame to frame, not between them",
-                    ));
-                }
-                DIRECT | BLOCKWISE if latent.is_some() => {
-                    return Err(Error::corruption(
-                        "only the multiscale predictor has reconstructions of all frames",
                     ));
                 }
                 DIRECT => Predictor::Direct(Direct::read(weights, frames.steps)?),

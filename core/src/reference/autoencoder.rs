@@ -79,9 +79,11 @@ impl<'a> Autoencoder<'a> {
             )));
         }
         let components = components.unwrap_or(0);
-        if components > MAX_COMPONENTS.min(points) {
-            let most = MAX_COMPONENTS.min(points);
-            return Err(wrong(format!("has {components} latents, at most {most} expected")));
+        let most = MAX_COMPONENTS.min(points);
+        if components > most {
+            return Err(wrong(format!(
+                "has {components} latents of blocks of {points} points, at most {most} expected"
+            )));
         }
         Ok(Some(Self { encoder, decoder, shape, components }))
     }
