@@ -10,18 +10,20 @@ import struct
 import numpy as np
 
 FILTER_ID = 49493
-PRESETS = {"balanced": 0, "fast": 1, "lossless": 2, "learned": 3, "tezip": 4, "tezip+": 5}
+PRESETS = {
+    "balanced": 0, "fast": 1, "lossless": 2, "learned": 3, "tezip": 4, "tezip+": 5, "ae-sz": 6, "ae-sz+": 7, "cae": 8,
+}
 MODES = {"lossless": 0, "absolute": 1, "relative": 2, "absrel": 3, "pointwise_relative": 4, "psnr": 5}
 
 
 def words(mode: str, first: float = 0.0, second: float = 0.0, preset: str = "balanced", time_axis: int = 0, *,
-          keys: int = 0, warm_up: int = 0, open_loop: bool = False, model: bytes = b"") -> tuple[int, ...]:
+          keys: int = 0, warm_up: int = 0, open_loop: bool = False, by_distance: bool = False, model: bytes = b"") -> tuple[int, ...]:
     """cd_values in the user's form, written down from the documented layout and not taken from h5augur.
 
     With the preset `tezip`: `keys` is 2 to 127 for a key frame every so many steps, 128 + k for a threshold of 2^(-k/4).
-    With one that uses models: `model` is the digest, of which the first half counts.
+    With `ae-sz` and `cae`: `by_distance` chooses predictions by their differences. With one that uses models: `model` is the digest, of which the first half counts.
     """
-    head = (1 | PRESETS[preset] << 8 | warm_up << 27 | open_loop << 30, MODES[mode] | time_axis << 20 | keys << 24)
+    head = (1 | PRESETS[preset] << 8 | warm_up << 27 | (open_loop or by_distance) << 30, MODES[mode] | time_axis << 20 | keys << 24)
     return (*head, *struct.unpack("<4I", struct.pack("<2d", first, second)), *(struct.unpack("<4I", model[:16]) if model else ()))
 
 

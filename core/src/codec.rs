@@ -11,6 +11,7 @@ use crate::network::Model;
 use crate::number::with_number;
 use crate::params::{Params, Preset};
 use crate::predicted::{self, Wanted};
+use crate::reference::autoencoder::Autoencoder;
 use crate::reference::forecast;
 use crate::stream::header::{checksum, Header, Method};
 use std::borrow::Cow;
@@ -165,7 +166,7 @@ fn decode_payload(
     if model.as_ref().is_some_and(|m| Some(m.digest()) != header.model) {
         return Err(Error::invalid("a model with another digest than asked for was given"));
     }
-    let model = model.as_deref();
+    let model = model.as_ref();
     let bytes = with_number!(header.dtype, N => predicted::decode::<N>(payload, &frames, mapping, model, wanted, threads))?;
     Ok((bytes, mapping))
 }
@@ -316,11 +317,21 @@ pub(crate) fn decode_as(stream: &[u8], decoding: &Decoding) -> Result<Vec<u8>> {
     Ok(raw)
 }
 
-/// Checks that a model makes forecasts: that it has graphs for it, of the shapes that their names promise.
+/// Checks that a model is one for a preset: that it has the graphs that are looked for, of the shapes that their names promise.
 ///
 /// # Errors
 /// `InvalidArgument` that names the graph that is wrong, or those that are looked for.
-pub fn check_forecasts(model: &Model) -> Result<()> {
+pub fn check_model(preset: Preset, model: &Model) -> Result<()> {
+    if preset.uses_autoencoder() {
+        return match Autoencoder::of(model)? {
+            Some(_) => Ok(()),
+            None => Err(Error::invalid(format!(
+                "the model sha256:{} has no graphs encoder and decoder, which the preset {} needs",
+                model.digest(),
+                preset.name()
+            ))),
+        };
+    }
     if forecast::windows(model)?.is_empty() {
         return Err(Error::invalid(format!(
             "the model sha256:{} has none of the graphs forecaster, interpolator and recurrent",

@@ -42,4 +42,4 @@ pub use stream::header::{Header, Method};
 
 mod codec;
 mod entropy;
-pub use codec::{check_forecasts, decode, encode, inspect, predictions, Info};
+pub use codec::{check_model, decode, encode, inspect, predictions, Info};

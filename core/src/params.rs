@@ -25,16 +25,25 @@ pub enum Preset {
     Tezip,
     /// TEZip's networks as references of what balanced does.
     TezipPlus,
+    /// AE-SZ's method: each block by its mean, a plane, Lorenzo's predictor or an autoencoder, Huffman codes and zstd.
+    AeSz,
+    /// AE-SZ's autoencoders as references of what balanced does.
+    AeSzPlus,
+    /// Runs of values by a fully connected autoencoder, coded as AE-SZ does.
+    Cae,
 }
 
 /// Every preset with its name, in the order of its code (codes start at 0).
-pub const PRESETS: [(Preset, &str); 6] = [
+pub const PRESETS: [(Preset, &str); 9] = [
     (Preset::Balanced, "balanced"),
     (Preset::Fast, "fast"),
     (Preset::Lossless, "lossless"),
     (Preset::Learned, "learned"),
     (Preset::Tezip, "tezip"),
     (Preset::TezipPlus, "tezip+"),
+    (Preset::AeSz, "ae-sz"),
+    (Preset::AeSzPlus, "ae-sz+"),
+    (Preset::Cae, "cae"),
 ];
 
 impl Preset {
@@ -55,7 +64,36 @@ impl Preset {
 
     /// Whether a trained model helps to predict.
     pub fn uses_model(self) -> bool {
+        self.uses_forecasts() || self.uses_autoencoder()
+    }
+
+    /// Whether that is a model that makes forecasts.
+    pub fn uses_forecasts(self) -> bool {
         matches!(self, Preset::Learned | Preset::Tezip | Preset::TezipPlus)
+    }
+
+    /// Whether that is an autoencoder.
+    pub fn uses_autoencoder(self) -> bool {
+        matches!(self, Preset::AeSz | Preset::AeSzPlus | Preset::Cae)
+    }
+
+    /// Whether it predicts block by block, with a model or without.
+    pub fn is_blockwise(self) -> bool {
+        matches!(self, Preset::AeSz | Preset::Cae)
+    }
+
+    /// Whether chunks are something else than with `balanced` without it, too.
+    pub fn does_without_model(self) -> bool {
+        self == Preset::Tezip || self.is_blockwise()
+    }
+
+    /// What chunks are without the model that the preset uses, in words.
+    pub fn without_model(self) -> &'static str {
+        match self {
+            Preset::Tezip => "predicted by the frame before alone",
+            Preset::AeSz | Preset::Cae => "predicted by means, planes and Lorenzo's predictor alone",
+            _ => "stored as by the preset balanced",
+        }
     }
 
     /// Name as users type it.
@@ -100,6 +138,16 @@ pub struct Windows {
     pub open_loop: bool,
 }
 
+/// By what the presets `ae-sz` and `cae` choose how a block is predicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Selection {
+    /// By the bits that it takes, estimated.
+    #[default]
+    Length,
+    /// By the sum of absolute differences, as in AE-SZ.
+    Distance,
+}
+
 /// Type, shape and bound of a chunk, and how hard to try.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Params {
@@ -125,11 +173,13 @@ pub struct Params {
     pub tail: usize,
     /// Most threads to use; the stream does not depend on it.
     pub threads: usize,
-    /// The model that the presets `learned` and `tezip+` predict with; without one they do what `balanced` does, and `tezip`
-    /// predicts by the frame before.
+    /// The model that the presets `learned`, `tezip+` and `ae-sz+` predict with; without one they do what `balanced` does, `tezip`
+    /// predicts by the frame before, `ae-sz` and `cae` by means, planes and Lorenzo's predictor.
     pub model: Option<Arc<Model>>,
     /// How the preset `tezip` goes from frame to frame.
     pub windows: Windows,
+    /// How the presets `ae-sz` and `cae` choose between predictions.
+    pub selection: Selection,
 }
 
 impl Params {
@@ -148,6 +198,7 @@ impl Params {
             threads: 1,
             model: None,
             windows: Windows::default(),
+            selection: Selection::default(),
         }
     }
 

@@ -6,15 +6,18 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/autoencoders.rs"]
+mod autoencoders;
 #[path = "support/forecasts.rs"]
 mod forecasts;
 
 use augur_core::network::Digest;
-use augur_core::params::{KeyFrames, Windows};
+use augur_core::params::{KeyFrames, Selection, Windows};
 use augur_core::{
     decode, decode_with, encode, inspect, Bound, ByteOrder, Decoding, Dtype, Error, Method, Model, Models,
     Params, Preset, Result,
 };
+use autoencoders::{in_boxes, patterned, patterns};
 use forecasts::{bridge, mover, moving, recurrent};
 use std::fs;
 use std::path::PathBuf;
@@ -107,6 +110,13 @@ fn golden_streams_cover_the_format() {
         "by a recurrent network",
         "open loop",
         "key frame",
+        "% by mean",
+        "% by Lorenzo",
+        "% by linear regression",
+        "% by network",
+        "levels x",
+        "runs of",
+        "reconstructions by an autoencoder",
     ];
     for want in wanted.chain(words.map(String::from)) {
         assert!(seen.contains(&want), "no golden stream has \"{want}\"; there are:\n{seen}");
@@ -125,7 +135,9 @@ fn write_golden_streams() {
         }
     }
     let recurrents = RECURRENT.map(|(_, _, channels, changes, _)| recurrent(3, 4, channels, changes));
-    for model in [mover(3, 4, 2), mover(3, 4, 3), bridge(3, 4)].into_iter().chain(recurrents) {
+    let autoencoders = AUTOENCODERS.map(|(_, _, block, kind, third, _)| patterns(block, kind, third));
+    let forecasters = [mover(3, 4, 2), mover(3, 4, 3), bridge(3, 4)].into_iter().chain(recurrents);
+    for model in forecasters.chain(autoencoders) {
         fs::write(directory().join(format!("{}.safetensors", model.digest())), model.bytes()).unwrap();
     }
     let mut sums = String::from("# stream, bytes of the chunk, xxh3-64 of the chunk\n");
@@ -144,6 +156,42 @@ const RECURRENT: [(&str, usize, usize, bool, Preset); 4] = [
     ("recurrent-levels", 3, 1, true, Preset::Tezip),
     ("recurrent-together", 3, 3, false, Preset::Tezip),
 ];
+
+type AutoencoderCase = (&'static str, [usize; 4], [usize; 3], &'static str, Option<&'static str>, Preset);
+
+/// Streams of autoencoders: name, chunk, block, kind, third axis, preset.
+const AUTOENCODERS: [AutoencoderCase; 5] = [
+    ("blocks-in-time", [8, 1, 24, 32], [4, 8, 8], "swae", Some("time"), Preset::AeSz),
+    ("blocks-in-levels", [2, 8, 11, 32], [4, 8, 8], "swae", Some("level"), Preset::AeSz),
+    ("blocks-in-runs", [4, 1, 24, 32], [1, 1, 64], "cae", None, Preset::Cae),
+    ("reconstructed", [4, 1, 24, 32], [1, 8, 8], "swae", None, Preset::AeSzPlus),
+    ("reconstructed-levels", [3, 4, 16, 32], [4, 8, 8], "swae", Some("level"), Preset::AeSzPlus),
+];
+
+/// A field whose columns are, in turns, what the autoencoder knows, noise, planes and something smooth.
+fn of_all_kinds([steps, levels, height, width]: [usize; 4], block: [usize; 3]) -> Vec<f64> {
+    let count = steps * levels * height * width;
+    let known = match block {
+        [1, 1, n] => patterned(count, 0.1, |i| (i / n, i % n)),
+        _ => patterned(count, 0.1, in_boxes([steps * levels, height, width], block)),
+    };
+    let kind = |i: usize, x: usize| match block {
+        [1, 1, n] => i / n % 4,
+        _ => x / 8 % 4,
+    };
+    (0..count)
+        .map(|i| {
+            let (t, y, x) = (i / (height * width), i / width % height, i % width);
+            let ups = noise(i, 100) as f64 * 1e-3;
+            match kind(i, x) {
+                0 => known[i],
+                1 => 100.0 + 5.0 * ups,
+                2 => 90.0 + ((t * 13 + y * 5 + x * 7) % 64) as f64 / 8.0 + ups,
+                _ => 95.0 + (x * x * (y % 5)) as f64 / 256.0 + (t * y) as f64 / 16.0,
+            }
+        })
+        .collect()
+}
 
 /// Every golden stream with its name.
 fn streams() -> Vec<(String, Vec<u8>)> {
@@ -169,6 +217,33 @@ fn streams() -> Vec<(String, Vec<u8>)> {
         let values: Vec<f64> = moving(5, levels, 16, 19).into_iter().map(f64::from).collect();
         out.push((name.to_string(), encode(&params, &bytes(&params, &values)).unwrap()));
     }
+    for (name, shape, block, kind, third, preset) in AUTOENCODERS {
+        let mut params = Params::new(Dtype::F32, &shape, Bound::Absolute(0.25));
+        params.preset = preset;
+        params.model = Some(patterns(block, kind, third));
+        let mut values = match preset {
+            Preset::AeSzPlus => patterned(
+                shape.iter().product(),
+                0.1,
+                in_boxes([shape[0] * shape[1], shape[2], shape[3]], block),
+            ),
+            _ => of_all_kinds(shape, block),
+        };
+        if name == "blocks-in-time" {
+            values.iter_mut().skip(50).step_by(97).for_each(|v| *v = f64::NAN);
+        }
+        out.push((name.to_string(), encode(&params, &bytes(&params, &values)).unwrap()));
+    }
+    let mut blocks = Params::new(Dtype::U16, &[3, 2, 33, 21], Bound::Absolute(30.0));
+    blocks.preset = Preset::AeSz;
+    let values: Vec<f64> =
+        of_all_kinds([3, 2, 33, 21], [1, 8, 8]).iter().map(|v| (v * 300.0).trunc()).collect();
+    out.push(("blocks-of-counts".into(), encode(&blocks, &bytes(&blocks, &values)).unwrap()));
+    blocks = Params::new(Dtype::F64, &[700], Bound::PointwiseRelative { rel: 0.01, floor: 0.0 });
+    blocks.preset = Preset::Cae;
+    blocks.selection = Selection::Distance;
+    let values = of_all_kinds([1, 1, 1, 700], [1, 1, 64]);
+    out.push(("blocks-of-runs".into(), encode(&blocks, &bytes(&blocks, &values)).unwrap()));
     let direct = [
         ("direct-counts", Dtype::U8, Bound::Absolute(7.5), KeyFrames::Beyond(0.04), 1, true, 1),
         (

@@ -87,7 +87,7 @@ unsafe fn prelude(dcpl: Hid, dtype: Hid, space: Hid, from: *const c_void, store:
             // chunks at times of their own).
             let found = search.wanted(&Wanted::Prefix(prefix));
             if expanded.settings.strict {
-                augur_core::check_forecasts(&*found?)?;
+                augur_core::check_model(expanded.settings.preset, &*found?)?;
             }
         }
         // SAFETY: as above; the words are copied.

@@ -36,6 +36,9 @@ module augur_h5
    integer, parameter, public :: AUGUR_PRESET_LEARNED = 3  !< as balanced, with what a trained model adds; see augur_set_model
    integer, parameter, public :: AUGUR_PRESET_TEZIP = 4    !< TEZip's method: predicted by a model alone, or by the frame before
    integer, parameter, public :: AUGUR_PRESET_TEZIP_PLUS = 5 !< as learned, for models that remember (PredNet, ConvLSTM)
+   integer, parameter, public :: AUGUR_PRESET_AE_SZ = 6      !< AE-SZ's method: block by block, by an autoencoder where that pays
+   integer, parameter, public :: AUGUR_PRESET_AE_SZ_PLUS = 7 !< as balanced, with what an autoencoder makes of each frame
+   integer, parameter, public :: AUGUR_PRESET_CAE = 8        !< as ae-sz, with a fully connected autoencoder of runs of values
 
    !> Attribute with which a dataset names its model.
    character(len=*), parameter, public :: AUGUR_H5_MODEL_ATTRIBUTE = 'augur_model'
@@ -55,11 +58,11 @@ module augur_h5
       !> bound that has a second parameter.
       logical :: has_fill = .false.
       real(real64) :: fill = 0.0_real64          !< that value, as the dataset's type holds it
-      !> Presets learned, tezip, tezip+: SHA-256 of the model, 64 hexadecimal digits, also after 'sha256:' or
+      !> Presets from learned on: SHA-256 of the model, 64 hexadecimal digits, also after 'sha256:' or
       !> '/_augur/models/'; blank: the dataset's attribute names it.
       character(len=80) :: model = ' '
       !> .true.: creating the dataset fails when the model is not found; .false.: chunks are then stored as with preset
-      !> balanced (tezip: predicted by the frame before), and a warning says so.
+      !> balanced (tezip: predicted by the frame before; ae-sz, cae: without an autoencoder), and a warning says so.
       logical :: strict = .false.
       !> Preset tezip: a key frame every so many time steps of a chunk, 2 to 127; 0: not so.
       integer :: window = 0
@@ -71,6 +74,9 @@ module augur_h5
       !> Preset tezip, .true.: forecasts are made from forecasts until the next key frame, as TEZip does it; .false.: from
       !> what was decoded.
       logical :: open_loop = .false.
+      !> Presets ae-sz and cae, .true.: the prediction of a block is chosen by the sum of its absolute differences, as AE-SZ
+      !> does it; .false.: by the bits that it takes.
+      logical :: by_distance = .false.
    end type augur_options
 
    public :: augur_lossless, augur_absolute, augur_relative, augur_absrel, augur_pointwise_relative, augur_psnr
@@ -124,15 +130,14 @@ contains
       options = augur_options(mode=AUGUR_BOUND_PSNR, bound=db)
    end function augur_psnr
 
-   !> Predicts with a trained model (preset learned, unless it is tezip or tezip+ already). `digest` is its name, the
+   !> Predicts with a trained model (preset learned, unless it is another one for models already). `digest` is its name, the
    !> SHA-256 of its file, which `augur models` prints; without it the dataset's attribute names the model, see
    !> h5augur_set_model_attribute_f. The filter must find the model when chunks are written and when they are read: in the
    !> HDF5 file (`augur models embed`), in a folder of AUGUR_MODEL_PATH, or in the user's store (`augur models add`).
    pure subroutine augur_set_model(options, digest)
       type(augur_options), intent(inout) :: options
       character(len=*), intent(in), optional :: digest
-      if (options%preset /= AUGUR_PRESET_TEZIP .and. options%preset /= AUGUR_PRESET_TEZIP_PLUS) &
-         options%preset = AUGUR_PRESET_LEARNED
+      if (options%preset < AUGUR_PRESET_LEARNED) options%preset = AUGUR_PRESET_LEARNED
       options%model = ' '
       if (present(digest)) options%model = digest
    end subroutine augur_set_model
@@ -241,7 +246,7 @@ contains
 
       cd_values(1) = ior(1, ishft(options%preset, 8)) ! version 1 of the layout
       cd_values(1) = ior(cd_values(1), ishft(options%warm_up, 27))
-      if (options%open_loop) cd_values(1) = ior(cd_values(1), ishft(1, 30))
+      if (options%open_loop .or. options%by_distance) cd_values(1) = ior(cd_values(1), ishft(1, 30))
       cd_values(2) = ior(options%mode, ior(ishft(options%time_axis, 20), ishft(key_frames(options), 24)))
       cd_values(3:4) = 0
       if (options%mode /= AUGUR_BOUND_LOSSLESS) cd_values(3:4) = low_and_high(options%bound)
@@ -312,12 +317,17 @@ contains
          if (.not. o%second == 0.0_real64) &
             write (text, '(a,g0,a)') 'the second parameter is ', o%second, ', but this bound has none; set it to 0'
       end select
-      if (o%preset < AUGUR_PRESET_BALANCED .or. o%preset > AUGUR_PRESET_TEZIP_PLUS) then
+      if (o%preset < AUGUR_PRESET_BALANCED .or. o%preset > AUGUR_PRESET_CAE) then
          write (text, '(a,i0,a)') 'preset ', o%preset, &
-            ' is unknown, expected 0 (balanced), 1 (fast), 2 (lossless), 3 (learned), 4 (tezip) or 5 (tezip+)'
+            ' is unknown, expected 0 (balanced), 1 (fast), 2 (lossless), 3 (learned), 4 (tezip), 5 (tezip+), 6 (ae-sz), '// &
+            '7 (ae-sz+) or 8 (cae)'
       else if (o%preset < AUGUR_PRESET_LEARNED .and. (len_trim(o%model) > 0 .or. o%strict)) then
          write (text, '(a,i0,a)') 'a model or strict was given, but preset ', o%preset, &
-            ' uses no model; expected AUGUR_PRESET_LEARNED (3), _TEZIP (4) or _TEZIP_PLUS (5)'
+            ' uses no model; expected AUGUR_PRESET_LEARNED (3), _TEZIP (4), _TEZIP_PLUS (5), _AE_SZ (6), _AE_SZ_PLUS (7) '// &
+            'or _CAE (8)'
+      else if (o%by_distance .and. o%preset /= AUGUR_PRESET_AE_SZ .and. o%preset /= AUGUR_PRESET_CAE) then
+         write (text, '(a,i0,a)') 'selection by distance was given, but preset ', o%preset, &
+            ' has no blocks; expected AUGUR_PRESET_AE_SZ (6) or _CAE (8)'
       end if
       call check_windows(o, text)
       if (len_trim(o%model) > 0) then

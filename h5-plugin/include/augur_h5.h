@@ -62,7 +62,10 @@ typedef enum augur_preset_t {
     AUGUR_PRESET_LOSSLESS = 2, /**< nothing is lost, whatever the bound */
     AUGUR_PRESET_LEARNED = 3,  /**< as balanced, with what a trained model adds; see augur_set_model() */
     AUGUR_PRESET_TEZIP = 4,    /**< TEZip's method: predicted by a model or the frame before alone; see augur_set_windows() */
-    AUGUR_PRESET_TEZIP_PLUS = 5 /**< as learned, for models that remember what they saw (PredNet, ConvLSTM) */
+    AUGUR_PRESET_TEZIP_PLUS = 5, /**< as learned, for models that remember what they saw (PredNet, ConvLSTM) */
+    AUGUR_PRESET_AE_SZ = 6,      /**< AE-SZ's method: each block by its mean, a plane, Lorenzo's predictor or an autoencoder */
+    AUGUR_PRESET_AE_SZ_PLUS = 7, /**< as balanced, with what an autoencoder makes of each frame */
+    AUGUR_PRESET_CAE = 8         /**< as ae-sz, with a fully connected autoencoder of runs of values */
 } augur_preset_t;
 
 /** What Augur is asked to do with a dataset. Start from one of the functions below, then change fields. */
@@ -77,11 +80,12 @@ typedef struct augur_options_t {
                                 2.2 can crash and leave an unreadable file when that happens as a file is closed */
     int has_fill;          /**< 1: fill says which value marks missing points; 0: the dataset's own fill value does */
     double fill;           /**< that value, as the dataset's type holds it; see augur_set_fill() */
-    const char *model;     /**< presets learned, tezip, tezip+: SHA-256 of the model, 64 hexadecimal digits, also after
+    const char *model;     /**< presets from learned on: SHA-256 of the model, 64 hexadecimal digits, also after
                                 "sha256:" or "/_augur/models/"; NULL: the dataset's attribute names it. Only read by the
                                 calls that take the options */
     int strict;            /**< 1: H5Dcreate fails when the model is not found; 0: chunks are then stored as with
-                                preset balanced (tezip: predicted by the frame before), and a warning says so */
+                                preset balanced (tezip: predicted by the frame before; ae-sz, cae: without an
+                                autoencoder), and a warning says so */
     unsigned window;       /**< preset tezip: a key frame every so many time steps of a chunk, 2 to 127; 0: not so */
     double threshold;      /**< preset tezip: a key frame where the mean squared error of the predictions since the last
                                 one exceeds this share of the chunk's squared value range, 2^-31 to 1, rounded to a
@@ -89,11 +93,13 @@ typedef struct augur_options_t {
     unsigned warm_up;      /**< preset tezip: time steps at the start of a chunk that are key frames, at most 7; 0: one */
     int open_loop;         /**< preset tezip: 1: forecasts are made from forecasts until the next key frame, as TEZip
                                 does it; 0: from what was decoded */
+    int by_distance;       /**< presets ae-sz and cae: 1: the prediction of a block is chosen by the sum of its absolute
+                                differences, as AE-SZ does it; 0: by the bits that it takes */
 } augur_options_t;
 
 /** Initialiser for a declaration: lossless, preset balanced, time is the first axis. */
 #define AUGUR_OPTIONS_DEFAULT \
-    { AUGUR_BOUND_LOSSLESS, 0.0, 0.0, AUGUR_PRESET_BALANCED, 0, 0, 0, 0.0, NULL, 0, 0, 0.0, 0, 0 }
+    { AUGUR_BOUND_LOSSLESS, 0.0, 0.0, AUGUR_PRESET_BALANCED, 0, 0, 0, 0.0, NULL, 0, 0, 0.0, 0, 0, 0 }
 
 /** Options with a bound of any mode; the functions below are shorter. */
 static inline augur_options_t augur_options(augur_bound_t mode, double bound, double second)
@@ -159,7 +165,7 @@ static inline void augur_set_fill(augur_options_t *options, double value)
 }
 
 /**
- * Predicts with a trained model (preset learned, unless it is tezip or tezip+ already). `digest` is its name, the SHA-256
+ * Predicts with a trained model (preset learned, unless it is another one for models already). `digest` is its name, the SHA-256
  * of its file, which `augur models` prints; the options keep the pointer, not a copy. NULL: the model that the dataset's
  * attribute names, see H5augur_set_model_attribute(). The filter must find the model when chunks are written and when
  * they are read: in the HDF5 file (`augur models embed`), in a folder of AUGUR_MODEL_PATH, or in the user's store (`augur
@@ -167,7 +173,7 @@ static inline void augur_set_fill(augur_options_t *options, double value)
  */
 static inline void augur_set_model(augur_options_t *options, const char *digest)
 {
-    if (options->preset != AUGUR_PRESET_TEZIP && options->preset != AUGUR_PRESET_TEZIP_PLUS)
+    if (options->preset < AUGUR_PRESET_LEARNED)
         options->preset = AUGUR_PRESET_LEARNED;
     options->model = digest;
 }
@@ -261,7 +267,7 @@ static inline int augur_h5_digest_(const char *text, unsigned words[4])
 /** Whether models help the preset. */
 static inline int augur_h5_uses_model_(int preset)
 {
-    return preset == AUGUR_PRESET_LEARNED || preset == AUGUR_PRESET_TEZIP || preset == AUGUR_PRESET_TEZIP_PLUS;
+    return preset >= AUGUR_PRESET_LEARNED && preset <= AUGUR_PRESET_CAE;
 }
 
 /** The number k for which 2^(-k/4) is nearest to a threshold of 2^-31 to 1 (without log2, which is in libm). */
@@ -379,17 +385,23 @@ static inline int augur_h5_check_(const augur_options_t *o, char *text, size_t s
                  (int)o->mode);
         return -1;
     }
-    if ((int)o->preset < AUGUR_PRESET_BALANCED || (int)o->preset > AUGUR_PRESET_TEZIP_PLUS) {
+    if ((int)o->preset < AUGUR_PRESET_BALANCED || (int)o->preset > AUGUR_PRESET_CAE) {
         snprintf(text, size,
                  "preset %d is unknown, expected AUGUR_PRESET_BALANCED (0), _FAST (1), _LOSSLESS (2), _LEARNED (3), "
-                 "_TEZIP (4) or _TEZIP_PLUS (5)",
+                 "_TEZIP (4), _TEZIP_PLUS (5), _AE_SZ (6), _AE_SZ_PLUS (7) or _CAE (8)",
+                 (int)o->preset);
+        return -1;
+    }
+    if (o->by_distance && o->preset != AUGUR_PRESET_AE_SZ && o->preset != AUGUR_PRESET_CAE) {
+        snprintf(text, size,
+                 "selection by distance was given, but preset %d has no blocks; expected AUGUR_PRESET_AE_SZ (6) or _CAE (8)",
                  (int)o->preset);
         return -1;
     }
     if (!augur_h5_uses_model_((int)o->preset) && (o->model != NULL || o->strict)) {
         snprintf(text, size,
-                 "%s was given, but preset %d uses no model; expected AUGUR_PRESET_LEARNED (3), _TEZIP (4) or "
-                 "_TEZIP_PLUS (5)",
+                 "%s was given, but preset %d uses no model; expected AUGUR_PRESET_LEARNED (3), _TEZIP (4), "
+                 "_TEZIP_PLUS (5), _AE_SZ (6), _AE_SZ_PLUS (7) or _CAE (8)",
                  o->model != NULL ? "a model" : "strict", (int)o->preset);
         return -1;
     }
@@ -425,7 +437,7 @@ static inline int augur_cd_values(const augur_options_t *options, unsigned words
     if (augur_h5_check_(options, text, size) < 0)
         return -1;
     words[0] = AUGUR_H5_LAYOUT_VERSION | (unsigned)options->preset << 8;
-    words[0] |= options->warm_up << 27 | (options->open_loop ? 1u << 30 : 0);
+    words[0] |= options->warm_up << 27 | (options->open_loop || options->by_distance ? 1u << 30 : 0);
     words[1] = (unsigned)options->mode | options->time_axis << 20 | options->window << 24;
     if (options->threshold != 0.0)
         words[1] |= (128 + augur_h5_quarters_(options->threshold)) << 24;

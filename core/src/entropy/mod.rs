@@ -3,6 +3,7 @@
 //! per context.
 
 pub mod bits;
+pub mod huffman;
 #[cfg(target_arch = "x86_64")]
 mod narrow_sift;
 pub mod quiet;

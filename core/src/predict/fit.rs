@@ -10,12 +10,10 @@ use super::plane::{levels, phase_size, Pyramid};
 use super::taps::{tap_rows, Kind, Tap, PASSES};
 use super::weighted::weighted_sum;
 use super::weights::{Sent, Tying};
-use super::Scale;
+use super::{Band, Scale};
 use crate::chunk::Frames;
 use crate::error::Result;
-use crate::network::Model;
-use crate::reference::forecast::{Forecaster, Numbers};
-use crate::reference::normal::Normal;
+use crate::reference::forecast::{Forecasts, Numbers};
 use crate::reference::{Step, CLASSES, MAX_REFERENCES};
 use crate::threads::parallel;
 use arrayvec::ArrayVec;
@@ -157,7 +155,7 @@ pub struct Samples<'a> {
     /// from the values themselves, with the noise that decoding would add.
     pub decoded: Option<&'a [i32]>,
     /// What makes forecasts, where the coding order has them.
-    pub forecasts: Option<(&'a Model, &'a Normal)>,
+    pub forecasts: Option<&'a Forecasts>,
 }
 
 /// What the classes of a coding order are fitted to.
@@ -250,13 +248,14 @@ fn forecasts(
 ) -> Result<HashMap<usize, Pyramid<i32>>> {
     let mut out = HashMap::new();
     let wanted: BTreeSet<usize> =
-        picked.iter().flatten().filter(|s| !s.forecast.is_empty()).map(|s| s.frame).collect();
-    let (Some((model, normal)), false) = (samples.forecasts, wanted.is_empty()) else { return Ok(out) };
+        picked.iter().flatten().filter(|s| s.has_forecast()).map(|s| s.frame).collect();
+    let (Some(makes), false) = (samples.forecasts, wanted.is_empty()) else { return Ok(out) };
     let Frames { height, width, levels, .. } = samples.frames;
     let numbers = Numbers { step: scale.step, limits: (scale.low, scale.high), levels };
-    let mut forecaster = Forecaster::new(model, normal, numbers, (height, width), threads)?;
+    let whole = Band { top: 0, height, width };
+    let mut forecaster = makes.forecaster(numbers, &samples.frames, &whole, threads)?;
     let mut missing = wanted.len();
-    for step in plan.iter().filter(|s| !s.forecast.is_empty()) {
+    for step in plan.iter().filter(|s| s.has_forecast()) {
         let picked = wanted.contains(&step.frame);
         if !picked && (missing == 0 || !forecaster.remembers()) {
             continue;

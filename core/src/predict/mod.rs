@@ -4,6 +4,7 @@
 //! contexts, to a [`Coder`]: the encoder's quantises and records, the decoder's decodes. Both walk the same
 //! way because it is the same code.
 
+pub mod blockwise;
 mod choice;
 pub mod contexts;
 pub mod cost;

@@ -100,7 +100,7 @@ pub fn walk(
         let references: ArrayVec<&Decoded, MAX_REFERENCES> =
             step.references.iter().filter_map(|&r| decoded[r].as_ref()).collect();
         let forecast = match &mut forecaster {
-            Some(forecaster) if !step.forecast.is_empty() => {
+            Some(forecaster) if step.has_forecast() => {
                 let window: ArrayVec<&Decoded, MAX_FRAMES> =
                     step.forecast.iter().filter_map(|&f| decoded[f].as_ref()).collect();
                 let values = forecaster.run(step, &mut |k, y, row: &mut [i32]| {
@@ -163,7 +163,7 @@ impl<C: Coder> Walk<'_, C> {
         activity.reset(self.size.0, self.size.1);
         let top = values.levels.len() - 1;
         let (mut v, mut a) = (values.take(top, 0), activity.take(top, 0));
-        if self.references.is_empty() {
+        if self.references.is_empty() && self.forecast.is_none() {
             self.plain_roots(top, &mut v, &mut a);
         } else {
             self.pass(Kind::Root, top, None, &mut v, &mut a);

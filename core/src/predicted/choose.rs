@@ -1,8 +1,10 @@
 //! What a chunk is predicted with: the predictor, the order in time, and forecasts where a model brings them.
 
+use super::blockwise;
 use super::direct;
 use super::encode::Shared;
 use super::grids::WEIGHT_BITS;
+use super::latent;
 use super::mapped::Mapped;
 use super::side::Predictor;
 use crate::chunk::Frames;
@@ -12,8 +14,9 @@ use crate::network::Model;
 use crate::params::{Params, Preset};
 use crate::predict::fit::{self, fit, Effort, Samples};
 use crate::predict::{lorenzo, Scale};
-use crate::reference::forecast::{self, Forecaster, Numbers};
+use crate::reference::forecast::{self, Forecaster, Forecasts, Numbers};
 use crate::reference::normal::Normal;
+use crate::reference::window::Window;
 use crate::reference::{coding_order, TimeOrder};
 use crate::threads::parallel;
 use std::sync::Arc;
@@ -26,7 +29,7 @@ pub struct Choice {
     /// Order in time.
     pub order: TimeOrder,
     /// What the forecasts of the order are made with.
-    pub forecasts: Option<(Arc<Model>, Normal)>,
+    pub forecasts: Option<Forecasts>,
     /// Estimated bits of the chunk.
     pub bits: f64,
 }
@@ -52,7 +55,7 @@ fn forecasts(
     grid: &Grid,
     params: &Params,
 ) -> Option<(Arc<Model>, Vec<Normal>)> {
-    let model = params.model.as_ref().filter(|_| params.preset.uses_model())?;
+    let model = params.model.as_ref().filter(|_| params.preset.uses_forecasts())?;
     let numbers = numbers(&scale(mapped, grid), frames);
     let usable = |window| {
         let Some(normal) = Normal::of(&mapped.grid, mapped.mask.as_deref(), frames, window) else {
@@ -85,7 +88,7 @@ pub const REFIT_POINTS: usize = 10;
 const ESTIMATES: f64 = 1.05;
 
 /// An order with what its forecasts need, and values as an earlier coding decodes to them.
-pub type Trial<'a> = (TimeOrder, Option<&'a (Arc<Model>, Normal)>, Option<&'a [i32]>);
+pub type Trial<'a> = (TimeOrder, Option<&'a Forecasts>, Option<&'a [i32]>);
 
 /// The multiscale predictor with weights fitted for an order.
 pub fn fitted(
@@ -96,13 +99,8 @@ pub fn fitted(
     effort: &Effort,
     threads: usize,
 ) -> Choice {
-    let samples = Samples {
-        grid: &mapped.grid,
-        mask: mapped.mask.as_deref(),
-        frames: *frames,
-        decoded,
-        forecasts: forecasts.map(|(model, normal)| (&**model, normal)),
-    };
+    let samples =
+        Samples { grid: &mapped.grid, mask: mapped.mask.as_deref(), frames: *frames, decoded, forecasts };
     let (sent, bits) = fit(&samples, &coding_order(order, frames), &scale(mapped, grid), effort, threads);
     Choice { predictor: Predictor::Multiscale(sent), order, forecasts: forecasts.cloned(), bits }
 }
@@ -111,6 +109,9 @@ pub fn fitted(
 pub fn choose(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Params, lorenzo: bool) -> Choice {
     if params.preset == Preset::Tezip {
         return direct::choose(mapped, frames, &scale(mapped, grid), params);
+    }
+    if params.preset.is_blockwise() {
+        return blockwise::choose(frames, params);
     }
     let first = if frames.count() == 1 { TimeOrder::Independent } else { TimeOrder::Previous };
     let simple = || {
@@ -146,9 +147,10 @@ pub fn choose(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Params, lo
 pub fn choose_forecasts(shared: &Shared, decoded: &[i32], bytes: usize) -> Option<Choice> {
     let Shared { params, frames, mapped, grid, .. } = *shared;
     let (model, normals) = forecasts(mapped, frames, grid, params)?;
-    let made: Vec<(Arc<Model>, Normal)> = normals.into_iter().map(|n| (Arc::clone(&model), n)).collect();
-    fn trial<'a>(made: &'a (Arc<Model>, Normal), decoded: &'a [i32]) -> Trial<'a> {
-        (TimeOrder::Forecast(made.1.window), Some(made), Some(decoded))
+    let made: Vec<(Window, Forecasts)> =
+        normals.into_iter().map(|n| (n.window, Forecasts::Network(Arc::clone(&model), n))).collect();
+    fn trial<'a>(made: &'a (Window, Forecasts), decoded: &'a [i32]) -> Trial<'a> {
+        (TimeOrder::Forecast(made.0), Some(&made.1), Some(decoded))
     }
     let effort = effort(params);
     let mut best = made.first()?;
@@ -161,4 +163,24 @@ pub fn choose_forecasts(shared: &Shared, decoded: &[i32], bytes: usize) -> Optio
     }
     let choice = fitted(trial(best, decoded), mapped, frames, grid, effort, params.threads);
     (choice.bits < 8.0 * ESTIMATES * bytes as f64).then_some(choice)
+}
+
+/// The order of `choice` with what an autoencoder makes of the chunk, where its estimate is below `bytes`; `decoded` is what an
+/// earlier coding decodes to.
+pub fn choose_reconstruction(
+    shared: &Shared,
+    choice: &Choice,
+    decoded: &[i32],
+    bytes: usize,
+) -> Option<Choice> {
+    let Shared { params, frames, mapped, grid, .. } = *shared;
+    let model = params.model.as_ref()?;
+    let scale = scale(mapped, grid);
+    let found = latent::network(params, mapped, frames, &scale)?;
+    let side = found.bits * found.blocks.count() as f64;
+    let forecasts = Forecasts::Given(model.digest(), Arc::new(found));
+    let order = TimeOrder::Reconstructed { hierarchical: choice.order.is_hierarchical() };
+    let trial = (order, Some(&forecasts), Some(decoded));
+    let found = fitted(trial, mapped, frames, grid, effort(params), params.threads);
+    (found.bits + side < 8.0 * ESTIMATES * bytes as f64).then_some(found)
 }

@@ -1,5 +1,7 @@
 //! The decoder's half: residuals from the entropy-coded bands, values from residuals.
 
+use super::blockwise;
+use super::choose::numbers;
 use super::direct::{self, Wanted};
 use super::side::{read_tables, FrameKind, Predictor, Side};
 use super::{band_rows, bands};
@@ -16,11 +18,13 @@ use crate::number::Number;
 use crate::predict::kernel::{copy_rows, find_large, keep, put_back, reconstruct};
 use crate::predict::multiscale::{self, Weights};
 use crate::predict::plane::Pyramid;
-use crate::predict::{lorenzo, Band, Coder, RunAt, Scale};
-use crate::reference::forecast::{Forecaster, Numbers};
+use crate::predict::{lorenzo, Band, Coder, RunAt};
+use crate::reference::autoencoder::Reconstruction;
+use crate::reference::forecast::Forecasts;
 use crate::scratch::Buffer;
 use crate::stream::parts::Reader;
 use crate::threads::parallel;
+use std::sync::Arc;
 
 /// What the decoding of every band shares.
 struct Shared<'a> {
@@ -28,7 +32,7 @@ struct Shared<'a> {
     tables: &'a DecodeTables,
     frames: &'a Frames,
     mapping: Mapping,
-    model: Option<&'a Model>,
+    forecasts: Option<&'a Forecasts>,
     /// Threads for each band.
     inner: usize,
 }
@@ -42,14 +46,17 @@ pub fn decode<N: Number>(
     payload: &[u8],
     frames: &Frames,
     mapping: Mapping,
-    model: Option<&Model>,
+    model: Option<&Arc<Model>>,
     wanted: Wanted,
     threads: usize,
 ) -> Result<Vec<u8>> {
     let mut r = Reader::new(payload);
     let side = Side::read(&mut r, frames, N::SIZE)?;
     if let Predictor::Direct(direct) = &side.predictor {
-        let forecaster = forecaster(&side, model, frames, (frames.height, frames.width), threads)?;
+        let whole = Band { top: 0, height: frames.height, width: frames.width };
+        let forecaster = forecasts(&side, model, frames, threads)?
+            .map(|f| f.forecaster(numbers(&side.scale, frames), frames, &whole, threads))
+            .transpose()?;
         let mut raw = Buffer::arbitrary(frames.count() * frames.area() * N::SIZE).into_vec();
         direct::decode::<N>(&mut r, &side, direct, frames, mapping, forecaster, wanted, &mut raw)?;
         r.finish()?;
@@ -63,7 +70,15 @@ pub fn decode<N: Number>(
             "only the preset tezip has predictions of whole frames, and the chunk has another one",
         ));
     }
+    if let Predictor::Blockwise(blockwise) = &side.predictor {
+        let mut raw = Buffer::arbitrary(frames.count() * frames.area() * N::SIZE).into_vec();
+        blockwise::decode::<N>(&mut r, &side, blockwise, frames, (mapping, model), threads, &mut raw)?;
+        r.finish()?;
+        put_exact::<N>(&mut raw, side.mask.as_deref(), &side.specials, &side.patches);
+        return Ok(raw);
+    }
     let tables = read_tables(&mut r)?;
+    let forecasts = forecasts(&side, model, frames, threads)?;
     let mut parts = vec![];
     for band in bands(frames, side.bands) {
         if band.height == 0 {
@@ -73,7 +88,8 @@ pub fn decode<N: Number>(
     }
     r.finish()?;
     let inner = (threads / side.bands).max(1);
-    let shared = Shared { side: &side, tables: &tables, frames, mapping, model, inner };
+    let forecasts = forecasts.as_ref();
+    let shared = Shared { side: &side, tables: &tables, frames, mapping, forecasts, inner };
     // Every band sets all rows of all frames.
     let mut raw = Buffer::arbitrary(frames.count() * frames.area() * N::SIZE).into_vec();
     let cut: Vec<Band> = parts.iter().map(|part| part.0).collect();
@@ -98,19 +114,20 @@ pub fn put_exact<N: Number>(raw: &mut [u8], mask: Option<&[u8]>, specials: &[u8]
     }
 }
 
-/// What makes the forecasts of frames of this size, if the order has any.
-fn forecaster(
+/// What the forecasts of the order are made with, if it has any.
+fn forecasts(
     side: &Side,
-    model: Option<&Model>,
+    model: Option<&Arc<Model>>,
     frames: &Frames,
-    size: (usize, usize),
     threads: usize,
-) -> Result<Option<Forecaster>> {
-    let Some(normal) = &side.normal else { return Ok(None) };
-    let model = model.ok_or_else(|| Error::corruption("the stream has forecasts but names no model"))?;
-    let Scale { step, low, high, .. } = side.scale;
-    let numbers = Numbers { step, limits: (low, high), levels: frames.levels };
-    Forecaster::new(model, normal, numbers, size, threads).map(Some)
+) -> Result<Option<Forecasts>> {
+    let named = || model.ok_or_else(|| Error::corruption("the stream has forecasts but names no model"));
+    if let Some(normal) = &side.normal {
+        return Ok(Some(Forecasts::Network(Arc::clone(named()?), normal.clone())));
+    }
+    let Some((shape, latent)) = &side.latent else { return Ok(None) };
+    let made = Reconstruction::read(latent.clone(), *shape, frames, Some(named()?), threads)?;
+    Ok(Some(Forecasts::Given(named()?.digest(), Arc::new(made))))
 }
 
 /// Decodes a band to `values`, a slice of rows for each frame.
@@ -141,13 +158,14 @@ fn decode_band<N: Number>(
         Predictor::Multiscale(sent) => {
             let weights = Weights::new(side.scale, &plan, sent);
             let fine: Vec<bool> = side.kinds.iter().map(|k| *k != FrameKind::Normal).collect();
-            let size = (band.height, band.width);
-            let forecaster = forecaster(side, shared.model, shared.frames, size, shared.inner)?;
+            let numbers = numbers(&side.scale, shared.frames);
+            let made = shared.forecasts.map(|f| f.forecaster(numbers, shared.frames, band, shared.inner));
+            let forecaster = made.transpose()?;
             multiscale::walk(&weights, &plan, band, &fine, forecaster, &mut runs);
         }
         Predictor::Lorenzo(neighbours) => lorenzo::walk(*neighbours, &plan, band, &mut runs),
-        // Decoded by itself.
-        Predictor::Direct(_) => {}
+        // Decoded by themselves.
+        Predictor::Direct(_) | Predictor::Blockwise(_) => {}
     }
     if let Some(e) = runs.failure {
         return Err(e);

@@ -17,7 +17,8 @@ use crate::error::{Error, Result};
 use crate::grid::Mapping;
 use crate::number::Number;
 use crate::params::{KeyFrames, Params, Windows};
-use crate::reference::forecast::{self, Forecaster};
+use crate::predict::Band;
+use crate::reference::forecast::{self, Forecaster, Forecasts};
 use crate::reference::normal::Normal;
 use crate::reference::window::Window;
 use crate::reference::{coding_order, Step, TimeOrder};
@@ -98,7 +99,7 @@ impl<'a> Predictions<'a> {
         let (area, kept, seen) = (self.frames.area(), self.seen.len(), &self.seen);
         let place = |frame: usize| &seen[frame / levels % kept][frame % levels * area..][..area];
         for (step, out) in self.plan[t * levels..][..levels].iter().zip(self.out.chunks_exact_mut(area)) {
-            let forecaster = self.forecaster.as_mut().filter(|_| !step.forecast.is_empty());
+            let forecaster = self.forecaster.as_mut().filter(|_| step.has_forecast());
             match (forecaster, step.references.first()) {
                 (Some(forecaster), _) => out.copy_from_slice(forecaster.run(step, &mut |k, y, row| {
                     row.copy_from_slice(&place(step.forecast[k])[y * width..][..width]);
@@ -147,15 +148,20 @@ pub fn choose(mapped: &Mapped, frames: &Frames, scale: &crate::predict::Scale, p
             vec![]
         });
         // Those that remember come last, and first here.
-        windows.iter().rev().find_map(usable).map(|normal| (Arc::clone(model), normal))
+        windows
+            .iter()
+            .rev()
+            .find_map(usable)
+            .map(|normal| (normal.window, Forecasts::Network(Arc::clone(model), normal)))
     });
     let order = match &forecasts {
-        Some((_, normal)) => TimeOrder::Forecast(normal.window),
+        Some((window, _)) => TimeOrder::Forecast(*window),
         None if frames.steps > 1 => TimeOrder::Previous,
         None => TimeOrder::Independent,
     };
     let Windows { warm_up, open_loop, .. } = params.windows;
     let direct = Direct { keys: vec![], warm_up: warm_up.max(1), open_loop };
+    let forecasts = forecasts.map(|(_, forecasts)| forecasts);
     Choice { predictor: Predictor::Direct(direct), order, forecasts, bits: 0.0 }
 }
 
@@ -204,11 +210,11 @@ pub fn encode<N: Number>(shared: &Shared, choice: Choice, mut direct: Direct) ->
     let &Shared { params, frames, raw, mapped, grid, error, .. } = shared;
     let plan = coding_order(choice.order, frames);
     let scale = scale(mapped, grid);
-    let size = (frames.height, frames.width);
+    let whole = Band { top: 0, height: frames.height, width: frames.width };
     let forecaster = choice
         .forecasts
         .as_ref()
-        .map(|(model, normal)| Forecaster::new(model, normal, numbers(&scale, frames), size, params.threads));
+        .map(|f| f.forecaster(numbers(&scale, frames), frames, &whole, params.threads));
     let mut predictions = Predictions::new(&plan, frames, forecaster.transpose()?);
     let (area, width) = (frames.area(), frames.width);
     let points = frames.levels * area;

@@ -1,8 +1,10 @@
 //! The encoder's half: choice of grid, order and predictor, residuals, and the check of every point in the
 //! decoder's own arithmetic.
 
+use super::blockwise;
 use super::choose::{
-    choose, choose_forecasts, effort, fitted, numbers, scale, Choice, FORECAST_GAIN, NAME_BYTES, REFIT_POINTS,
+    choose, choose_forecasts, choose_reconstruction, effort, fitted, numbers, scale, Choice, FORECAST_GAIN,
+    NAME_BYTES, REFIT_POINTS,
 };
 use super::decode::put_exact;
 use super::direct;
@@ -27,7 +29,7 @@ use crate::predict::multiscale::{self, Weights};
 use crate::predict::plane::Pyramid;
 use crate::predict::{Band, Coder, RunAt};
 use crate::reference::coding_order;
-use crate::reference::forecast::Forecaster;
+use crate::reference::forecast::Forecasts;
 use crate::scratch::Buffer;
 use crate::special::Special;
 use crate::stream::header::checksum;
@@ -275,11 +277,17 @@ impl Shared<'_> {
         let mapped = self.mapped;
         let specials = self.specials::<N>();
         put_exact::<N>(decoded, mapped.mask.as_deref(), &specials, &patches);
-        let (model, normal) = choice.forecasts.map(|(m, n)| (m.digest(), n)).unzip();
+        let model = choice.forecasts.as_ref().map(Forecasts::model);
+        let (normal, latent) = match choice.forecasts {
+            Some(Forecasts::Network(_, normal)) => (Some(normal), None),
+            Some(Forecasts::Given(_, made)) => (None, Some((made.blocks.shape, made.latent.clone()))),
+            None => (None, None),
+        };
         let side = Side {
             predictor: choice.predictor,
             order: choice.order,
             normal,
+            latent,
             scale: scale(mapped, self.grid),
             offset: mapped.offset,
             kinds: mapped.kinds.clone(),
@@ -310,17 +318,27 @@ fn code<N: Number>(shared: &Shared, choice: Choice, again: impl Fn(&[u8]) -> Map
         let direct = direct.clone();
         return direct::encode::<N>(shared, choice, direct).ok();
     }
+    if let Predictor::Blockwise(blockwise) = &choice.predictor {
+        let blockwise = blockwise.clone();
+        return blockwise::encode::<N>(shared, choice, blockwise).ok();
+    }
     let multiscale = matches!(choice.predictor, Predictor::Multiscale(_));
+    let plain = choice.clone();
     let encoded = code_as::<N>(shared, choice);
-    let learned = shared.params.preset.uses_model() && shared.params.model.is_some();
+    let preset = shared.params.preset;
+    let learned = preset.uses_model() && shared.params.model.is_some();
     let provisional = shared.mapped.kinds.contains(&FrameKind::Provisional);
-    if !learned || !multiscale || provisional || shared.frames.steps < 3 {
+    if !learned || !multiscale || provisional || preset.uses_forecasts() && shared.frames.steps < 3 {
         return Some(encoded);
     }
     // What is decoded has other errors than noise: where most residuals are zero, what the predictor misses. Only
     // really decoded frames tell what a network makes of them.
     let decoded = again(&encoded.decoded).grid;
-    let Some(choice) = choose_forecasts(shared, &decoded, encoded.payload.len()) else {
+    let found = match preset {
+        Preset::AeSzPlus => choose_reconstruction(shared, &plain, &decoded, encoded.payload.len()),
+        _ => choose_forecasts(shared, &decoded, encoded.payload.len()),
+    };
+    let Some(choice) = found else {
         return Some(encoded);
     };
     drop(decoded);
@@ -358,15 +376,15 @@ fn code_as<N: Number>(shared: &Shared, choice: Choice) -> Encoded {
             Predictor::Multiscale(sent) => {
                 let fine: Vec<bool> = mapped.kinds.iter().map(|k| *k != FrameKind::Normal).collect();
                 let weights = Weights::new(scale, &plan, sent);
-                let forecaster = choice.forecasts.as_ref().and_then(|(model, normal)| {
-                    let size = (band.height, band.width);
-                    Forecaster::new(model, normal, numbers(&scale, frames), size, inner).ok()
-                });
+                let forecaster = choice
+                    .forecasts
+                    .as_ref()
+                    .and_then(|f| f.forecaster(numbers(&scale, frames), frames, band, inner).ok());
                 multiscale::walk(&weights, &plan, band, &fine, forecaster, &mut rows);
             }
             Predictor::Lorenzo(neighbours) => lorenzo::walk(*neighbours, &plan, band, &mut rows),
-            // Coded by itself.
-            Predictor::Direct(_) => {}
+            // Coded by themselves.
+            Predictor::Direct(_) | Predictor::Blockwise(_) => {}
         }
         rows.finish()
     });

@@ -3,11 +3,13 @@
 //! [`encode`] and [`decode`] walk the same predictor over the same bands; the parts of the payload, in the order in
 //! which they are written, are in [`side`].
 
+mod blockwise;
 mod choose;
 mod decode;
 mod direct;
 pub mod encode;
 mod grids;
+mod latent;
 pub mod mapped;
 pub mod side;
 mod target;
@@ -18,6 +20,7 @@ pub use encode::encode;
 
 use crate::chunk::Frames;
 use crate::error::Result;
+use crate::predict::blockwise::MODES;
 use crate::predict::multiscale::Weights;
 use crate::predict::Band;
 use crate::reference::window::Window;
@@ -33,7 +36,7 @@ pub fn describe(payload: &[u8], frames: &Frames, value_size: usize) -> Result<St
     let mut r = Reader::new(payload);
     let side = Side::read(&mut r, frames, value_size)?;
     let before_tables = r.rest().len();
-    if !matches!(side.predictor, Predictor::Direct(_)) {
+    if matches!(side.predictor, Predictor::Multiscale(_) | Predictor::Lorenzo(_)) {
         side::read_tables(&mut r)?;
     }
     let after_tables = r.rest().len();
@@ -49,8 +52,25 @@ pub fn describe(payload: &[u8], frames: &Frames, value_size: usize) -> Result<St
             let open = if direct.open_loop { ", in open loop" } else { "" };
             format!("direct with {keys} key frame(s) of {}{open}", direct.keys.len())
         }
+        Predictor::Blockwise(blockwise) => {
+            let all = blockwise.modes.len().max(1) as f64;
+            let shares: Vec<String> = MODES
+                .iter()
+                .map(|m| (m.name(), 100.0 * blockwise.count(*m) as f64 / all))
+                .filter(|s| s.1 > 0.0)
+                .map(|(name, share)| format!("{share:.1} % by {name}"))
+                .collect();
+            format!("{} {}, {}", blockwise.modes.len(), blockwise.shape.name(), shares.join(", "))
+        }
     };
     let order = match side.order {
+        _ if matches!(side.predictor, Predictor::Blockwise(_)) => "Huffman codes",
+        TimeOrder::Reconstructed { hierarchical: false } => {
+            "previous frames and reconstructions by an autoencoder"
+        }
+        TimeOrder::Reconstructed { hierarchical: true } => {
+            "hierarchical in time, with reconstructions by an autoencoder"
+        }
         TimeOrder::Previous => "previous frames",
         TimeOrder::Hierarchical => "hierarchical in time",
         TimeOrder::Independent => "no references",

@@ -1,5 +1,6 @@
 //! Side information of a predicted chunk: everything in its payload but the entropy-coded residuals.
 
+use super::blockwise::Blockwise;
 use super::direct::Direct;
 use crate::chunk::Frames;
 use crate::entropy::bits::{BitReader, BitWriter};
@@ -13,6 +14,8 @@ use crate::predict::lorenzo::{Neighbours, NEIGHBOURS};
 pub use crate::predict::multiscale::CONTEXT_COUNT;
 use crate::predict::weights::Sent;
 use crate::predict::Scale;
+use crate::reference::blocks::{Blocks, Shape};
+use crate::reference::latents::Latent;
 use crate::reference::normal::Normal;
 use crate::reference::{coding_order, Step, TimeOrder, FORECAST};
 use crate::stream::parts::{Reader, Writer};
@@ -44,12 +47,16 @@ pub enum Predictor {
     Lorenzo(Neighbours),
     /// The reference itself.
     Direct(Direct),
+    /// Block by block.
+    Blockwise(Blockwise),
 }
 
 /// Numbers of the predictors in the stream; those of Lorenzo are the places of its neighbours.
 const MULTISCALE: u8 = 3;
 /// See [`MULTISCALE`].
 pub const DIRECT: u8 = 4;
+/// See [`MULTISCALE`].
+const BLOCKWISE: u8 = 5;
 
 /// The side information.
 pub struct Side {
@@ -59,6 +66,8 @@ pub struct Side {
     pub order: TimeOrder,
     /// What forecasts are made with, if the order has any.
     pub normal: Option<Normal>,
+    /// Blocks and latents of an autoencoder, if the order has its reconstructions.
+    pub latent: Option<(Shape, Latent)>,
     /// Step, weights' fraction bits, smallest and largest value.
     pub scale: Scale,
     /// Added to every integer before it is scaled.
@@ -117,6 +126,7 @@ impl Side {
         let (method, sent): (u8, &[Sent]) = match &self.predictor {
             Predictor::Multiscale(sent) => (MULTISCALE, sent),
             Predictor::Direct(_) => (DIRECT, &[]),
+            Predictor::Blockwise(_) => (BLOCKWISE, &[]),
             Predictor::Lorenzo(n) => (NEIGHBOURS.iter().position(|x| x == n).unwrap_or(0) as u8, &[]),
         };
         w.byte(method | self.order.code() << 4);
@@ -135,6 +145,10 @@ impl Side {
         w.signed(i64::from(self.scale.high));
         if let Some(normal) = &self.normal {
             normal.write(w);
+        }
+        if let Some((shape, latent)) = &self.latent {
+            shape.write(w);
+            latent.write(w);
         }
         if special_kinds {
             let codes: Vec<u8> =
@@ -161,6 +175,7 @@ impl Side {
         }
         match &self.predictor {
             Predictor::Direct(direct) => w.bytes(&direct.bytes()),
+            Predictor::Blockwise(blockwise) => w.bytes(&blockwise.bytes()),
             _ => {
                 let mut bits = BitWriter::default();
                 sent.iter().for_each(|s| s.write(&mut bits));
@@ -200,6 +215,13 @@ impl Side {
                 let text = format!("time order {} is unknown to this build", method >> 4);
                 return Err(Error::compatibility(text));
             }
+        };
+        let latent = match order {
+            TimeOrder::Reconstructed { .. } => {
+                let shape = Shape::read(r)?;
+                Some((shape, Latent::read(r, Blocks::new(shape, frames).count())?))
+            }
+            _ => None,
         };
         let kinds = if flags & HAS_KINDS != 0 {
             let codes = r.packed(frames.count())?;
@@ -246,7 +268,13 @@ impl Side {
                         "the direct predictor goes from frame to frame, not between them",
                     ));
                 }
+                DIRECT | BLOCKWISE if latent.is_some() => {
+                    return Err(Error::corruption(
+                        "only the multiscale predictor has reconstructions of all frames",
+                    ));
+                }
                 DIRECT => Predictor::Direct(Direct::read(weights, frames.steps)?),
+                BLOCKWISE => Predictor::Blockwise(Blockwise::read(weights, frames)?),
                 m if step != 1 => {
                     return Err(Error::corruption(format!(
                         "predictor {m} comes with steps of {step} units, only 1 is possible"
@@ -256,14 +284,31 @@ impl Side {
                     Error::compatibility(format!("predictor {m} is unknown to this build"))
                 })?),
             };
-        let bands = r.at_most(frames.height.min(MAX_BANDS) as u64, "bands")? as usize;
+        let most = match &predictor {
+            Predictor::Blockwise(_) => MAX_BANDS,
+            _ => frames.height.min(MAX_BANDS),
+        };
+        let bands = r.at_most(most as u64, "bands")? as usize;
         if bands == 0 || bands > 1 && matches!(predictor, Predictor::Direct(_)) {
             return Err(Error::corruption(format!(
                 "the stream states {bands} bands, which its predictor cannot have"
             )));
         }
         let scale = Scale { step, shift, low, high };
-        Ok(Self { predictor, order, normal, scale, offset, kinds, mask, specials, negative, patches, bands })
+        Ok(Self {
+            predictor,
+            order,
+            normal,
+            latent,
+            scale,
+            offset,
+            kinds,
+            mask,
+            specials,
+            negative,
+            patches,
+            bands,
+        })
     }
 }
 

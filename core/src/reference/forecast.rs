@@ -8,13 +8,16 @@
 //! Forecasts of decoded frames as predictions follow TEZip (Roy et al., CCGrid 2021); that they are one
 //! reference among others, weighted by least squares, is Augur's.
 
+use super::autoencoder::Reconstruction;
 use super::normal::Normal;
 use super::plain::Plain;
 use super::recurrent::Recurrent;
 use super::window::Window;
 use super::Step;
+use crate::chunk::Frames;
 use crate::error::{Error, Result};
-use crate::network::{Element, Graph, Model, Port, Session};
+use crate::network::{Digest, Element, Graph, Model, Port, Session};
+use crate::predict::Band;
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -105,12 +108,81 @@ pub struct Numbers {
     pub levels: usize,
 }
 
+/// What the references of a chunk that are no decoded frames are made with.
+#[derive(Clone)]
+pub enum Forecasts {
+    /// A network that reads decoded frames.
+    Network(Arc<Model>, Normal),
+    /// An autoencoder of this model, which made them all at once.
+    Given(Digest, Arc<Reconstruction>),
+}
+
+impl Forecasts {
+    /// The model.
+    pub fn model(&self) -> Digest {
+        match self {
+            Self::Network(model, _) => model.digest(),
+            Self::Given(digest, _) => *digest,
+        }
+    }
+
+    /// What makes those of the frames of a band.
+    ///
+    /// # Errors
+    /// As [`Forecaster::new`].
+    pub fn forecaster(
+        &self,
+        numbers: Numbers,
+        frames: &Frames,
+        band: &Band,
+        threads: usize,
+    ) -> Result<Forecaster> {
+        match self {
+            Self::Network(model, normal) => {
+                Forecaster::new(model, normal, numbers, (band.height, band.width), threads)
+            }
+            Self::Given(_, reconstruction) => Ok(Forecaster::Given(Given {
+                reconstruction: Arc::clone(reconstruction),
+                limits: numbers.limits,
+                height: frames.height,
+                top: band.top,
+                width: band.width,
+                out: vec![0; band.height * band.width],
+            })),
+        }
+    }
+}
+
+/// What an autoencoder makes of the frames of a band.
+pub struct Given {
+    reconstruction: Arc<Reconstruction>,
+    limits: (i32, i32),
+    /// Rows of a frame.
+    height: usize,
+    /// Rows before the band.
+    top: usize,
+    width: usize,
+    out: Vec<i32>,
+}
+
+impl Given {
+    fn run(&mut self, step: &Step) -> &[i32] {
+        for (y, row) in self.out.chunks_exact_mut(self.width).enumerate() {
+            let start = (step.frame * self.height + self.top + y) * self.width;
+            self.reconstruction.row(start, self.limits, row);
+        }
+        &self.out
+    }
+}
+
 /// Makes forecasts of the frames of a band.
 pub enum Forecaster {
     /// Each from its window alone.
     Plain(Plain),
     /// Each from what the network remembers.
     Recurrent(Recurrent),
+    /// As an autoencoder made them.
+    Given(Given),
 }
 
 impl Forecaster {
@@ -151,6 +223,7 @@ impl Forecaster {
         match self {
             Self::Plain(plain) => plain.run(step, source),
             Self::Recurrent(recurrent) => recurrent.run(step, source),
+            Self::Given(given) => given.run(step),
         }
     }
 

@@ -5,7 +5,10 @@
 //! vertical levels has the level above at the same time besides. *Forecast*: as one of these, and a network's forecast
 //! of the frame is one more reference, the first one ([`forecast`]).
 
+pub mod autoencoder;
+pub mod blocks;
 pub mod forecast;
+pub mod latents;
 pub mod normal;
 mod plain;
 mod recurrent;
@@ -31,6 +34,11 @@ pub enum TimeOrder {
     Independent,
     /// As previous or, where it is made from both sides, hierarchical, with forecasts from this window.
     Forecast(Window),
+    /// As previous or hierarchical, with what an autoencoder makes of each frame.
+    Reconstructed {
+        /// Whether frames are made from both sides.
+        hierarchical: bool,
+    },
 }
 
 impl TimeOrder {
@@ -41,18 +49,26 @@ impl TimeOrder {
             TimeOrder::Hierarchical => 1,
             TimeOrder::Independent => 2,
             TimeOrder::Forecast(_) => FORECAST,
+            TimeOrder::Reconstructed { hierarchical } => 4 + u8::from(hierarchical),
         }
     }
 
     /// Whether frames are made from both sides.
     pub fn is_hierarchical(self) -> bool {
-        matches!(self, TimeOrder::Hierarchical | TimeOrder::Forecast(Window::Between))
+        matches!(
+            self,
+            TimeOrder::Hierarchical
+                | TimeOrder::Forecast(Window::Between)
+                | TimeOrder::Reconstructed { hierarchical: true }
+        )
     }
 
     /// The order with this number, unless it is [`FORECAST`], which needs a window.
     pub fn from_code(code: u8) -> Option<Self> {
+        let reconstructed = |hierarchical| TimeOrder::Reconstructed { hierarchical };
         [TimeOrder::Previous, TimeOrder::Hierarchical, TimeOrder::Independent]
             .into_iter()
+            .chain([reconstructed(false), reconstructed(true)])
             .find(|o| o.code() == code)
     }
 }
@@ -66,18 +82,25 @@ pub struct Step {
     pub references: Vec<usize>,
     /// Decoded frames that a forecast is made from, which is the first reference then; empty: none.
     pub forecast: Vec<usize>,
+    /// Whether the first reference is what an autoencoder makes of the frame.
+    pub reconstructed: bool,
     /// Frames whose references stand alike share this class, and with it their weights.
     pub class: usize,
 }
 
 impl Step {
-    /// Number of references, the forecast among them.
+    /// Whether a network makes the first reference.
+    pub fn has_forecast(&self) -> bool {
+        self.reconstructed || !self.forecast.is_empty()
+    }
+
+    /// Number of references, that of a network among them.
     pub fn reference_count(&self) -> usize {
-        self.references.len() + usize::from(!self.forecast.is_empty())
+        self.references.len() + usize::from(self.has_forecast())
     }
 }
 
-/// Number of classes that [`coding_order`] gives out; class 0 has no reference.
+/// Number of classes that [`coding_order`] gives out; class 0 has no decoded reference.
 pub const CLASSES: usize = 12;
 
 /// The frames of a chunk in coding order.
@@ -89,11 +112,15 @@ pub fn coding_order(order: TimeOrder, frames: &Frames) -> Vec<Step> {
     let last = frames.steps - 1;
     match order {
         TimeOrder::Independent => times.extend((1..=last).map(|t| (t, vec![], 0))),
-        TimeOrder::Previous => times.extend((1..=last).map(|t| (t, vec![t - 1, t.max(2) - 2], 1))),
+        TimeOrder::Previous | TimeOrder::Reconstructed { hierarchical: false } => {
+            times.extend((1..=last).map(|t| (t, vec![t - 1, t.max(2) - 2], 1)));
+        }
         TimeOrder::Forecast(Window::Past { .. } | Window::Recurrent { .. }) => {
             times.extend((1..=last).map(|t| (t, vec![t - 1, t.max(2) - 2], if t > 1 { 2 } else { 1 })));
         }
-        TimeOrder::Hierarchical | TimeOrder::Forecast(Window::Between) => {
+        TimeOrder::Hierarchical
+        | TimeOrder::Forecast(Window::Between)
+        | TimeOrder::Reconstructed { hierarchical: true } => {
             if last > 0 {
                 times.push((last, vec![0, 0], 4));
             }
@@ -147,7 +174,8 @@ pub fn coding_order(order: TimeOrder, frames: &Frames) -> Vec<Step> {
                 TimeOrder::Forecast(window) => window.frames(t, &from, z, frames),
                 _ => vec![],
             };
-            steps.push(Step { frame: at(t, z), references, forecast, class });
+            let reconstructed = matches!(order, TimeOrder::Reconstructed { .. });
+            steps.push(Step { frame: at(t, z), references, forecast, reconstructed, class });
         }
     }
     steps
@@ -185,6 +213,8 @@ mod tests {
             TimeOrder::Forecast(Window::recurrent(2, 2).unwrap()),
             TimeOrder::Forecast(Window::recurrent(3, 1).unwrap()),
             TimeOrder::Forecast(Window::Between),
+            TimeOrder::Reconstructed { hierarchical: false },
+            TimeOrder::Reconstructed { hierarchical: true },
         ]) {
             for steps in 1..20 {
                 for levels in 1..4 {

@@ -26,10 +26,10 @@ pub struct Factor {
 
 impl Factor {
     /// Makes nothing of everything.
-    const NOTHING: Self = Self { multiplier: 0, shift: 1 };
+    pub const NOTHING: Self = Self { multiplier: 0, shift: 1 };
 
     /// The factor nearest to `value`; `None` where it has none.
-    fn near(value: f64) -> Option<Self> {
+    pub fn near(value: f64) -> Option<Self> {
         // Beyond these no shift is possible, and nothing has a logarithm.
         let value = Some(value).filter(|v| (1e-15..1e15).contains(v))?;
         let exponent = 14 - value.log2().floor() as i32;
@@ -46,16 +46,18 @@ impl Factor {
 
     /// The product as an input of the network.
     #[inline(always)]
-    fn normalise(self, x: i32) -> i16 {
+    pub fn normalise(self, x: i32) -> i16 {
         self.times(x).clamp(-LIMIT, LIMIT) as i16
     }
 
-    fn write(self, w: &mut Writer) {
+    /// Appends the factor.
+    pub fn write(self, w: &mut Writer) {
         w.number(u64::from(self.multiplier));
         w.byte(self.shift);
     }
 
-    fn read(r: &mut Reader) -> Result<Self> {
+    /// Reads what [`Factor::write`] wrote.
+    pub fn read(r: &mut Reader) -> Result<Self> {
         let multiplier = r.at_most(32767, "a factor of the forecasts")? as u16;
         let shift = r.byte()?;
         if !(1..=46).contains(&shift) {

@@ -3,7 +3,7 @@
 use super::input::{Input, Random};
 use super::oracle::push;
 use augur_core::dtype::DTYPES;
-use augur_core::params::{KeyFrames, Windows};
+use augur_core::params::{KeyFrames, Selection, Windows};
 use augur_core::{Bound, ByteOrder, Dtype, Params, Preset};
 
 /// Most points of a chunk: small, so that many are tried.
@@ -99,9 +99,16 @@ pub fn params(input: &mut Input) -> Params {
     };
     params.tail = if flags >> 5 == 7 { input.below(8) } else { 0 };
     params.threads = 1 + usize::from(flags >> 7) * 2;
-    if input.one_in(4) {
-        params.preset = Preset::Tezip;
-        params.windows = windows(input);
+    match input.below(6) {
+        4 => {
+            params.preset = Preset::Tezip;
+            params.windows = windows(input);
+        }
+        5 => {
+            params.preset = input.pick(&[Preset::AeSz, Preset::Cae]);
+            params.selection = input.pick(&[Selection::Length, Selection::Distance]);
+        }
+        _ => {}
     }
     params
 }

@@ -180,6 +180,7 @@ impl Expanded {
             tail,
             threads,
             windows: self.settings.windows,
+            selection: self.settings.selection,
             ..Params::new(self.dtype, &self.shape, self.settings.bound)
         })
     }

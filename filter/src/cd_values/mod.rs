@@ -2,7 +2,7 @@
 //!
 //! | word | user form | filled by set_local |
 //! |---|---|---|
-//! | 0 | bits 0-7 layout version, 8-15 preset, 17 `FILL_GIVEN`, 26 `STRICT`, 27-29 warm-up, 30 `OPEN_LOOP` | 16 `EXPANDED`, 18 `FILL_AUTO`, 19 `BIG_ENDIAN`, 20 `PRECEDED`, 21-22 time axis among the extents, 23-25 place of the own fill value |
+//! | 0 | bits 0-7 layout version, 8-15 preset, 17 `FILL_GIVEN`, 26 `STRICT`, 27-29 warm-up, 30 `OPEN_LOOP` or `BY_DISTANCE` | 16 `EXPANDED`, 18 `FILL_AUTO`, 19 `BIG_ENDIAN`, 20 `PRECEDED`, 21-22 time axis among the extents, 23-25 place of the own fill value |
 //! | 1 | bits 0-7 bound mode, 20-23 time axis of the dataset, 24-31 key frames | 8-15 dtype, 16-19 rank of words 12-15 |
 //! | 2, 3 | first bound parameter (double, low word first) | |
 //! | 4, 5 | second bound parameter, or the fill value (`FILL_GIVEN`) | the dataset's fill value (`FILL_AUTO`) |
@@ -17,7 +17,7 @@ mod expanded;
 pub use expanded::Expanded;
 
 use crate::fill::Fill;
-use augur_core::params::{KeyFrames, Windows};
+use augur_core::params::{KeyFrames, Selection, Windows};
 use augur_core::{Bound, Error, Preset, Result};
 
 /// Version of this layout.
@@ -45,6 +45,8 @@ pub const STRICT: u32 = 1 << 26;
 const WARM_UP_SHIFT: u32 = 27;
 /// Word 0: forecasts are made from forecasts (preset `tezip`).
 pub const OPEN_LOOP: u32 = 1 << 30;
+/// Word 0: blocks are predicted in the way of the smallest differences (presets `ae-sz` and `cae`).
+pub const BY_DISTANCE: u32 = OPEN_LOOP;
 /// Bits of word 0 that have a meaning.
 const KNOWN: u32 = (1 << 31) - 1;
 /// Bits of word 0 that users set.
@@ -72,6 +74,8 @@ pub struct Settings {
     pub strict: bool,
     /// Key frames of the preset `tezip`; its threshold is rounded to a power of 2 to a quarter.
     pub windows: Windows,
+    /// How the presets `ae-sz` and `cae` choose between predictions.
+    pub selection: Selection,
 }
 
 /// cd_values in one of their two forms.
@@ -101,6 +105,7 @@ impl Settings {
             model: None,
             strict: false,
             windows: Windows::default(),
+            selection: Selection::default(),
         }
     }
 
@@ -127,7 +132,7 @@ impl Settings {
         if self.model.is_some() && !uses_model {
             return Err(Error::invalid(format!(
                 "words 6 to 9 name a model, which the preset {} does not use; choose the preset learned (word 0, bits 8 to \
-                 15: {}), tezip or tezip+, or leave the model out",
+                 15: {}), tezip, tezip+, ae-sz, ae-sz+ or cae, or leave the model out",
                 self.preset.name(),
                 Preset::Learned.code()
             )));
@@ -137,6 +142,13 @@ impl Settings {
             return Err(Error::invalid(format!(
                 "word 0, bits 27 to 30, or word 1, bits 24 to 31, state key frames or a warm-up, which the preset {} does not \
                  have: they go with the preset tezip",
+                self.preset.name()
+            )));
+        }
+        if self.selection != Selection::default() && !self.preset.is_blockwise() {
+            return Err(Error::invalid(format!(
+                "word 0, bit 30, asks to choose predictions by their differences, which the preset {} does not do: that goes \
+                 with the presets ae-sz and cae",
                 self.preset.name()
             )));
         }
@@ -183,6 +195,7 @@ impl Settings {
         }
         words[0] |= u32::from(self.windows.warm_up) << WARM_UP_SHIFT;
         words[0] |= if self.windows.open_loop { OPEN_LOOP } else { 0 };
+        words[0] |= if self.selection == Selection::Distance { BY_DISTANCE } else { 0 };
         words[1] |= keys_code(self.windows.keys) << KEYS_SHIFT;
         if let Some(digest) = self.model {
             let bits = u128::from_le_bytes(digest);
@@ -286,7 +299,11 @@ fn settings(words: &[u32; WORDS]) -> Result<Settings> {
         windows: Windows {
             keys: keys_from(words[1] >> KEYS_SHIFT),
             warm_up: (words[0] >> WARM_UP_SHIFT & 7) as u8,
-            open_loop: words[0] & OPEN_LOOP != 0,
+            open_loop: words[0] & OPEN_LOOP != 0 && !preset.is_blockwise(),
+        },
+        selection: match words[0] & BY_DISTANCE != 0 && preset.is_blockwise() {
+            true => Selection::Distance,
+            false => Selection::Length,
         },
     };
     settings.validate()?;

@@ -62,7 +62,7 @@ impl<'a> Search<'a> {
             Some(prefix) => self.wanted(&Wanted::Prefix(prefix)).map_err(|e| e.to_string()),
             None => self.by_attribute(),
         };
-        let usable = |m: Arc<Model>| match augur_core::check_forecasts(&m) {
+        let usable = |m: Arc<Model>| match augur_core::check_model(settings.preset, &m) {
             Ok(()) => Ok(m),
             Err(e) => Err(format!("the model sha256:{} cannot be used: {e}", m.digest())),
         };
@@ -195,11 +195,7 @@ impl<'a> Search<'a> {
         report::warn(&format!(
             "{dataset} has the preset {}, but no model: {why}. Its chunks are {}",
             preset.name(),
-            if preset == Preset::Tezip {
-                "predicted by the frame before alone"
-            } else {
-                "stored as by the preset balanced"
-            }
+            preset.without_model()
         ));
     }
 }

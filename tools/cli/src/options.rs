@@ -1,7 +1,7 @@
 //! Options that several subcommands share: what may be lost, and which datasets are meant.
 
 use crate::failure::{Failure, Result};
-use augur_core::params::{KeyFrames, Windows};
+use augur_core::params::{KeyFrames, Selection, Windows};
 use augur_core::{Bound, Preset};
 use augur_filter::{Fill, Settings};
 use clap::{ArgGroup, Args};
@@ -43,7 +43,9 @@ pub struct BoundOptions {
     #[arg(long, group = "bound", help_heading = LOSS)]
     lossless: bool,
     /// How to predict and code: balanced, fast, lossless, learned, tezip (TEZip's method: by a model alone, or by the
-    /// frame before) or tezip+ (as learned, with models that remember) [default: balanced; learned with --model]
+    /// frame before), tezip+ (as learned, with models that remember), ae-sz (AE-SZ's method: block by block, by an
+    /// autoencoder where that pays), ae-sz+ (balanced, with what an autoencoder makes of each frame) or cae (as ae-sz, with
+    /// runs of values) [default: balanced; learned with --model]
     #[arg(long, value_parser = preset, help_heading = HOW)]
     preset: Option<Preset>,
     /// Trained model to predict with: a model file, an HDF5 file that holds one, 8 or more digits of a SHA-256, or
@@ -74,6 +76,10 @@ pub struct BoundOptions {
     /// what was decoded
     #[arg(long, help_heading = HOW)]
     open_loop: bool,
+    /// With --preset ae-sz or cae: how to choose the prediction of each block: by its length, estimated, or by the sum of
+    /// its absolute differences, as AE-SZ does [default: length]
+    #[arg(long, value_name = "BY", value_parser = ["length", "distance"], help_heading = HOW)]
+    selection: Option<String>,
 }
 
 fn preset(name: &str) -> std::result::Result<Preset, String> {
@@ -105,6 +111,7 @@ impl BoundOptions {
             || self.threshold.is_some()
             || self.warm_up.is_some()
             || self.open_loop
+            || self.selection.is_some()
     }
 
     /// Whether models are asked for.
@@ -112,9 +119,9 @@ impl BoundOptions {
         self.model.is_some() || self.preset.is_some_and(Preset::uses_model)
     }
 
-    /// Whether it is TEZip's method that is asked for, which does without a model, too.
-    pub fn is_tezip(&self) -> bool {
-        self.preset == Some(Preset::Tezip)
+    /// Whether the preset does more than balanced without a model, too.
+    pub fn does_without_model(&self) -> bool {
+        self.preset.is_some_and(Preset::does_without_model)
     }
 
     /// The value that marks missing data, where it was given.
@@ -131,7 +138,7 @@ impl BoundOptions {
             (None, Some(_)) => Preset::Learned,
             (Some(preset), Some(_)) if !preset.uses_model() => {
                 return Err(Failure::new(format!(
-                    "--preset {} uses no model: drop --model, or ask for --preset learned, tezip or tezip+",
+                    "--preset {} uses no model: drop --model, or ask for --preset learned, tezip, tezip+, ae-sz, ae-sz+ or cae",
                     preset.name()
                 )))
             }
@@ -141,6 +148,16 @@ impl BoundOptions {
             return Err(Failure::new("--strict is about models: it goes with --model or --preset learned"));
         }
         let windows = self.windows(preset)?;
+        if self.selection.is_some() && !preset.is_blockwise() {
+            return Err(Failure::new(format!(
+                "--selection goes with --preset ae-sz or cae, not with the preset {}",
+                preset.name()
+            )));
+        }
+        let selection = match self.selection.as_deref() {
+            Some("distance") => Selection::Distance,
+            _ => Selection::Length,
+        };
         let absrel = match self.absrel.as_deref() {
             Some(&[abs, rel]) => Some(Bound::AbsRel { abs, rel }),
             _ => None,
@@ -185,6 +202,7 @@ impl BoundOptions {
             fill: self.fill_value.map(Fill::value),
             time_axis: self.time_axis.unwrap_or(0),
             windows,
+            selection,
             ..Settings::new(bound)
         };
         settings.validate()?;
@@ -232,8 +250,9 @@ pub fn preset_text(settings: &Settings) -> String {
         KeyFrames::Beyond(t) => Some(format!("key frame beyond {t:.3e}")),
     };
     let warm_up = (warm_up > 1).then(|| format!("warm-up {warm_up} steps"));
-    let parts =
-        [Some(settings.preset.name().to_string()), keys, warm_up, open_loop.then(|| "open loop".into())];
+    let selection = (settings.selection == Selection::Distance).then(|| "selection by distance".into());
+    let open_loop = open_loop.then(|| "open loop".into());
+    let parts = [Some(settings.preset.name().to_string()), keys, warm_up, open_loop, selection];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 

@@ -31,13 +31,16 @@ fn conv(g: &mut GraphBuilder, random: &mut Random, i: usize, k: Known, deep: boo
     for n in &mut points[axes..] {
         *n = if transposed { 2 * *n } else { *n >> usize::from(strided) };
     }
-    if points.iter().product::<usize>() > 600 || (!deep && k.points[0] > 1) {
+    if (k.element == Element::I16 && k.channels > 450)
+        || points.iter().product::<usize>() > 600
+        || (!deep && k.points[0] > 1)
+    {
         return None;
     }
     let element = random.element();
     let gain = if element == Element::I16 { 6 } else { usize::from(k.element == Element::I8) };
     let mut w = weights(random, outputs, k.channels * kernel[0], [kernel[1], kernel[2]], gain);
-    w.shape = [&[outputs, k.channels], &kernel[axes..]].concat();
+    w.shape = [&[outputs, k.channels][..], &kernel[axes..]].concat();
     let op = ["conv2d", "conv3d", "conv2d_transposed", "conv3d_transposed"];
     let op = op[2 * usize::from(transposed) + usize::from(deep)];
     let more = if transposed { json!({}) } else { json!({ "stride": 1 + usize::from(strided) }) };
@@ -53,7 +56,8 @@ fn normalised(g: &mut GraphBuilder, random: &mut Random, at: usize, i: usize, k:
     let beta: Vec<i32> = (0..c).map(|_| 1 + random.below(20000) as i32).collect();
     let gamma: Vec<i8> = (0..c * c).map(|_| random.below(128) as i8).collect();
     let most = if inverse { 32767 } else { i32::MAX as usize };
-    let multiplier: Vec<i32> = (0..c).map(|_| 1 + random.below(most >> random.below(15)) as i32).collect();
+    let most = most >> random.below(15);
+    let multiplier: Vec<i32> = (0..c).map(|_| 1 + random.below(most) as i32).collect();
     let mut node = json!({
         "beta": g.tensor(&name("beta"), &[c], &beta),
         "gamma": g.tensor(&name("gamma"), &[c, c], &gamma),
@@ -106,7 +110,7 @@ fn graph(seed: u64) -> Arc<Graph> {
                 g.unflatten(i, size);
                 Known { channels: k.channels / 4, points: size, ..k }
             }
-            8 if all == 1 && k.channels > 1 && k.element == Element::I8 || k.channels < 400 => {
+            8 if k.element == Element::I8 || k.channels < 400 => {
                 let (outputs, element) = (1 + random.below(40), random.element());
                 let mut w = weights(&mut random, outputs, k.channels, [1, 1], 1);
                 w.shape.truncate(2);

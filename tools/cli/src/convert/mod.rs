@@ -289,7 +289,7 @@ fn print_models(options: &Convert, rows: &[Row]) {
     }
     for (model, (needed, all)) in models {
         let gain = match needed {
-            0 if options.bound.is_tezip() => ": it cannot be used here",
+            0 if options.bound.does_without_model() => ": it cannot be used here, or gains nothing",
             0 => ": it gains nothing here, the preset balanced does as well",
             _ => "",
         };
@@ -298,8 +298,8 @@ fn print_models(options: &Convert, rows: &[Row]) {
             options.output.display()
         );
     }
-    // Of tezip without a model the filter tells itself.
-    if options.bound.is_learned() && !options.bound.is_tezip() {
+    // Where something else is done without a model the filter tells itself.
+    if options.bound.is_learned() && !options.bound.does_without_model() {
         for row in rows.iter().filter(|r| r.model.is_none()) {
             println!("{} names no model; the preset balanced was used.", row.path);
         }

@@ -211,8 +211,8 @@ fn choose(set: &Dataset, path: &str, wish: &Wish<'_>, exact: bool) -> Result<Cho
         if settings.strict {
             return Err(Failure::new("no attribute augur_model names a model, and --strict was given"));
         }
-        // TEZip's method does without one.
-        if settings.preset != Preset::Tezip {
+        // Some methods do without one.
+        if !settings.preset.does_without_model() {
             settings.preset = Preset::Balanced;
         }
     }

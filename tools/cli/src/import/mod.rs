@@ -13,7 +13,7 @@ use crate::h5::{c_string, file, new};
 use crate::models::{embedded, find};
 use crate::options::{bound_text, BoundOptions, HOW};
 use crate::{boxes, output, spec};
-use augur_core::{ByteOrder, Model, Preset};
+use augur_core::{ByteOrder, Model};
 use augur_filter::Settings;
 use clap::Args;
 use frames::Frames;
@@ -139,8 +139,8 @@ fn settings(options: &Import) -> Result<(Option<Settings>, Option<Model>)> {
     }
     let model = options.bound.model().map(|text| find::one(text, &[])).transpose()?.map(|l| l.model);
     let settings = options.bound.settings(model.as_ref().map(|m| m.digest().prefix()))?;
-    // TEZip's method does without a model, too.
-    if settings.preset.uses_model() && settings.preset != Preset::Tezip && model.is_none() {
+    // Some methods do without a model, too.
+    if settings.preset.uses_model() && !settings.preset.does_without_model() && model.is_none() {
         return Err(Failure::new(
             "a new dataset names no model: --model has to say which one to predict with",
         ));

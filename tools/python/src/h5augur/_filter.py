@@ -70,14 +70,16 @@ class Augur(_FilterRefBase):
     :param lossless: True: every bit is kept.
     :param preset: How to predict and code: "balanced" (default), "fast", "lossless", "learned" (the
         default where ``model`` is given), "tezip" (TEZip's method: each frame predicted by the model alone,
-        or without one by the frame before), or "tezip+" (as "learned", for models of that kind, which
-        remember what they saw).
+        or without one by the frame before), "tezip+" (as "learned", for models of that kind, which
+        remember what they saw), "ae-sz" (AE-SZ's method: each block by its mean, a plane, Lorenzo's predictor or
+        an autoencoder), "ae-sz+" (as "balanced", with what an autoencoder makes of each frame), or "cae" (as
+        "ae-sz", with a fully connected autoencoder of runs of values).
     :param model: The trained model to predict with: the path of a model file, its name
         ("sha256:<hex>", or what `embed_model` returned), or True for the one that the dataset's
         attribute ``augur_model`` names. The filter must find it when chunks are written: in the file
         (`embed_model`), in a directory of AUGUR_MODEL_PATH, or in the user's store
         (``augur models add``). Otherwise they are stored as with "balanced" (with "tezip": predicted by the
-        frame before), and a warning says so.
+        frame before; with "ae-sz" and "cae": without an autoencoder), and a warning says so.
     :param strict: True: creating the dataset fails when the model is not found.
     :param fill_value: A value that marks points without data; they are stored exactly and kept out of
         value ranges. Not needed for the dataset's own fill value, nor for NaN.
@@ -92,6 +94,8 @@ class Augur(_FilterRefBase):
         model learns what goes on (at most 7; 0, the default, counts as 1).
     :param open_loop: With "tezip", True: until the next key frame forecasts are made from forecasts, as TEZip
         does it, not from what was decoded.
+    :param selection: With "ae-sz" and "cae": how the prediction of each block is chosen: "length" (the default), by the
+        bits that it takes, or "distance", by the sum of its absolute differences, as AE-SZ does it.
     :raises TypeError: no bound, two bounds, an option without its bound or its preset, or something that is not a number
     :raises ValueError: a bound or a window that cannot be kept (0, negative, NaN, infinite), an unknown preset
     """
@@ -118,6 +122,7 @@ class Augur(_FilterRefBase):
         threshold: float | None = None,
         warm_up: int = 0,
         open_loop: bool = False,
+        selection: str = "length",
     ) -> None:
         named, prefix = _model(model)
         default = "balanced" if named is None else "learned"
@@ -131,6 +136,7 @@ class Augur(_FilterRefBase):
         if strict and preset not in MODEL_PRESETS:
             raise TypeError("strict= goes with model=")
         windows = _windows(preset, window, threshold, warm_up, open_loop)
+        by = _selection(preset, selection)
         if lossless not in (True, False):
             raise TypeError(f"lossless must be True or False, not {lossless!r}")
         given = {
@@ -206,8 +212,8 @@ class Augur(_FilterRefBase):
             config["model"] = named
         if strict:
             config["strict"] = True
-        config.update(windows)
-        words = Words(preset, mode, first, second, fill, axis, prefix, bool(strict), **windows)
+        config.update(windows, **by)
+        words = Words(preset, mode, first, second, fill, axis, prefix, bool(strict), **windows, **by)
         self.filter_options: tuple[int, ...] = _words.pack(words)
         self.__config = config
 
@@ -263,6 +269,7 @@ class Augur(_FilterRefBase):
             threshold=words.threshold or None,
             warm_up=words.warm_up,
             open_loop=words.open_loop,
+            selection=words.selection,
         )
 
     _from_filter_options = from_filter_options  # the name under which hdf5plugin's classes have it
@@ -358,6 +365,19 @@ def _windows(preset: str, window: object, threshold: Any, warm_up: object, open_
     if out and preset != "tezip":
         raise TypeError(f"{next(iter(out))}= goes with preset=\"tezip\", not with {preset!r}")
     return out
+
+
+def _selection(preset: str, selection: object) -> dict[str, str]:
+    """The argument for the choice between predictions, checked; not listed at its default."""
+    if not isinstance(selection, str):
+        raise TypeError(f"selection must be \"length\" or \"distance\", not {selection!r}")
+    if selection not in ("length", "distance"):
+        raise ValueError(f"selection is {selection!r}, it must be \"length\" or \"distance\"")
+    if selection == "length":
+        return {}
+    if preset not in _words.BLOCKWISE_PRESETS:
+        raise TypeError(f"selection= goes with the presets {' and '.join(_words.BLOCKWISE_PRESETS)}, not with {preset!r}")
+    return {"selection": selection}
 
 
 def _axis(value: object) -> int:

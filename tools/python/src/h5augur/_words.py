@@ -7,7 +7,8 @@ word   content
 ====== ==========================================================================================
 0      bits 0-7 layout version, 8-15 preset, 16 expanded by the filter, 17 fill value given,
        18 fill value taken from the dataset, 19 big-endian data, 26 no writing without the model,
-       27-29 steps of the warm-up, 30 open loop (both with the preset tezip)
+       27-29 steps of the warm-up, 30 open loop (both with the preset tezip), 30 with the presets ae-sz and
+       cae: selection by distance
 1      bits 0-7 bound mode, 20-23 time axis, 24-31 key frames (preset tezip): 0 the first step only,
        2-127 every so many, 128 + k where the threshold 2^(-k/4) is exceeded; the filter fills the rest
 2-3    first parameter of the bound (float64)
@@ -32,11 +33,16 @@ FILTER_ID = 49493
 
 LAYOUT_VERSION = 1
 
-PRESETS: dict[str, int] = {"balanced": 0, "fast": 1, "lossless": 2, "learned": 3, "tezip": 4, "tezip+": 5}
+PRESETS: dict[str, int] = {
+    "balanced": 0, "fast": 1, "lossless": 2, "learned": 3, "tezip": 4, "tezip+": 5, "ae-sz": 6, "ae-sz+": 7, "cae": 8,
+}
 """Presets by name, with the code that cd_values hold."""
 
-MODEL_PRESETS = ("learned", "tezip", "tezip+")
+MODEL_PRESETS = ("learned", "tezip", "tezip+", "ae-sz", "ae-sz+", "cae")
 """Presets that a trained model may help."""
+
+BLOCKWISE_PRESETS = ("ae-sz", "cae")
+"""Presets that choose a prediction for each block."""
 
 LOSSLESS, ABSOLUTE, RELATIVE, ABSREL, POINTWISE, PSNR = range(6)
 """Bound modes."""
@@ -50,6 +56,7 @@ _FILL_GIVEN = 1 << 17
 _STRICT = 1 << 26
 _WARM_UP_SHIFT = 27
 _OPEN_LOOP = 1 << 30
+_BY_DISTANCE = 1 << 30
 _KEYS_SHIFT = 24
 _THRESHOLD = 128  # in the bits of key frames
 
@@ -72,6 +79,8 @@ class Words(NamedTuple):
     """Preset tezip: the mean squared error, over the squared range, beyond which there is a key frame; 0.0: not so."""
     warm_up: int = 0
     open_loop: bool = False
+    selection: str = "length"
+    """Presets ae-sz and cae: by what the prediction of a block is chosen, "length" or "distance"."""
 
 
 def nearest_threshold(threshold: float) -> float:
@@ -88,6 +97,7 @@ def pack(words: Words) -> tuple[int, ...]:
     flags = 0 if words.fill is None else _FILL_GIVEN
     flags |= _STRICT if words.strict else 0
     flags |= words.warm_up << _WARM_UP_SHIFT | (_OPEN_LOOP if words.open_loop else 0)
+    flags |= _BY_DISTANCE if words.selection == "distance" else 0
     keys = _THRESHOLD + _quarters(words.threshold) if words.threshold else words.window
     tail = words.second if words.fill is None else words.fill
     out = [
@@ -127,7 +137,9 @@ def unpack(values: Sequence[int]) -> Words:
     if mode > PSNR:
         raise ValueError(f"bound mode {mode} is unknown, expected 0 to {PSNR}")
     window, threshold = _keys(v[1] >> _KEYS_SHIFT)
-    warm_up, open_loop = v[0] >> _WARM_UP_SHIFT & MAX_WARM_UP, bool(v[0] & _OPEN_LOOP)
+    blockwise = name in BLOCKWISE_PRESETS
+    selection = "distance" if blockwise and v[0] & _BY_DISTANCE else "length"
+    warm_up, open_loop = v[0] >> _WARM_UP_SHIFT & MAX_WARM_UP, bool(v[0] & _OPEN_LOOP) and not blockwise
     if name != "tezip" and (window or threshold or warm_up or open_loop):
         raise ValueError(f"cd_values state key frames, a warm-up or an open loop with the preset {name}, expected with tezip only")
     first, second = struct.unpack("<2d", struct.pack("<4I", *v[2:6]))
@@ -141,7 +153,7 @@ def unpack(values: Sequence[int]) -> Words:
     model = b"" if expanded and v[0] >> 23 & 7 == 5 else struct.pack("<4I", *v[6:10])
     return Words(
         name, mode, first, second, fill, v[1] >> 20 & 0xF, model if any(model) else b"", bool(v[0] & _STRICT),
-        window, threshold, warm_up, open_loop,
+        window, threshold, warm_up, open_loop, selection,
     )
 
 
