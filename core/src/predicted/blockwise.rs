@@ -295,7 +295,7 @@ pub fn encode<N: Number>(shared: &Shared, choice: Choice, blockwise: Blockwise) 
     let &Shared { params, frames, raw, mapped, grid, error, .. } = shared;
     let shape = blockwise.shape;
     let scale = scale(mapped, grid);
-    let brought = latent::network(params, mapped, frames, &scale);
+    let brought = latent::network(params, mapped, frames, &scale, false);
     let count = part_count(shape, frames);
     let parts = Part::all(shape, frames, count);
     let whole = Blocks::new(shape, frames);
