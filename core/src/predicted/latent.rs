@@ -17,7 +17,7 @@ use crate::reference::latents::Latent;
 /// The steps that are tried: the first is AE-SZ's, a tenth of the bound's share of the range as a share of the latents' range.
 const STEPS: [f64; 5] = [0.1, 0.4, 1.5, 6.0, 24.0];
 /// Blocks on which they are.
-const SAMPLE: usize = 128;
+const SAMPLE: usize = 64;
 
 /// What the model's autoencoder makes of a chunk that is complete, if it can and, where each block has other predictions to
 /// choose from (`alone` is false), if it is better than those for some of the blocks of a sample.
@@ -88,9 +88,11 @@ impl Bringing<'_> {
                 continue;
             }
             let sum = own.zip(&others).map(|(own, other)| own.min(*other)).sum();
-            if best.is_none_or(|b| sum < b.0) {
-                best = Some((sum, step, bits));
+            if best.is_some_and(|b| sum >= b.0) {
+                // Coarser steps lose even more.
+                break;
             }
+            best = Some((sum, step, bits));
         }
         let Some((_, step, bits)) = best else { return Ok(None) };
         let all: Vec<usize> = (0..self.blocks.count()).collect();
