@@ -350,8 +350,8 @@ def test_netcdf4_writes_and_reads(program, tmp_path):
             with netCDF4.Dataset(path, "w") as nc:
                 for axis, n in zip("tyx", SHAPE):
                     nc.createDimension(axis, n)
-                u = nc.createVariable("u", "f4", tuple("tyx"), chunksizes=CHUNK)
                 model = h5augur.embed_model(nc, "m.safetensors")
+                u = nc.createVariable("u", "f4", tuple("tyx"), chunksizes=CHUNK)
                 h5augur.compress_variable(u, h5augur.Augur(absolute=BOUND, preset=name, model=model))
                 u[:] = FIELDS[preset]
             with h5py.File(path) as f:
