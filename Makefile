@@ -20,7 +20,7 @@ LIBRARY := $(if $(filter Darwin,$(shell uname -s)),libh5z_augur.dylib,libh5z_aug
 WITH_CMAKE = CMAKE=$$($(SETUP)/cmake.sh build/cmake) && export CMAKE &&
 
 .DEFAULT_GOAL := help
-.PHONY: help build plugin cli torch test-torch venv package data turbulence demo demo-learned test test-rust test-hosts bench figures pareto install uninstall clean check-rust
+.PHONY: help build plugin cli torch test-torch venv package data turbulence demo demo-learned test test-rust test-hosts bench figures pareto autoencoders install uninstall clean check-rust
 
 help: ## list the targets
 	@echo "Augur: error-bounded compression of time-evolving fields, as an HDF5 filter"
@@ -138,6 +138,10 @@ figures: package data ## measure anew what docs/presets.md and docs/performance.
 # FILE or FILE:/dataset, several separated by blanks: half of their steps, in whole chunks, is trained on.
 pareto: package torch cli $(if $(DATA),,turbulence) ## train models of all sizes, draw ratio against multiply-adds per point (build/bench/pareto; DATA=)
 	$(PY) bench/pareto.py $(or $(DATA),$(TURBULENCE) --first $(TRAINED_STEPS)) --out build/bench/pareto
+
+# FILE or FILE:/dataset, several separated by blanks: half of their steps, in whole chunks, is trained on.
+autoencoders: package torch cli $(if $(DATA),,turbulence) ## train autoencoders, draw rate-distortion, blocks won and latents beside SZ2, SZ3, ZFP (build/bench/autoencoders; DATA=)
+	$(PY) bench/autoencoders.py $(or $(DATA),$(TURBULENCE) --first $(TRAINED_STEPS)) --learned --out build/bench/autoencoders
 
 install: build ## copy plugin, command and header below PREFIX
 	install -d "$(DESTDIR)$(PREFIX)/lib/hdf5/plugin" "$(DESTDIR)$(PREFIX)/include" "$(DESTDIR)$(PREFIX)/bin"

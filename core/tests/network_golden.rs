@@ -4,10 +4,10 @@
 //! `AUGUR_NETWORKS=write` writes them anew; that is right only before a model of such layers was ever given away.
 
 use augur_core::network::build::{GraphBuilder, ModelBuilder, Weights};
-use augur_core::network::{Element, Session};
+use augur_core::network::{Element, Graph, Session};
 use augur_core::{Digest, Model};
 use serde_json::{json, Value};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 struct Random(u64);
 
@@ -118,10 +118,82 @@ fn gates() -> GraphBuilder {
     g
 }
 
+/// Divisive normalisation of `channels` 8-bit channels, or its inverse.
+fn normalised(g: &mut GraphBuilder, r: &mut Random, input: usize, channels: usize, inverse: bool) -> usize {
+    let gamma: Vec<i8> = (0..channels * channels).map(|_| (r.next() % 128) as i8).collect();
+    let beta: Vec<i32> = (0..channels).map(|_| 1 + r.next() % 100_000).collect();
+    let multiplier: Vec<i32> =
+        (0..channels).map(|_| if inverse { 16384 + r.next() % 16384 } else { 1 << 18 }).collect();
+    let mut node = json!({
+        "beta": g.tensor(&format!("{input}.beta"), &[channels], &beta), "type": "i8",
+        "gamma": g.tensor(&format!("{input}.gamma"), &[channels, channels], &gamma),
+        "multiplier": g.tensor(&format!("{input}.gdn"), &[channels], &multiplier),
+    });
+    if inverse {
+        node["shift"] = json!(g.tensor(&format!("{input}.igdn"), &[channels], &vec![32u8; channels]));
+    }
+    g.with(if inverse { "igdn" } else { "gdn" }, &[input], node)
+}
+
+/// Encoder and decoder of blocks of points: convolutions of stride 2 with 6 and 12 channels, and back.
+fn autoencoder(block: [usize; 3]) -> [GraphBuilder; 2] {
+    let (mut r, deep) = (Random(4), block[0] > 1);
+    let shape =
+        |to: usize, from: usize| [&[to, from][..], if deep { &[3, 3, 3][..] } else { &[3, 3] }].concat();
+    let [conv, up] = match deep {
+        true => ["conv3d", "conv3d_transposed"],
+        false => ["conv2d", "conv2d_transposed"],
+    };
+    let small = block.map(|n| n.div_ceil(4));
+    let flat = 12 * small.iter().product::<usize>();
+    let mut e = GraphBuilder::new("encoder");
+    e.block(block).key("kind", "swae");
+    let x = e.input(1, Element::I16);
+    let x = e.conv(conv, x, &r.weights(&shape(1, 1), 28), I8, Element::I8, json!({}));
+    let x = e.conv(conv, x, &r.weights(&shape(6, 1), 23), I8, Element::I8, json!({"stride": 2}));
+    let x = normalised(&mut e, &mut r, x, 6, false);
+    let x = e.conv(conv, x, &r.weights(&shape(6, 6), 24), I8, Element::I8, json!({}));
+    let x = e.conv(conv, x, &r.weights(&shape(12, 6), 24), I8, Element::I8, json!({"stride": 2}));
+    let x = normalised(&mut e, &mut r, x, 12, false);
+    let x = e.layer("flatten", &[x]);
+    e.conv("dense", x, &r.weights(&[5, flat], 18), I16, Element::I16, json!({}));
+    let mut d = GraphBuilder::new("decoder");
+    d.block(block).key("kind", "swae");
+    let x = d.input_of(5, Element::I16, [1, 1, 1]);
+    let x = d.conv("dense", x, &r.weights(&[flat, 5], 28), I8, Element::I8, json!({}));
+    let x = d.unflatten(x, small);
+    let x = normalised(&mut d, &mut r, x, 12, true);
+    let x = d.conv(up, x, &r.weights(&shape(6, 12), 22), I8, Element::I8, json!({}));
+    let x = d.conv(conv, x, &r.weights(&shape(6, 6), 24), I8, Element::I8, json!({}));
+    let x = normalised(&mut d, &mut r, x, 6, true);
+    let x = d.conv(up, x, &r.weights(&shape(1, 6), 22), I8, Element::I8, json!({}));
+    d.conv(conv, x, &r.weights(&shape(1, 1), 16), I16, Element::I16, json!({}));
+    [e, d]
+}
+
+/// Encoder and decoder of runs of values: dense layers with tables between them.
+fn dense() -> [GraphBuilder; 2] {
+    let mut r = Random(5);
+    let sigmoid: Vec<i8> =
+        (0..256).map(|i| (127.0 / (1.0 + (f64::from(128 - i) / 20.0).exp())) as i8).collect();
+    let layer = |g: &mut GraphBuilder, x: usize, weights: &Weights| {
+        let x = g.conv("dense", x, weights, I8, Element::I8, json!({}));
+        let table = g.tensor("sigmoid", &[256], &sigmoid);
+        g.with("table", &[x], json!({ "table": table }))
+    };
+    let graph = |prefix: &str, from: usize, to: usize, r: &mut Random| {
+        let mut g = GraphBuilder::new(prefix);
+        g.block([1, 1, 64]).key("kind", "cae");
+        let x = g.input_of(from, Element::I16, [1, 1, 1]);
+        let x = layer(&mut g, x, &r.weights(&[16, from], 29));
+        g.conv("dense", x, &r.weights(&[to, 16], 16), I16, Element::I16, json!({}));
+        g
+    };
+    [graph("encoder", 64, 4, &mut r), graph("decoder", 4, 64, &mut r)]
+}
+
 /// Digests of the outputs, as 16-bit numbers, low byte first, for an input that is made here.
-fn digests(model: &Model, size: [usize; 3], threads: usize) -> Vec<String> {
-    let graph = model.graph("g").expect("the graph");
-    let mut session = Session::with_levels(graph, size).expect("a session");
+fn digests(graph: &Graph, mut session: Session, threads: usize) -> Vec<String> {
     for k in 0..graph.inputs() {
         let value = |(i, v): (usize, &mut i16)| *v = ((i as u32).wrapping_mul(2654435761) >> 16) as i16 >> 3;
         session.input_mut(k).iter_mut().enumerate().for_each(value);
@@ -131,9 +203,17 @@ fn digests(model: &Model, size: [usize; 3], threads: usize) -> Vec<String> {
     (0..graph.outputs()).map(|k| Digest::of(&bytes(k)).to_string()).collect()
 }
 
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/networks")
+}
+
+fn write() -> bool {
+    std::env::var("AUGUR_NETWORKS").is_ok_and(|v| v == "write")
+}
+
 #[test]
 fn networks_compute_what_they_always_did() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/networks");
+    let folder = folder();
     let all = [
         ("forecaster", forecaster(), [1, 24, 40]),
         ("layers", layers(), [4, 12, 20]),
@@ -142,9 +222,13 @@ fn networks_compute_what_they_always_did() {
     for (name, graph, size) in all {
         let (file, stated) =
             (folder.join(format!("{name}.safetensors")), folder.join(format!("{name}.json")));
-        if std::env::var("AUGUR_NETWORKS").is_ok_and(|v| v == "write") {
+        let outputs = |model: &Model, threads: usize| {
+            let graph = model.graph("g").expect("the graph");
+            json!(digests(graph, Session::with_levels(graph, size).expect("a session"), threads))
+        };
+        if write() {
             let bytes = ModelBuilder::new().metadata("name", name).graph("g", graph).to_bytes().unwrap();
-            let outputs = digests(&Model::from_bytes(&bytes).unwrap(), size, 1);
+            let outputs = outputs(&Model::from_bytes(&bytes).unwrap(), 1);
             std::fs::create_dir_all(&folder).unwrap();
             std::fs::write(&file, bytes).unwrap();
             let text = json!({"size": size, "outputs": outputs}).to_string() + "\n";
@@ -154,7 +238,43 @@ fn networks_compute_what_they_always_did() {
         let stated: Value = serde_json::from_slice(&std::fs::read(&stated).unwrap()).unwrap();
         assert_eq!(stated["size"], json!(size));
         for threads in [1, 2] {
-            assert_eq!(json!(digests(&model, size, threads)), stated["outputs"], "{name}, {threads} threads");
+            assert_eq!(outputs(&model, threads), stated["outputs"], "{name}, {threads} threads");
+        }
+    }
+}
+
+#[test]
+fn networks_of_blocks_compute_what_they_always_did() {
+    const LANES: usize = 3;
+    let all = [
+        ("blocks-3d", autoencoder([8, 8, 8])),
+        ("blocks-2d", autoencoder([1, 16, 16])),
+        ("blocks-dense", dense()),
+    ];
+    for (name, [encoder, decoder]) in all {
+        let (file, stated) =
+            (folder().join(format!("{name}.safetensors")), folder().join(format!("{name}.json")));
+        let outputs = |model: &Model, threads: usize| {
+            let of = |name: &str| {
+                let graph = model.graph(name).expect("the graph");
+                digests(graph, Session::of_blocks(graph, LANES).expect("a session"), threads)
+            };
+            json!({"encoder": of("encoder"), "decoder": of("decoder")})
+        };
+        if write() {
+            let mut model = ModelBuilder::new();
+            model.metadata("name", name).graph("encoder", encoder).graph("decoder", decoder);
+            let bytes = model.to_bytes().unwrap();
+            let outputs = outputs(&Model::from_bytes(&bytes).unwrap(), 1);
+            std::fs::write(&file, bytes).unwrap();
+            let text = json!({"lanes": LANES, "graphs": outputs}).to_string() + "\n";
+            std::fs::write(&stated, text).unwrap();
+        }
+        let model = Model::from_bytes(&std::fs::read(&file).unwrap()).unwrap();
+        let stated: Value = serde_json::from_slice(&std::fs::read(&stated).unwrap()).unwrap();
+        assert_eq!(stated["lanes"], json!(LANES));
+        for threads in [1, 2] {
+            assert_eq!(outputs(&model, threads), stated["graphs"], "{name}, {threads} threads");
         }
     }
 }

@@ -17,7 +17,7 @@ import time
 import numpy as np
 
 
-WITH_MODEL = "learned", "tezip", "tezip+"
+WITH_MODEL = "learned", "tezip", "tezip+", "ae-sz", "ae-sz+", "cae"
 
 
 def h5_filter(name: str, bound: float, preset: str, model: str | None = None) -> dict:
@@ -44,7 +44,7 @@ def h5_filter(name: str, bound: float, preset: str, model: str | None = None) ->
     return dict(filters[name]())
 
 
-def write_h5(job: dict, values: np.ndarray) -> int:
+def write_h5(job: dict, values: np.ndarray) -> tuple[int, int]:
     """Writes the field as one dataset and returns the bytes that its chunks take, and those of a model in the file."""
     import h5py
 
@@ -60,7 +60,7 @@ def write_h5(job: dict, values: np.ndarray) -> int:
                                    **h5_filter(job["name"], job["bound"], job["preset"], job.get("model")))
         dataset[...] = values
         f.flush()
-        return dataset.id.get_storage_size() + weights
+        return dataset.id.get_storage_size(), weights
 
 
 def read_h5(job: dict) -> np.ndarray:
@@ -71,7 +71,7 @@ def read_h5(job: dict) -> np.ndarray:
         return f["field"][...]
 
 
-def write_sz34(job: dict, values: np.ndarray) -> int:
+def write_sz34(job: dict, values: np.ndarray) -> tuple[int, int]:
     """Compresses chunk by chunk in memory; the streams are kept for the reader. 8- and 16-bit integers go as float32."""
     import pysz
 
@@ -85,7 +85,7 @@ def write_sz34(job: dict, values: np.ndarray) -> int:
         config.errorBoundMode, config.absErrorBound = pysz.szErrorBoundMode.ABS, bound
         streams.append((pysz.sz.compress(chunk, config)[0], chunk.dtype.str, chunk.shape))
     job["streams"] = streams
-    return sum(s[0].nbytes for s in streams)
+    return sum(s[0].nbytes for s in streams), 0
 
 
 def read_sz34(job: dict) -> np.ndarray:
@@ -123,7 +123,7 @@ def main() -> None:
         best = min(best, time.perf_counter() - start)
     answer = {"seconds": best}
     if job["action"] == "write":
-        answer["bytes"] = result
+        answer["bytes"], answer["weights"] = sum(result), result[1]
         if in_memory:
             with open(job["file"], "wb") as f:
                 pickle.dump(job["streams"], f)

@@ -82,7 +82,7 @@ def measure(directory: str, field: Field, name: str, bound: float, args) -> tupl
     mse = float((error.astype("f8") ** 2).mean())
     megabytes = field.values.nbytes / 1e6
     same = decoded[~field.valid].tobytes() == field.values[~field.valid].tobytes()
-    return dict(name=name, ratio=field.values.nbytes / written["bytes"], error=float(error.max() / wide(bound)),
+    return dict(name=name, ratio=field.values.nbytes / written["bytes"], weights=written["weights"], error=float(error.max() / wide(bound)),
                 psnr=20 * math.log10(field.value_range) - 10 * math.log10(mse) if mse else math.inf,
                 write=megabytes / written["seconds"], read=megabytes / read["seconds"], special=same), decoded
 

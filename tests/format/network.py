@@ -27,8 +27,9 @@ class Model:
                 self.tensors[name] = values.reshape(tensor["shape"]).astype(np.int64)
 
     def run(self, name: str, inputs: list[np.ndarray]) -> list[np.ndarray]:
-        """Outputs for inputs of shape (channels, levels, rows, columns)."""
+        """Outputs for inputs of shape (channels, levels, rows, columns); of a graph of blocks those of one block."""
         graph = self.graphs[name]
+        border = "block" not in graph
         values: list[np.ndarray] = []
         ranks: list[int] = []
         types: list[str] = []
@@ -43,8 +44,14 @@ class Model:
             ranks.append(ranks[node["in"][0]])
             # Without a type of its own a node has that of what it reads.
             types.append(node.get("type", types[node["in"][0]]))
-            values.append(self.layer({"type": types[-1], **node}, sources, ranks[-1]))
+            values.append(self.layer({"type": types[-1], **node}, sources, ranks[-1], border))
         return [values[k] for k in graph.get("outputs", [len(values) - 1])]
+
+    def sizes(self, name: str, full: tuple[int, int, int]) -> list[tuple[int, int, int, int]]:
+        """Channels, levels, rows and columns of the inputs: in planes of the size `full`, in blocks as they are stated."""
+        block = self.graphs[name].get("block", full)
+        inputs = (node for node in self.graphs[name]["nodes"] if node["op"] == "input")
+        return [(node["channels"], *node.get("size", block)) for node in inputs]
 
     def nothing(self, name: str, size: tuple[int, int]) -> list[np.ndarray]:
         """Inputs from the second on, all 0, where the first has planes of this size."""
@@ -64,7 +71,7 @@ class Model:
             down.append(before + coarser - finer)
         return 1 << max(down)
 
-    def layer(self, node: dict, x: list[np.ndarray], rank: int) -> np.ndarray:
+    def layer(self, node: dict, x: list[np.ndarray], rank: int, border: bool) -> np.ndarray:
         op = node["op"]
         first = x[0]
         c, d, h, w = first.shape
@@ -72,9 +79,16 @@ class Model:
             weight = self.tensors[node["weight"]]
             weight = weight.reshape(weight.shape[:2] + (1,) * (5 - weight.ndim) + weight.shape[2:])
             s = node.get("stride", 1)
-            return self.requantise(node, convolve(first, weight, (s if op == "conv3d" else 1, s, s)))
+            return self.requantise(node, convolve(first, weight, (s if op == "conv3d" else 1, s, s), border))
         if op == "conv2d_transposed":
-            return self.requantise(node, transpose(first, self.tensors[node["weight"]]))
+            return self.requantise(node, transpose(first, self.tensors[node["weight"]][:, :, None], (1, 2, 2)))
+        if op == "conv3d_transposed":
+            return self.requantise(node, transpose(first, self.tensors[node["weight"]], (2, 2, 2)))
+        if op == "flatten":
+            return first.reshape(c, d * h * w).T.reshape(-1, 1, 1, 1)
+        if op == "unflatten":
+            size = node["size"]
+            return first.reshape(np.prod(size), -1).T.reshape(-1, *size)
         if op == "upsample":
             found = first.repeat(2, 2).repeat(2, 3)
             return found.repeat(2, 1) if rank == 3 else found
@@ -135,10 +149,10 @@ class Model:
         return np.clip(found, *self.clamp(node))
 
 
-def convolve(x: np.ndarray, weight: np.ndarray, stride: tuple[int, int, int]) -> np.ndarray:
-    """Sums of a convolution; outside of the values their border goes on."""
+def convolve(x: np.ndarray, weight: np.ndarray, stride: tuple[int, int, int], border: bool) -> np.ndarray:
+    """Sums of a convolution; outside of the values their border goes on, or there is nothing."""
     kernel = weight.shape[2:]
-    padded = np.pad(x, [(0, 0)] + [((k - 1) // 2,) * 2 for k in kernel], mode="edge")
+    padded = np.pad(x, [(0, 0)] + [((k - 1) // 2,) * 2 for k in kernel], mode="edge" if border else "constant")
     size = x.shape[1:]
     total = 0
     for z in range(kernel[0]):
@@ -150,13 +164,12 @@ def convolve(x: np.ndarray, weight: np.ndarray, stride: tuple[int, int, int]) ->
     return total
 
 
-def transpose(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Sums of a transposed convolution of stride 2: input (i, j) adds to the outputs around (2 i, 2 j)."""
-    outputs, _, rows, columns = weight.shape
-    _, d, h, w = x.shape
-    total = np.zeros((outputs, d, 2 * h + rows, 2 * w + columns), np.int64)
-    for i in range(rows):
-        for j in range(columns):
-            total[:, :, i : i + 2 * h : 2, j : j + 2 * w : 2] += np.einsum("oi,idhw->odhw", weight[:, :, i, j], x)
-    i, j = rows // 2, columns // 2
-    return total[:, :, i : i + 2 * h, j : j + 2 * w]
+def transpose(x: np.ndarray, weight: np.ndarray, stride: tuple[int, int, int]) -> np.ndarray:
+    """Sums of a transposed convolution: input i adds to the outputs around stride * i."""
+    outputs, _, *kernel = weight.shape
+    size = [s * n for s, n in zip(stride, x.shape[1:])]
+    total = np.zeros((outputs, *(n + k for n, k in zip(size, kernel))), np.int64)
+    for place in np.ndindex(*kernel):
+        to = tuple(slice(k, k + n, s) for k, n, s in zip(place, size, stride))
+        total[(slice(None), *to)] += np.einsum("oi,idhw->odhw", weight[(slice(None), slice(None), *place)], x)
+    return total[(slice(None), *(slice(k // 2, k // 2 + n) for k, n in zip(kernel, size)))]

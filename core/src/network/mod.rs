@@ -18,6 +18,7 @@ mod packed;
 mod plain;
 mod plan;
 mod pointwise;
+mod room;
 mod runner;
 mod session;
 mod shared;

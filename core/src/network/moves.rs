@@ -34,20 +34,34 @@ for_this_machine! {
 
 /// Row `r` of channels `first`, `first` + 1, ... of all inputs' channels one after the other, wherever they lie in words.
 pub fn gather_row(inputs: &[Source], mut first: usize, to: &Layout, r: usize, out: &mut [u32]) {
-    let n = per_word(to.element);
     let mut inputs = inputs.iter();
     let mut input = inputs.next();
+    let next = |_| {
+        while input.is_some_and(|i| first >= i.channels) {
+            first -= input.map_or(0, |i| i.channels);
+            input = inputs.next();
+        }
+        first += 1;
+        input?.channel(r, first - 1)
+    };
+    put_row(next, to, out);
+}
+
+/// Row `r` of the points of blocks as channels of one point, or of these as the points of blocks again.
+pub fn reshape_row(input: &Source, to: &Layout, r: usize, out: &mut [u32]) {
+    let (n, first) = (input.channels, r * to.channels);
+    put_row(|c| input.channel((first + c) / n, (first + c) % n), to, out);
+}
+
+/// A row of the channels that `at` finds, one after the other.
+fn put_row<'a>(mut at: impl FnMut(usize) -> Option<(&'a [u32], u32)>, to: &Layout, out: &mut [u32]) {
+    let n = per_word(to.element);
     for (g, out) in out.chunks_exact_mut(to.stride()).enumerate() {
         let out = &mut out[BEFORE..BEFORE + to.size[2]];
         out.fill(0);
         for k in 0..n.min(to.channels - g * n) {
-            while input.is_some_and(|i| first >= i.channels) {
-                first -= input.map_or(0, |i| i.channels);
-                input = inputs.next();
-            }
-            let Some((words, from)) = input.and_then(|i| i.channel(r, first)) else { return };
+            let Some((words, from)) = at(g * n + k) else { return };
             put(words, from, (32 / n * k) as u32, u32::MAX >> (32 - 32 / n), out);
-            first += 1;
         }
     }
 }

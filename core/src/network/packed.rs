@@ -83,6 +83,13 @@ impl Buffer {
         Self { words, start, len }
     }
 
+    /// Makes room for `len` words where there is less.
+    pub fn grow(&mut self, len: usize) {
+        if self.len < len || self.words.is_empty() {
+            *self = Self::new(len);
+        }
+    }
+
     pub fn bytes(&self) -> usize {
         self.words.len() * 4
     }
@@ -96,6 +103,9 @@ impl Buffer {
 /// Repeats the first and the last value of each of the groups in `row` on both sides, `border` times.
 pub fn repeat_ends(layout: &Layout, row: &mut [u32], border: usize) {
     let (w, border) = (layout.size[2], border.min(BEFORE));
+    if border == 0 {
+        return;
+    }
     for group in row.chunks_exact_mut(layout.stride()) {
         let (first, last) = (group[BEFORE], group[BEFORE + w - 1]);
         group[BEFORE - border..BEFORE].fill(first);

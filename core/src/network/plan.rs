@@ -25,6 +25,8 @@ pub enum Way {
     Pointwise,
     /// Channels of its inputs, from this one on, put into words of its own.
     Gather(usize),
+    /// The same of channels that are points in its input, or the reverse.
+    Reshape,
     /// By the layer's definition, from and to planes.
     Plain,
     /// No computation: its values become the planes of this output.
@@ -42,6 +44,8 @@ pub struct Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece {
     pub node: usize,
+    /// What the memory of that node is seen as.
+    pub layout: Layout,
     /// The first of them.
     pub from: usize,
     pub channels: usize,
@@ -80,13 +84,19 @@ impl Plan {
         }
         let mut plan = Self {
             steps: vec![],
-            layouts,
             parts: (0..nodes.len())
-                .map(|node| vec![Piece { node, from: 0, channels: nodes[node].channels }])
+                .map(|node| {
+                    vec![Piece { node, layout: layouts[node], from: 0, channels: nodes[node].channels }]
+                })
                 .collect(),
+            layouts,
             slots: vec![None; nodes.len()],
             lengths: vec![],
-            border: graph.packed.iter().flatten().map(|p| p.kernel[2] / 2).max().unwrap_or(0),
+            border: match graph.block {
+                None => graph.packed.iter().flatten().map(|p| p.kernel[2] / 2).max().unwrap_or(0),
+                // Columns are blocks.
+                Some(_) => 0,
+            },
         };
         // Those whose packed values are read, which for inputs need not be so.
         let mut read = vec![false; nodes.len()];
@@ -124,11 +134,14 @@ impl Plan {
     fn way(&mut self, graph: &Graph, k: usize) -> Option<Way> {
         let node = &graph.nodes[k];
         let first = node.inputs.first().copied().unwrap_or(0);
-        let whole = |plan: &Self, i: usize| matches!(plan.parts[i][..], [p] if (p.from, p.channels) == (0, plan.layouts[p.node].channels));
+        let whole = |plan: &Self, i: usize| match plan.parts[i][..] {
+            [p] if (p.from, p.channels) == (0, p.layout.channels) => Some(p),
+            _ => None,
+        };
         Some(match &node.op {
             Op::Input(_) => Way::Pack,
             Op::Conv(conv) if !graph.packed[k].is_empty() => {
-                if conv.transposed {
+                if conv.transposed && node.points.is_none() {
                     Way::Transpose
                 } else {
                     Way::Convolve
@@ -140,11 +153,24 @@ impl Plan {
             {
                 Way::SpaceToDepth
             }
-            Op::DepthToSpace if node.element == Element::I16 && whole(self, first) => {
+            Op::DepthToSpace if node.element == Element::I16 && whole(self, first).is_some() => {
                 let used = graph.nodes.iter().any(|n| n.inputs.contains(&k));
                 match graph.outputs.iter().position(|&o| o == k) {
                     Some(output) if !used => Way::DepthToSpace(output),
                     _ => Way::Plain,
+                }
+            }
+            Op::Flatten | Op::Unflatten => {
+                // Channels of a point, or of each point, that fill words: the words lie as they have to.
+                let fill =
+                    node.channels.min(graph.nodes[first].channels).is_multiple_of(per_word(node.element));
+                match whole(self, first) {
+                    Some(piece) if fill && !matches!(graph.nodes[piece.node].op, Op::Input(_)) => {
+                        let layout = self.layouts[k];
+                        self.parts[k] = vec![Piece { layout, channels: layout.channels, ..piece }];
+                        return None;
+                    }
+                    _ => Way::Reshape,
                 }
             }
             Op::Upsample => Way::Upsample,
@@ -179,12 +205,12 @@ impl Plan {
             if from >= piece.channels {
                 from -= piece.channels;
             } else if channels > 0 {
-                let n = per_word(self.layouts[piece.node].element);
+                let n = per_word(piece.layout.element);
                 if !from.is_multiple_of(n) {
                     return None;
                 }
                 let taken = channels.min(piece.channels - from);
-                found.push(Piece { node: piece.node, from: piece.from + from, channels: taken });
+                found.push(Piece { from: piece.from + from, channels: taken, ..*piece });
                 channels -= taken;
                 from = 0;
             }

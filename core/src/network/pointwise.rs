@@ -7,6 +7,7 @@ use super::graph::{Element, Node, Op};
 use super::kernel::lookup;
 use super::packed::{Layout, BEFORE};
 use super::plain::requantised;
+use super::room::Room;
 use super::source::Source;
 use super::views::{bytes, bytes_mut, halves, halves_mut};
 use crate::machine::for_this_machine;
@@ -19,7 +20,7 @@ pub struct Pointwise<'a> {
     /// The values for -128 to 127, where it is a function of one 8-bit value.
     table: Option<[i8; 256]>,
     /// Rows of words: two operands, and the two halves of what comes out.
-    rows: [Vec<u32>; 4],
+    rows: [&'a mut [u32]; 4],
 }
 
 impl<'a> Pointwise<'a> {
@@ -37,7 +38,7 @@ impl<'a> Pointwise<'a> {
     }
 
     /// The layer `node` of the inputs.
-    pub fn new(node: &'a Node, layout: Layout, inputs: Vec<Source<'a>>) -> Self {
+    pub fn new(node: &'a Node, layout: Layout, inputs: Vec<Source<'a>>, room: &'a mut Room) -> Self {
         let small = layout.element == Element::I8 && inputs.iter().all(|i| i.element == Element::I8);
         let range = node.range;
         let table = match &node.op {
@@ -51,7 +52,7 @@ impl<'a> Pointwise<'a> {
             }
             _ => None,
         };
-        let rows = std::array::from_fn(|_| vec![0; layout.size[2]]);
+        let (.., rows) = room.take(0, 0, layout.size[2]);
         Self { node, layout, inputs, table, rows }
     }
 

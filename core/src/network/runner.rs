@@ -1,13 +1,14 @@
 //! One run of a session: the steps of its plan, tile by tile.
 
 use super::graph::{Graph, Op};
-use super::kernel::{Job, Kernel};
+use super::kernel::{Job, Kernel, Rows};
 use super::moves;
 use super::normalise::Normalise;
 use super::packed::{self, Layout};
 use super::plain::{self, Planes};
 use super::plan::{Piece, Plan, Step, Way};
 use super::pointwise::Pointwise;
+use super::room::{Room, Rooms};
 use super::shared::Shared;
 use super::source::{Part, Source};
 use super::transpose;
@@ -30,6 +31,7 @@ pub struct Runner<'a> {
     pub inputs: &'a [Vec<i16>],
     pub buffers: Vec<Shared<'a, u32>>,
     pub outputs: Vec<Shared<'a, i16>>,
+    pub rooms: &'a Rooms,
     /// For layers that are computed by definition.
     pub threads: usize,
 }
@@ -55,7 +57,11 @@ impl Runner<'_> {
             Way::Transpose => layout.size[2] * all / 4,
             _ => layout.row() * PER_WORD,
         };
-        let rows = (TILE / points.max(1)).clamp(1, layout.rows().max(1));
+        let rows = match self.graph.block() {
+            // Many rows of blocks use what is near. So one thread takes all.
+            Some(_) => layout.rows().div_ceil(if self.threads > 1 { 2 * self.threads } else { 1 }),
+            None => (TILE / points.max(1)).clamp(1, layout.rows().max(1)),
+        };
         // Rows of a transposed convolution come in pairs.
         if step.way == Way::Transpose {
             rows.next_multiple_of(2)
@@ -90,14 +96,14 @@ impl Runner<'_> {
         };
         // SAFETY: see `Runner`: a tile is rows of its own.
         let out = unsafe { self.buffers[slot].write(first * layout.row(), rows * layout.row()) };
-        self.rows_of(step, first, layout, out);
+        self.rooms.enter(|room| self.rows_of(step, first, layout, room, out));
         for row in out.chunks_exact_mut(layout.row()) {
             packed::repeat_ends(layout, row, self.plan.border);
         }
     }
 
     /// Computes rows of a node from row `first` on.
-    fn rows_of(&self, step: &Step, first: usize, layout: &Layout, out: &mut [u32]) {
+    fn rows_of(&self, step: &Step, first: usize, layout: &Layout, room: &mut Room, out: &mut [u32]) {
         let n = &self.graph.nodes[step.node];
         let row = layout.row();
         let last = first + out.len() / row;
@@ -123,19 +129,24 @@ impl Runner<'_> {
                 let inputs: Vec<Source> = n.inputs.iter().map(|&i| self.source(i)).collect();
                 rows.for_each(|(out, r)| moves::gather_row(&inputs, first, layout, r, out));
             }
+            (Way::Reshape, _) => {
+                let from = self.source(n.inputs[0]);
+                rows.for_each(|(out, r)| moves::reshape_row(&from, layout, r, out));
+            }
             (Way::Pointwise, _) => {
                 let inputs = n.inputs.iter().map(|&i| self.source(i)).collect();
-                let mut layer = Pointwise::new(n, *layout, inputs);
+                let mut layer = Pointwise::new(n, *layout, inputs, room);
                 rows.for_each(|(out, r)| layer.row(r, out));
             }
             (Way::Convolve, _) => {
                 let [packed] = &self.graph.packed[step.node][..] else { return };
                 let from = self.source(n.inputs[0]);
-                self.kernel.convolve(
-                    &Job { packed, parts: &from.parts, out: *layout, shift: 0 },
-                    first..last,
-                    out,
-                );
+                let rows = match (self.graph.nodes[n.inputs[0]].points, n.points) {
+                    (Some(from), Some(to)) => Rows::Blocks { from, to },
+                    _ => Rows::Planes { shift: 0 },
+                };
+                let job = Job { packed, parts: &from.parts, out: *layout, rows };
+                self.kernel.convolve(&job, first..last, out);
             }
             (Way::Transpose, _) => {
                 let [a, b, c, d] = &self.graph.packed[step.node][..] else { return };
@@ -145,7 +156,7 @@ impl Runner<'_> {
             (Way::Normalise, Op::Gdn(gdn)) => {
                 let [packed] = &self.graph.packed[step.node][..] else { return };
                 let from = self.source(n.inputs[0]);
-                let mut layer = Normalise::new(self.kernel, packed, gdn, n.range, &from, layout);
+                let mut layer = Normalise::new(self.kernel, packed, (gdn, n.range), &from, layout, room);
                 rows.for_each(|(out, r)| layer.row(r, out));
             }
             _ => {
@@ -159,8 +170,7 @@ impl Runner<'_> {
     /// The channels of a node.
     fn source(&self, node: usize) -> Source<'_> {
         let part = |p: &Piece| {
-            let layout = self.plan.layouts[p.node];
-            let n = packed::per_word(layout.element);
+            let (layout, n) = (p.layout, packed::per_word(p.layout.element));
             Part { words: self.words(p.node), layout, from: p.from / n, groups: p.channels.div_ceil(n) }
         };
         let layout = &self.plan.layouts[node];
@@ -212,7 +222,7 @@ impl Runner<'_> {
             let c = part.from + c;
             match self.graph.nodes[part.node].op {
                 Op::Input(input) => out.copy_from_slice(&self.inputs[input][c * out.len()..][..out.len()]),
-                _ => packed::unpack_channel(&self.plan.layouts[part.node], self.words(part.node), c, out),
+                _ => packed::unpack_channel(&part.layout, self.words(part.node), c, out),
             }
             return;
         }

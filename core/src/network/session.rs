@@ -5,6 +5,7 @@ use super::graph::{Graph, Node};
 use super::kernel::Kernel;
 use super::packed::Buffer;
 use super::plan::{Plan, Step, Way};
+use super::room::Rooms;
 use super::runner::Runner;
 use super::shared::Shared;
 use super::team::together;
@@ -20,6 +21,7 @@ pub struct Session {
     kernel: Kernel,
     plan: Plan,
     buffers: Vec<Buffer>,
+    rooms: Rooms,
     inputs: Vec<Vec<i16>>,
     outputs: Vec<Vec<i16>>,
     /// Of the process's backend, while that does not fail.
@@ -127,6 +129,7 @@ impl Session {
             graph: Arc::clone(graph),
             kernel: kernel.unwrap_or(Kernel::Portable),
             buffers: plan.lengths.iter().map(|l| Buffer::new(*l)).collect(),
+            rooms: Rooms::default(),
             evaluation: None,
             fed: vec![false; inputs.len()],
             inputs: inputs.into_iter().map(|n| vec![0; n]).collect(),
@@ -201,6 +204,7 @@ impl Session {
             inputs: &self.inputs,
             buffers: self.buffers.iter_mut().map(|b| Shared::new(b.words())).collect(),
             outputs: self.outputs.iter_mut().map(|v| Shared::new(v)).collect(),
+            rooms: &self.rooms,
             threads,
         }
     }

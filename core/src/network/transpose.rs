@@ -3,7 +3,7 @@
 //! Outside of the input there is nothing here, where other convolutions have its border go on: so they read a copy of some
 //! rows with zeros around them.
 
-use super::kernel::{Job, Kernel};
+use super::kernel::{Job, Kernel, Rows};
 use super::packed::{Buffer, Layout, BEFORE};
 use super::source::{Part, Source};
 use super::weights::Packed;
@@ -50,7 +50,8 @@ pub fn rows(
         for (a, pair) in quarters.chunks_exact(2).enumerate() {
             for (quarter, side) in pair.iter().zip(&mut sides) {
                 // Rows of the copy begin earlier than those that the first output meets.
-                let job = Job { packed: quarter, parts: &part, out: half, shift: above };
+                let rows = Rows::Planes { shift: above };
+                let job = Job { packed: quarter, parts: &part, out: half, rows };
                 kernel.convolve(&job, 0..count, side);
             }
             for p in 0..count {

@@ -1,10 +1,15 @@
 //! Weights of a convolution as the fast kernels read them, and how their sums become values.
 
 use super::graph::{Conv, Element, Gdn, Node, Op};
+use super::kernel::Tap;
 use super::packed::per_word;
+use std::sync::OnceLock;
 
 /// Output channels that are computed together: those of one word.
 pub const OUTPUTS: usize = 4;
+
+/// Least shift of [`Finish::Split`].
+const SPLIT: i32 = 17;
 
 /// Sums of which 16 bits are enough to say what value they give: within a window, value = (sum * multiplier + half) >>
 /// shift in 32 bits. The sums are kept less the middle of the window (their start takes that into account).
@@ -31,6 +36,9 @@ pub struct Wide {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finish {
     Narrow([Narrow; OUTPUTS]),
+    /// Shifts of 17 or more: of the products of the lower halves of the sums the lower 16 bits do not matter, and 32 bits hold all
+    /// the rest.
+    Split([Wide; OUTPUTS]),
     Wide([Wide; OUTPUTS]),
     /// They do not: they are given as they are, in words.
     Sums,
@@ -45,9 +53,11 @@ pub struct Packed {
     pub origin: [usize; 3],
     /// In levels, rows, columns; that of the columns is 1 or 2.
     pub stride: [usize; 3],
+    /// Whether the stride lies between the points of the output. In planes there are quarters instead.
+    pub transposed: bool,
     /// Type of the input.
     pub input: Element,
-    /// Whether inputs of 8 bits may be negative: then they are taken as 128 larger, and the starts as so much smaller.
+    /// Whether inputs of 8 bits may be negative.
     pub signed: bool,
     /// Type of the output; sums have none.
     pub output: Option<Element>,
@@ -56,17 +66,21 @@ pub struct Packed {
     /// Four outputs after the other: \[group of inputs\]\[level\]\[row\]\[column\]\[output\], each with the weights of a word's
     /// inputs.
     pub weights: Vec<u32>,
+    /// What the sums of four outputs after the other begin with less where signed inputs are taken as 128 larger: for each
+    /// place of the kernel, and for all together.
+    pub more: Vec<[i32; OUTPUTS]>,
+    /// The weights of signed inputs as 16-bit numbers, for those who ask.
+    halves: OnceLock<Vec<u32>>,
     /// Starts of the sums and how they end, for four outputs after the other.
     pub ends: Vec<([i32; OUTPUTS], Finish)>,
 }
 
 impl Packed {
     /// The node's weights, if the fast kernels can compute it from inputs of `range` and type `input`: those of a
-    /// convolution, of the four quarters of a transposed one, or of the sums of a normalisation of 8-bit values.
+    /// convolution, of the four quarters of one that is transposed in planes, or of the sums of a normalisation of 8-bit values.
     pub fn new(node: &Node, input: Element, range: (i32, i32)) -> Vec<Self> {
         let found = match &node.op {
-            Op::Conv(c) if node.points.is_some() && (c.kernel != [1; 3] || c.stride != [1; 3]) => None,
-            Op::Conv(conv) if conv.transposed => [[0, 0], [0, 1], [1, 0], [1, 1]]
+            Op::Conv(conv) if conv.transposed && node.points.is_none() => [[0, 0], [0, 1], [1, 0], [1, 1]]
                 .map(|at| Self::quarter(conv, at, node, input, range))
                 .into_iter()
                 .collect(),
@@ -92,17 +106,32 @@ impl Packed {
         };
         let quads = channels.div_ceil(OUTPUTS);
         let groups = inputs.div_ceil(n);
-        let ends =
-            (0..quads).map(|quad| Self::end(conv, node.range, quad, range, signed)).collect::<Option<_>>()?;
+        let ends = (0..quads).map(|quad| Self::end(conv, node.range, quad, range)).collect::<Option<_>>()?;
+        let more = |quad: usize| {
+            let of = |k: usize| {
+                let sum =
+                    |o: usize| (0..inputs).map(|i| i32::from(at(quad * OUTPUTS + o, i, k))).sum::<i32>();
+                std::array::from_fn(|o| sum(o).wrapping_mul(128))
+            };
+            let mut each: Vec<[i32; OUTPUTS]> = (0..points).map(of).collect();
+            let add =
+                |a: [i32; OUTPUTS], b: &[i32; OUTPUTS]| std::array::from_fn(|o| a[o].wrapping_add(b[o]));
+            each.push(each.iter().fold([0; OUTPUTS], add));
+            each
+        };
+        let more = if signed { (0..quads).flat_map(more).collect() } else { vec![] };
         Some(Self {
             kernel: conv.kernel,
             origin,
             stride: conv.stride,
+            transposed: conv.transposed,
             input,
             signed,
             output: Some(node.element),
             groups,
             weights: words(quads, groups, points, n, at),
+            more,
+            halves: OnceLock::new(),
             ends,
         })
     }
@@ -159,15 +188,47 @@ impl Packed {
             kernel: [1; 3],
             origin: [0; 3],
             stride: [1; 3],
+            transposed: false,
             input: Element::I16,
             signed: false,
             output: None,
             groups,
             weights: words(quads, groups, 1, 2, at),
+            more: vec![],
+            halves: OnceLock::new(),
             ends: (0..quads)
                 .map(|q| (std::array::from_fn(|k| start(q * OUTPUTS + k)), Finish::Sums))
                 .collect(),
         }
+    }
+
+    /// Places of the kernel.
+    pub fn places(&self) -> usize {
+        self.kernel.iter().product()
+    }
+
+    /// What the sums of the outputs of `quad` begin with less, with taps of so many columns.
+    #[inline]
+    pub fn more(&self, quad: usize, taps: &[Tap], columns: usize) -> [i32; OUTPUTS] {
+        let places = self.places();
+        let more = &self.more[quad * (places + 1)..][..places + 1];
+        if taps.len() * columns == places {
+            return more[places];
+        }
+        let mut sums = [0i32; OUTPUTS];
+        for tap in taps {
+            for more in &more[tap.place as usize..][..columns] {
+                sums.iter_mut().zip(more).for_each(|(sum, more)| *sum = sum.wrapping_add(*more));
+            }
+        }
+        sums
+    }
+
+    /// The weights as 16-bit numbers: two words for each of those of four bytes, of its first and third, and of its second
+    /// and fourth.
+    pub fn halves(&self) -> &[u32] {
+        let of = |w: u32| w as i8 as u16 as u32 | ((w >> 16) as i8 as u16 as u32) << 16;
+        self.halves.get_or_init(|| self.weights.iter().flat_map(|&w| [of(w), of(w >> 8)]).collect())
     }
 
     /// Starts and ends of the sums of four outputs.
@@ -176,7 +237,6 @@ impl Packed {
         clamp: (i32, i32),
         quad: usize,
         range: (i32, i32),
-        signed: bool,
     ) -> Option<([i32; OUTPUTS], Finish)> {
         let r = &conv.requantise;
         let channels = r.bias.len();
@@ -188,7 +248,7 @@ impl Packed {
             if c >= channels {
                 // Nobody reads it.
                 narrow[k] = Some((Narrow { shift: 1, ..Narrow::default() }, 0));
-                wide[k] = Wide { multiplier: 0, shift: 1, clamp: (0, 0) };
+                wide[k] = Wide { multiplier: 0, shift: SPLIT, clamp: (0, 0) };
                 continue;
             }
             let weights = &conv.weight[c * each..(c + 1) * each];
@@ -199,8 +259,7 @@ impl Packed {
             if (bound * m + (1 << (shift - 1))) >> shift >= 1 << 31 {
                 return None;
             }
-            let more = if signed { 128 * weights.iter().map(|w| i64::from(*w)).sum::<i64>() } else { 0 };
-            starts[k] = (i64::from(r.bias[c]) - more) as i32;
+            starts[k] = r.bias[c];
             narrow[k] = window(bound, m, shift, clamp);
             wide[k] = Wide { multiplier: m as i32, shift: shift.into(), clamp };
         }
@@ -211,7 +270,8 @@ impl Packed {
             }
             return Some((starts, Finish::Narrow(found.map(|(n, _)| n))));
         }
-        Some((starts, Finish::Wide(wide)))
+        let split = wide.iter().all(|w| w.shift >= SPLIT);
+        Some((starts, if split { Finish::Split(wide) } else { Finish::Wide(wide) }))
     }
 }
 

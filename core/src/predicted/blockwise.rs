@@ -76,7 +76,8 @@ impl Blockwise {
     pub fn read(bytes: &[u8], frames: &Frames) -> Result<Self> {
         let mut r = Reader::new(bytes);
         let shape = Shape::read(&mut r)?;
-        let count = Blocks::new(shape, frames).count();
+        let blocks = Blocks::new(shape, frames);
+        let count = blocks.count();
         let codes = r.packed(count)?;
         let modes: Option<Vec<Mode>> = codes.iter().map(|c| MODES.get(usize::from(*c)).copied()).collect();
         let modes = modes
@@ -97,7 +98,7 @@ impl Blockwise {
         out.planes = (0..planes).map(|i| std::array::from_fn(|k| lists[k][i])).collect();
         let predicted = out.count(Mode::Network);
         if predicted > 0 {
-            out.latent = Some(Latent::read(&mut r, shape, predicted)?);
+            out.latent = Some(Latent::read(&mut r, &blocks, predicted)?);
         }
         r.finish()?;
         Ok(out)
@@ -294,7 +295,7 @@ pub fn encode<N: Number>(shared: &Shared, choice: Choice, blockwise: Blockwise) 
     let &Shared { params, frames, raw, mapped, grid, error, .. } = shared;
     let shape = blockwise.shape;
     let scale = scale(mapped, grid);
-    let brought = latent::network(params, mapped, frames, &scale);
+    let brought = latent::network(params, mapped, frames, &scale, false);
     let count = part_count(shape, frames);
     let parts = Part::all(shape, frames, count);
     let whole = Blocks::new(shape, frames);
@@ -346,58 +347,65 @@ pub fn encode<N: Number>(shared: &Shared, choice: Choice, blockwise: Blockwise) 
     Ok(Encoded { payload: w.out, error, mapping: grid.mapping, decoded, decoded_sum, keeps, model })
 }
 
-/// Bits of a residual of `q`: of its symbol's Huffman code, about, as residuals before it tell.
+/// Bits of residuals: of their symbols' Huffman codes, about, as residuals before them tell. In 1/256.
 struct Prices {
     counts: [u32; Self::CLASSES],
-    bits: [f32; Self::CLASSES],
-    since: u32,
+    /// Of the magnitudes below [`Self::TABLE`].
+    table: [u32; Self::TABLE],
+    /// Of the other classes.
+    far: [u32; Self::CLASSES],
+    since: usize,
 }
 
 impl Prices {
     /// Magnitudes that have a count of their own; larger ones share one for each power of two.
     const NEAR: u32 = 16;
     const CLASSES: usize = Self::NEAR as usize + 32;
+    const TABLE: usize = 256;
     /// Residuals after which prices are made anew.
-    const OFTEN: u32 = 4096;
+    const OFTEN: usize = 4096;
 
     fn new() -> Self {
-        let mut out = Self { counts: [0; Self::CLASSES], bits: [0.0; Self::CLASSES], since: 0 };
-        for (k, count) in out.counts.iter_mut().enumerate() {
-            *count = 4096 >> k.min(12);
-        }
+        let counts = std::array::from_fn(|k| 4096 >> k.min(12));
+        let mut out = Self { counts, table: [0; Self::TABLE], far: [0; Self::CLASSES], since: 0 };
         out.renew();
         out
     }
 
-    fn class(q: i32) -> usize {
-        let m = q.unsigned_abs();
-        if m < Self::NEAR {
-            m as usize
+    fn class(magnitude: u32) -> usize {
+        if magnitude < Self::NEAR {
+            magnitude as usize
         } else {
-            Self::NEAR as usize + (m.ilog2() - Self::NEAR.ilog2()) as usize
+            Self::NEAR as usize + (magnitude.ilog2() - Self::NEAR.ilog2()) as usize
         }
     }
 
     fn renew(&mut self) {
         let sum: u32 = self.counts.iter().sum();
-        for (k, (bits, count)) in self.bits.iter_mut().zip(&self.counts).enumerate() {
+        for ((k, bits), count) in (0u32..).zip(&mut self.far).zip(&self.counts) {
             // Signs, and which of the magnitudes of a power of two it is.
-            let more = match k as u32 {
+            let more = match k {
                 0 => 0,
                 k if k < Self::NEAR => 1,
                 k => 1 + Self::NEAR.ilog2() + k - Self::NEAR,
             };
-            *bits = ((f64::from(sum) / f64::from(*count)).log2() + f64::from(more)) as f32;
+            *bits = (256.0 * ((f64::from(sum) / f64::from(*count)).log2() + f64::from(more))) as u32;
+        }
+        self.table = std::array::from_fn(|m| self.far[Self::class(m as u32)]);
+    }
+
+    #[inline(always)]
+    fn of(&self, q: i32) -> u32 {
+        let magnitude = q.unsigned_abs();
+        match self.table.get(magnitude as usize) {
+            Some(price) => *price,
+            None => self.far[Self::class(magnitude)],
         }
     }
 
-    fn of(&self, residuals: &[i32]) -> f64 {
-        residuals.iter().map(|q| f64::from(self.bits[Self::class(*q)])).sum()
-    }
-
     fn learn(&mut self, residuals: &[i32]) {
-        residuals.iter().for_each(|q| self.counts[Self::class(*q)] += 1);
-        self.since += residuals.len() as u32;
+        residuals.iter().for_each(|q| self.counts[Self::class(q.unsigned_abs())] += 1);
+        self.since += residuals.len();
         if self.since >= Self::OFTEN {
             self.since = 0;
             self.renew();
@@ -423,14 +431,16 @@ fn units(kinds: &[FrameKind], area: usize, points: Range<usize>, step: i32) -> i
 struct Quantise<'a> {
     shared: &'a Shared<'a>,
     part: &'a Part,
+    prices: &'a Prices,
     /// Units per step where frames are normal.
     step: i32,
     target: &'a [i32],
     mask: Option<&'a [u8]>,
     /// Units per step, and how to divide by them if they are a power of two.
     own: (i32, Option<u32>),
-    residuals: Vec<i32>,
-    distance: u64,
+    residuals: &'a mut Vec<i32>,
+    /// What the block costs so far: 1/256 of a bit, or differences.
+    cost: u64,
 }
 
 impl Points for Quantise<'_> {
@@ -449,13 +459,16 @@ impl Points for Quantise<'_> {
             return predicted;
         }
         let missed = self.target[x].wrapping_sub(predicted);
-        self.distance += u64::from(missed.unsigned_abs());
         let (step, shift) = self.own;
         let raised = missed.wrapping_add(step / 2);
         let q = match shift {
             Some(shift) => raised >> shift,
             None => raised.div_euclid(step),
         };
+        self.cost += u64::from(match self.shared.params.selection {
+            Selection::Length => self.prices.of(q),
+            Selection::Distance => missed.unsigned_abs(),
+        });
         self.residuals.push(q);
         predicted.wrapping_add(q.wrapping_mul(step))
     }
@@ -477,16 +490,19 @@ impl Work<'_> {
         };
         let mut prices = Prices::new();
         let limits = (self.scale.low, self.scale.high);
+        // The residuals of the best way, and of the one that is tried.
+        let (mut kept, mut tried) = (vec![], vec![]);
         for block in 0..blocks.count() {
             let outputs = self.brought.map(|b| (b.block(part.global(block, whole)), &b.latent.normal));
             let fitted = self.fit(part, block);
             let last = (out.means.last().copied().unwrap_or(0), out.planes.last().copied().unwrap_or([0; 4]));
-            let mut best: Option<(f64, Mode, Vec<i32>)> = None;
+            let mut best: Option<(f64, Mode)> = None;
             let mut written = None;
             // Lorenzo's predictor, which needs what it decodes, comes last and most often.
             for mode in [Mode::Network, Mode::Mean, Mode::Plane, Mode::Lorenzo] {
                 let Some(prediction) = self.prediction(mode, &fitted, outputs) else { continue };
-                let mut coder = self.coder(part);
+                tried.clear();
+                let mut coder = self.coder(part, &prices, &mut tried);
                 blockwise::code(blocks, block, prediction, limits, &mut values, &mut coder);
                 written = Some(mode);
                 let side = match mode {
@@ -498,17 +514,20 @@ impl Work<'_> {
                     Mode::Lorenzo => 0.0,
                 };
                 let cost = match shared.params.selection {
-                    Selection::Length => prices.of(&coder.residuals) + side,
-                    Selection::Distance => coder.distance as f64,
+                    Selection::Length => coder.cost as f64 / 256.0 + side,
+                    Selection::Distance => coder.cost as f64,
                 };
-                if best.as_ref().is_none_or(|b| cost < b.0) {
-                    best = Some((cost, mode, coder.residuals));
+                if best.is_none_or(|b| cost < b.0) {
+                    best = Some((cost, mode));
+                    std::mem::swap(&mut kept, &mut tried);
                 }
             }
-            let Some((_, mode, residuals)) = best else { continue };
+            let Some((_, mode)) = best else { continue };
             if written != Some(mode) {
                 if let Some(prediction) = self.prediction(mode, &fitted, outputs) {
-                    blockwise::code(blocks, block, prediction, limits, &mut values, &mut self.coder(part));
+                    tried.clear();
+                    let mut coder = self.coder(part, &prices, &mut tried);
+                    blockwise::code(blocks, block, prediction, limits, &mut values, &mut coder);
                 }
             }
             match mode {
@@ -517,14 +536,9 @@ impl Work<'_> {
                 _ => {}
             }
             out.modes.push(mode);
-            prices.learn(&residuals);
-            for q in residuals {
-                let symbol = huffman::symbol(q);
-                out.symbols.push(symbol);
-                if symbol == ESCAPE {
-                    out.escapes.push(q);
-                }
-            }
+            prices.learn(&kept);
+            out.symbols.extend(kept.iter().map(|q| huffman::symbol(*q)));
+            out.escapes.extend(kept.iter().filter(|q| huffman::symbol(**q) == ESCAPE));
         }
         for Line { local, chunk, len, segment, offset } in part.lines() {
             let to = &mut memory[segment][offset * N::SIZE..][..len * N::SIZE];
@@ -534,17 +548,9 @@ impl Work<'_> {
         out
     }
 
-    fn coder<'a>(&'a self, part: &'a Part) -> Quantise<'a> {
-        Quantise {
-            shared: self.shared,
-            part,
-            step: self.scale.step,
-            target: &[],
-            mask: None,
-            own: (1, Some(0)),
-            residuals: Vec::with_capacity(part.blocks.shape.points()),
-            distance: 0,
-        }
+    fn coder<'a>(&'a self, part: &'a Part, prices: &'a Prices, residuals: &'a mut Vec<i32>) -> Quantise<'a> {
+        let (step, own) = (self.scale.step, (1, Some(0)));
+        Quantise { shared: self.shared, part, prices, step, target: &[], mask: None, own, residuals, cost: 0 }
     }
 
     /// The prediction of a block, if it can be predicted so.

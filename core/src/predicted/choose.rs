@@ -176,7 +176,7 @@ pub fn choose_reconstruction(
     let Shared { params, frames, mapped, grid, .. } = *shared;
     let model = params.model.as_ref()?;
     let scale = scale(mapped, grid);
-    let found = latent::network(params, mapped, frames, &scale)?;
+    let found = latent::network(params, mapped, frames, &scale, true)?;
     let side = found.bits * found.blocks.count() as f64;
     let forecasts = Forecasts::Given(model.digest(), Arc::new(found));
     let order = TimeOrder::Reconstructed { hierarchical: choice.order.is_hierarchical() };

@@ -11,6 +11,7 @@ pub mod encode;
 mod grids;
 mod latent;
 pub mod mapped;
+mod rivals;
 pub mod side;
 mod target;
 

@@ -219,7 +219,8 @@ impl Side {
         let latent = match order {
             TimeOrder::Reconstructed { .. } => {
                 let shape = Shape::read(r)?;
-                Some((shape, Latent::read(r, shape, Blocks::new(shape, frames).count())?))
+                let blocks = Blocks::new(shape, frames);
+                Some((shape, Latent::read(r, &blocks, blocks.count())?))
             }
             _ => None,
         };

@@ -88,22 +88,22 @@ impl<'a> Autoencoder<'a> {
         Ok(Some(Self { encoder, decoder, shape, components }))
     }
 
-    /// The latents of all blocks of a chunk's integers: \[component\]\[block\].
+    /// The latents of some blocks of a chunk's integers: \[component\]\[block\].
     ///
     /// # Errors
     /// `InvalidArgument` where the network is too large.
     pub fn latents(
         &self,
-        blocks: &Blocks,
+        (blocks, chosen): (&Blocks, &[usize]),
         grid: &[i32],
         normal: &Normalisation,
         threads: usize,
     ) -> Result<Vec<Vec<i32>>> {
         let width = self.shape.size()[2];
-        let parts = in_parts(self.encoder, blocks.count(), threads, |session, batch| {
+        let parts = in_parts(self.encoder, chosen.len(), threads, |session, batch| {
             let input = session.input_mut(0);
-            for (lane, block) in batch.clone().enumerate() {
-                for row in blocks.rows(block) {
+            for (lane, block) in chosen[batch.clone()].iter().enumerate() {
+                for row in blocks.rows(*block) {
                     let values = &grid[row.start..row.start + row.width];
                     let mut last = 0;
                     for (x, to) in

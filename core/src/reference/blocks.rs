@@ -10,6 +10,11 @@ use crate::stream::parts::{Reader, Writer};
 /// Most points of a block.
 pub const MAX_POINTS: usize = 1 << 16;
 
+/// Points of all blocks for each of the chunk, at most, where a network is used.
+const MOST_BEYOND: usize = 8;
+/// Points that blocks may have in any case.
+const ALWAYS: usize = 4 * MAX_POINTS;
+
 /// What blocks are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
@@ -135,6 +140,13 @@ impl Blocks {
     /// Number of blocks.
     pub fn count(&self) -> usize {
         self.counts().iter().product()
+    }
+
+    /// Whether blocks are so much larger than the chunk that a network would work for what lies beyond it, and a stream that
+    /// asks for that would take far more memory than the chunk.
+    pub fn are_mostly_beyond(&self) -> bool {
+        let points: usize = self.extent.iter().product();
+        self.count().saturating_mul(self.shape.points()) > MOST_BEYOND * points + ALWAYS
     }
 
     /// Where a block begins, in points along each axis.

@@ -3,7 +3,7 @@
 //! A component whose values are like those of the block before is coded as differences from it.
 
 use super::autoencoder::{Autoencoder, Normalisation, MAX_COMPONENTS};
-use super::blocks::Shape;
+use super::blocks::{Blocks, Shape};
 use crate::entropy::bits::{unzigzag, zigzag, BitReader, BitWriter};
 use crate::entropy::quiet::Quiet;
 use crate::entropy::rans::{self, Decoder};
@@ -33,20 +33,22 @@ impl Latent {
         write(w, &self.values);
     }
 
-    /// Reads the latents of so many blocks of a shape.
+    /// Reads the latents of `used` of the blocks.
     ///
     /// # Errors
     /// `Corruption` where they are damaged.
-    pub fn read(r: &mut Reader, shape: Shape, blocks: usize) -> Result<Self> {
+    pub fn read(r: &mut Reader, blocks: &Blocks, used: usize) -> Result<Self> {
+        if blocks.are_mostly_beyond() {
+            return Err(Error::corruption(format!("{} lie mostly beyond the chunk", blocks.shape.name())));
+        }
         let normal = Normalisation::read(r)?;
         let step = r.at_most(i16::MAX as u64, "as the step of the latents")? as u16;
-        // No more than points, so that few bytes cannot ask for more memory than the chunk takes.
-        let most = MAX_COMPONENTS.min(shape.points()) as u64;
-        let components = r.at_most(most, "latents of a block")? as usize;
+        let most = MAX_COMPONENTS.min(blocks.shape.points());
+        let components = r.at_most(most as u64, "latents of a block")? as usize;
         if step == 0 || components == 0 {
             return Err(Error::corruption("the stream states no latents, or a step of 0"));
         }
-        Ok(Self { normal, step, values: read(r, components, blocks)? })
+        Ok(Self { normal, step, values: read(r, components, used)? })
     }
 
     /// What the latents become with the model that the stream names: the points of one block after the other.

@@ -94,6 +94,32 @@ fn arguments_are_checked_before_anything_is_done() {
         (format!("{bare} --relative 1e-2 --architecture prednet --size large"), &["--size large", "tezip"]),
         (format!("{bare} --relative 1e-2 --architecture convlstm --channels 17"), &["--channels"]),
         (format!("{bare} --relative 1e-2 --architecture prednet --role interpolator"), &["--role"]),
+        (format!("{bare} --relative 1e-2 --channels 32,64"), &["--channels"]),
+        (
+            format!("{bare} --relative 1e-2 --architecture prednet --channels 2,3"),
+            &["--channels", "one number"],
+        ),
+        (format!("{bare} --relative 1e-2 --block 8x8x8"), &["learned", "--block"]),
+        (format!("{bare} --relative 1e-2 --sampling first"), &["learned", "--sampling"]),
+        (
+            format!("{bare} --relative 1e-2 --architecture swae --block 9x9"),
+            &["--block 9x9", "halved 0 times"],
+        ),
+        (
+            format!("{bare} --relative 1e-2 --architecture swae --block 8x8 --channels 4,4,4,4"),
+            &["halved 3 times", "4 --channels"],
+        ),
+        (format!("{bare} --relative 1e-2 --architecture swae --block 8"), &["--block", "8x8x8"]),
+        (format!("{bare} --relative 1e-2 --architecture swae --block axb"), &["--block axb"]),
+        (format!("{bare} --relative 1e-2 --architecture swae --size small"), &["--size", "--channels"]),
+        (format!("{bare} --relative 1e-2 --architecture swae --layers 2"), &["swae", "--layers"]),
+        (format!("{bare} --relative 1e-2 --architecture swae --latent 0"), &["--latent"]),
+        (format!("{bare} --relative 1e-2 --architecture swae --third space"), &["--third", "time, level"]),
+        (format!("{bare} --relative 1e-2 --architecture cae --latent 4"), &["cae", "--latent"]),
+        (format!("{bare} --relative 1e-2 --architecture cae --block 8x8"), &["--block", "4096"]),
+        (format!("{bare} --relative 1e-2 --architecture cae --block 1000"), &["--block 1000", "8^3"]),
+        (format!("{bare} --relative 1e-2 --architecture cae --channels 4"), &["--channels", "--factor"]),
+        (format!("{bare} --relative 1e-2 --proportion 150%"), &["--proportion", "5%"]),
         (format!("{bare} --relative 1e-2 --steps 0"), &["--steps"]),
         (format!("{bare} --relative 1e-2 --max-time nan"), &["--max-time", "above 0"]),
         (format!("{bare} --relative 1e-2 --max-time -1"), &["--max-time", "above 0"]),
@@ -183,6 +209,69 @@ fn networks_that_remember_are_trained_for_tezip() {
         assert!(converted["datasets"].as_array().is_some_and(|d| !d.is_empty()), "{converted}");
         std::fs::remove_file(scratch.file("out.h5")).unwrap();
     }
+}
+
+#[test]
+#[ignore = "needs libaugur_torch: make test-torch"]
+fn autoencoders_are_trained_on_blocks_and_runs() {
+    let scratch = prepared();
+    let train = "train in.h5:/chaos --relative 3e-2 --steps 20 --insist --seed 2 -o m.safetensors";
+    for (more, architecture, size) in [
+        (
+            "--architecture swae --block 16x8 --channels 4,6 --latent 5",
+            "swae: blocks of 16 x 8",
+            "16x8, channels 4, 6, 5 latents",
+        ),
+        (
+            "--architecture swae --block 8x8x8 --channels 4,6,8",
+            "swae: blocks of 8 (time) x 8 x 8",
+            "8x8x8, channels 4, 6, 8, 16 latents",
+        ),
+        (
+            "--architecture cae --block 512 --layers 2 --proportion 20%",
+            "cae: runs of 512 values",
+            "512 values, layers of 64, 8",
+        ),
+    ] {
+        let json = run(&scratch, &format!("{train} {more} --json")).json();
+        assert_eq!(json["training"]["steps"].as_u64(), Some(20), "{json}");
+        let found = &json["training"]["reconstruction"];
+        assert!(
+            found["psnr"].as_f64().unwrap() > 0.0 && found["scores"].as_array().unwrap().len() == 3,
+            "{json}"
+        );
+        let shown = alone(&scratch, "models show m.safetensors --json").json();
+        let said = &shown["metadata"];
+        assert!(said["architecture"].as_str().unwrap().starts_with(architecture), "{said}");
+        assert_eq!(said["size"], size);
+        assert_eq!(said["sampling"], "strided");
+    }
+    let said = run(&scratch, &format!("{train} --architecture cae --block 512 --sampling first"));
+    assert!(said.err.contains("coefficient of variation"), "{}", said.err);
+    assert!(said.ok().contains("Reconstructions of held-out blocks: PSNR"));
+    run(&scratch, &format!("{train} --architecture swae --third level"))
+        .fails(2, &["no levels", "--third time"]);
+}
+
+#[test]
+#[ignore = "needs libaugur_torch: make test-torch"]
+fn a_field_without_time_is_trained_on_by_its_levels() {
+    let scratch = prepared();
+    {
+        let file = files::create(&scratch.file("still.h5"));
+        files::floats(
+            file.id.0,
+            c"u",
+            &files::Plan::contiguous(&[1, SHAPE[0], SHAPE[1], SHAPE[2]]),
+            &chaos(),
+        );
+    }
+    let train = "train still.h5:/u --relative 3e-2 --steps 5 --insist -o m.safetensors --architecture swae";
+    run(&scratch, &format!("{train} --channels 4,4,4 --json")).json();
+    let shown = alone(&scratch, "models show m.safetensors --json").json();
+    assert!(shown["metadata"]["architecture"].as_str().unwrap().contains("8 (levels) x 8 x 8"), "{shown}");
+    run(&scratch, &format!("{train} --third time")).fails(2, &["1 steps", "--third level"]);
+    run(&scratch, "train still.h5:/u --relative 3e-2 -o m.safetensors").fails(2, &["1 steps"]);
 }
 
 #[test]

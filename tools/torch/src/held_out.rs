@@ -3,10 +3,11 @@
 use crate::decoded::Role;
 use crate::design::Design;
 use crate::field::{batch, Batch, Field, Window};
+use crate::forecasting::Forecasting;
 use crate::loss;
 use crate::recurrent;
 use crate::sequence::{self, Place, Span};
-use crate::train::{Run, Source};
+use crate::train::Source;
 use augur_core::{encode, Bound, Dtype, Model, Params};
 use rand::rngs::StdRng;
 use serde::Serialize;
@@ -41,24 +42,24 @@ const SIDE: i64 = 256;
 
 /// Scores on the held-out steps of a source (the last of them first, at most `count`) at the relative `bound`.
 pub fn score(
-    run: &Run,
+    task: &Forecasting,
     model: &Arc<Model>,
     source: &Source,
     count: i64,
     bound: f64,
     rng: &mut StdRng,
 ) -> Score {
-    let (net, field, steps) = (run.net, &source.field, source.held_out.clone());
+    let (net, field, steps) = (task.net, &source.field, source.held_out.clone());
     let absolute = bound * field.range;
     let mut score = Score { bound, ..Score::default() };
-    let plan = match run.design {
+    let plan = match task.design {
         Design::Frame(Role::Forecaster, plan) => plan,
         other => {
             // Frames of an interpolator depend on the codec's order; what counts are the bits.
             if let Design::Recurrent(plan) = other {
-                remembering(&mut score, run, plan, source, absolute);
+                remembering(&mut score, task, plan, source, absolute);
             }
-            let bits = coded(run.design, field, &steps, absolute, model);
+            let bits = coded(task.design, field, &steps, absolute, model);
             (score.bits_without, score.bits_with) = bits.unwrap_or((f64::NAN, f64::NAN));
             return score;
         }
@@ -73,7 +74,7 @@ pub fn score(
         let Some(scales) = field.scales_around(t, steps.clone(), rng) else { break };
         let window = Window { at: (t, z), corner: (0, 0), size: (field.size[2], field.size[3]) };
         let b = batch(vec![field.sample(plan, &window, &scales, absolute, Some(&decoded))]);
-        let output = no_grad(|| net.forward(&pad(&b.input, run.design.multiple())))
+        let output = no_grad(|| net.forward(&pad(&b.input, task.design.multiple())))
             .narrow(2, 0, field.size[2])
             .narrow(3, 0, field.size[3]);
         let unit = absolute / scales.change;
@@ -94,7 +95,7 @@ pub fn score(
         for sum in [&mut score.forecast, &mut score.persistence, &mut score.extrapolation] {
             *sum /= seen;
         }
-        if let Ok((without, with)) = coded(run.design, field, &steps, absolute, model) {
+        if let Ok((without, with)) = coded(task.design, field, &steps, absolute, model) {
             (score.bits_without, score.bits_with) = (without, with);
         }
     }
@@ -102,8 +103,14 @@ pub fn score(
 }
 
 /// The forecasts of a network that remembers, over the last held-out steps.
-fn remembering(score: &mut Score, run: &Run, plan: &recurrent::Plan, source: &Source, absolute: f64) {
-    let (field, net) = (&source.field, run.net);
+fn remembering(
+    score: &mut Score,
+    task: &Forecasting,
+    plan: &recurrent::Plan,
+    source: &Source,
+    absolute: f64,
+) {
+    let (field, net) = (&source.field, task.net);
     let from = (source.held_out.end - STEPS).max(source.held_out.start);
     let Ok(decoded) = field.decode(from..source.held_out.end, absolute, 1) else { return };
     let field = field.steps(from..source.held_out.end);
@@ -113,7 +120,7 @@ fn remembering(score: &mut Score, run: &Run, plan: &recurrent::Plan, source: &So
     let place = Place { level, corner: (0, 0), size: (h, w) };
     let at = (Span::whole(0, steps), place);
     let b = sequence::batch(vec![sequence::sample(plan, &field, &decoded, at, &scales, absolute)]);
-    let input = pad(&b.input.squeeze_dim(1), run.design.multiple()).unsqueeze(1);
+    let input = pad(&b.input.squeeze_dim(1), task.design.multiple()).unsqueeze(1);
     let runs = input.size()[0];
     let output = no_grad(|| sequence::run(net, &input, runs)).narrow(2, 0, h).narrow(3, 0, w);
     let last = sequence::persistence(plan, &b);

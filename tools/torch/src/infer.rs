@@ -146,7 +146,10 @@ impl Network {
                 let step = i64::from(*step);
                 limited((wide(0) + step / 2).divide_scalar_mode(step, "floor") * step)
             }
-            (Op::Input(_) | Op::Conv(_) | Op::Table(_) | Op::Gdn(_) | Op::Flatten | Op::Unflatten, Layer::Plain) => {
+            (
+                Op::Input(_) | Op::Conv(_) | Op::Table(_) | Op::Gdn(_) | Op::Flatten | Op::Unflatten,
+                Layer::Plain,
+            ) => {
                 unreachable!("inputs are given, graphs of blocks refused, the others have weights")
             }
         }

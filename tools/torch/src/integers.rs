@@ -16,7 +16,7 @@ const MULTIPLIER: f64 = 16384.0;
 /// Most shift of a requantisation.
 const SHIFT: f64 = 46.0;
 /// Greatest bias, in units of the sums.
-const BIAS: f64 = (1 << 30) as f64;
+pub const BIAS: f64 = (1 << 30) as f64;
 
 /// A network of integers.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,7 +27,7 @@ pub struct Integers {
 }
 
 /// All values of a tensor.
-fn list(t: &Tensor) -> Vec<f64> {
+pub fn list(t: &Tensor) -> Vec<f64> {
     let t = t.detach().to_device(Device::Cpu).to_kind(Kind::Double).reshape([-1]);
     Vec::try_from(t).unwrap_or_default()
 }
@@ -227,8 +227,13 @@ impl Integers {
 }
 
 /// Multiplier of 15 bits and shift whose quotient is nearest to `factor`; shifts reach from 1 to 46.
-fn requantisation(factor: f64) -> (i32, u8) {
-    let mut shift = (2.0 * MULTIPLIER / factor).log2().floor().clamp(1.0, SHIFT);
+pub fn requantisation(factor: f64) -> (i32, u8) {
+    multiplied(factor, SHIFT)
+}
+
+/// The same with shifts of up to `most`.
+pub fn multiplied(factor: f64, most: f64) -> (i32, u8) {
+    let mut shift = (2.0 * MULTIPLIER / factor).log2().floor().clamp(1.0, most);
     let multiplier = |shift: f64| (factor * shift.exp2()).round();
     if multiplier(shift) > 2.0 * MULTIPLIER - 1.0 && shift > 1.0 {
         shift -= 1.0;

@@ -1,14 +1,15 @@
 //! A training from request to model file.
 
-use crate::decoded::Decoded;
+use crate::autoencoder;
 use crate::design::Design;
 use crate::field::Field;
 use crate::forecaster::{Plan, SIZES};
+use crate::forecasting::Forecasting;
 use crate::held_out::{self, Score};
 use crate::integers::Integers;
 use crate::recurrent::{self, Kind, MOST_CHANNELS};
 use crate::request::{Message, Report, Request};
-use crate::train::{End, Run, Schedule, Source};
+use crate::train::{Run, Schedule, Source};
 use augur_core::network::build::ModelBuilder;
 use augur_core::network::Model;
 use rand::rngs::StdRng;
@@ -50,12 +51,15 @@ pub fn train(
     let start = Instant::now();
     let device = device(request)?;
     tch::set_num_threads(request.threads.max(1) as i32);
-    let design = design(request, fields)?;
-    let sources = fields.iter().map(|f| source(f, &design, device)).collect::<Result<Vec<_>, _>>()?;
     let (low, high) = request.bounds;
     if !(low > 0.0 && low <= high && high < 1.0) {
         return Err(format!("the bounds {low} to {high} are no rising shares of the range"));
     }
+    if let Some(asked) = &request.autoencoder {
+        return autoencoder::job::train(request, asked, fields, device, tell);
+    }
+    let design = design(request, fields)?;
+    let sources = fields.iter().map(|f| source(f, &design, device)).collect::<Result<Vec<_>, _>>()?;
     tch::manual_seed(request.seed as i64);
     let net = design.net(device);
     if let Some(path) = &request.init {
@@ -64,61 +68,63 @@ pub fn train(
             .map_err(|e| format!("training cannot start from {}: {e}", path.display()))?
             .restore(&net);
     }
-    let schedule = Schedule {
-        steps: request.steps.unwrap_or(Schedule::of(&design).steps),
-        bounds: request.bounds,
-        seed: request.seed,
-        most: request
-            .max_seconds
-            .map(|s| Duration::from_secs_f64((s - start.elapsed().as_secs_f64()).clamp(1.0, 1e9))),
-        checkpoint: request.checkpoint.clone(),
-        loss: request.loss,
-        ..Schedule::of(&design)
-    };
+    let schedule = schedule(request, Schedule::of(&design), start);
     let steps = schedule.steps;
-    let decoded = Decoded::new(&design, &sources, &schedule)?;
-    let run = Run { net: &net, design: &design, sources: &sources, decoded: &decoded, schedule };
-    let look = || scores(&run, request);
+    let task = Forecasting::new(&net, &design, &sources, &schedule)?;
+    let run = Run { task: &task, schedule: &schedule };
+    let look = || scores(&task, request);
     let (mut hopeless, mut done) = (false, 0);
     let probe = (!request.insist && request.init.is_none() && steps >= 2 * PROBE).then_some(PROBE);
-    let end = run.run(request.resume.as_deref(), |p| {
+    let ended = run.run(request.resume.as_deref(), |p| {
         done = p.step;
         hopeless = probe == Some(p.step) && nothing_gained(&look());
-        let message = Message { step: p.step, steps, done: p.done, bits: p.bits, held_out: p.held_out };
+        let message = Message { step: p.step, steps, done: p.done, loss: p.loss, held_out: p.held_out };
         tell(&message) && !hopeless
     })?;
     let report = Report {
-        end: match end {
-            _ if hopeless => "hopeless",
-            End::Done => "done",
-            End::Early => "early",
-            End::Stopped => "stopped",
-        },
+        end: if hopeless { "hopeless" } else { ended.end.name() },
         steps: done,
+        best: ended.best,
+        seconds_to_best: ended.seconds,
         operations: net.graph.operations(),
         parameters: net.graph.parameters(),
         seconds: start.elapsed().as_secs_f64(),
         scores: look(),
+        reconstruction: None,
     };
     if hopeless {
         return Ok((report, None));
     }
-    let (bytes, _) = file(&run, request, done)?;
+    let (bytes, _) = file(&task, request, done)?;
     Ok((report, Some(bytes)))
 }
 
+/// How to train as the request says, and as `defaults` say where it says nothing.
+pub fn schedule(request: &Request, defaults: Schedule, start: Instant) -> Schedule {
+    let left = |s: f64| (s - start.elapsed().as_secs_f64()).clamp(1.0, 1e9);
+    Schedule {
+        steps: request.steps.unwrap_or(defaults.steps),
+        bounds: request.bounds,
+        seed: request.seed,
+        most: request.max_seconds.map(|s| Duration::from_secs_f64(left(s))),
+        checkpoint: request.checkpoint.clone(),
+        loss: request.loss,
+        ..defaults
+    }
+}
+
 /// The model file after `steps`, and the model that the codec reads from it.
-fn file(run: &Run, request: &Request, steps: u64) -> Result<(Vec<u8>, Arc<Model>), String> {
-    let graph = run.design.describe(run.net);
+fn file(task: &Forecasting, request: &Request, steps: u64) -> Result<(Vec<u8>, Arc<Model>), String> {
+    let graph = task.design.describe(task.net);
     let mut model = ModelBuilder::new();
     for (key, value) in &request.metadata {
         model.metadata(key, value.as_str());
     }
     model
-        .metadata("architecture", run.design.words())
+        .metadata("architecture", task.design.words())
         .metadata("steps", steps.to_string())
         .metadata("size", request.size.as_str());
-    let bytes = model.graph(run.design.name(), graph).to_bytes().map_err(|e| e.to_string())?;
+    let bytes = model.graph(task.design.name(), graph).to_bytes().map_err(|e| e.to_string())?;
     let model = Model::from_bytes(&bytes).map_err(|e| format!("the trained model is not accepted: {e}"))?;
     Ok((bytes, Arc::new(model)))
 }
@@ -191,14 +197,14 @@ fn source(f: &Frames, design: &Design, device: Device) -> Result<Source, String>
 }
 
 /// Scores at the least and the greatest bound and between, the mean over the fields.
-fn scores(run: &Run, request: &Request) -> Vec<Score> {
-    let Ok((_, model)) = file(run, request, 0) else { return vec![] };
+fn scores(task: &Forecasting, request: &Request) -> Vec<Score> {
+    let Ok((_, model)) = file(task, request, 0) else { return vec![] };
     let (low, high) = request.bounds;
     let held_out: Vec<&Source> =
-        run.sources.iter().filter(|s| s.held_out.end - s.held_out.start > run.design.frames()).collect();
+        task.sources.iter().filter(|s| s.held_out.end - s.held_out.start > task.design.frames()).collect();
     let mut rng = StdRng::seed_from_u64(request.seed);
     let at = |bound: f64, rng: &mut StdRng| {
-        let of = |s: &&Source, rng: &mut StdRng| held_out::score(run, &model, s, LOOKS, bound, rng);
+        let of = |s: &&Source, rng: &mut StdRng| held_out::score(task, &model, s, LOOKS, bound, rng);
         let all: Vec<Score> = held_out.iter().map(|s| of(s, rng)).collect();
         let mean = |of: fn(&Score) -> f64| all.iter().map(of).sum::<f64>() / all.len() as f64;
         Score {

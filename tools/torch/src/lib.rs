@@ -5,12 +5,15 @@
 
 pub mod abi;
 pub mod adam;
+pub mod autoencoder;
+pub mod block;
 pub mod cell;
 pub mod convlstm;
 pub mod decoded;
 pub mod design;
 pub mod field;
 pub mod forecaster;
+pub mod forecasting;
 pub mod graph;
 pub mod held_out;
 pub mod infer;

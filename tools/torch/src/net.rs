@@ -33,13 +33,14 @@ pub struct Net {
 }
 
 /// `rounded`, with the gradient of `x`.
-fn straight(x: &Tensor, rounded: Tensor) -> Tensor {
+pub fn straight(x: &Tensor, rounded: Tensor) -> Tensor {
     x + (rounded - x).detach()
 }
 
 /// Scale of each output channel's weights.
 pub fn channel_scale(weight: &Tensor) -> Tensor {
-    (weight.detach().abs().amax([1, 2, 3], true) / GREATEST).clamp_min(LEAST)
+    let each: Vec<i64> = (1..weight.dim() as i64).collect();
+    (weight.detach().abs().amax(each.as_slice(), true) / GREATEST).clamp_min(LEAST)
 }
 
 /// Weights of a convolution at first.

@@ -14,7 +14,11 @@ pub struct Request {
     /// The kind of a network that remembers; `None`: one that reads a few frames.
     #[serde(default)]
     pub architecture: Option<Kind>,
+    /// An autoencoder, instead of a network that forecasts.
+    #[serde(default)]
+    pub autoencoder: Option<crate::autoencoder::job::Asked>,
     /// `small`, `medium` or `large`; `small`, `medium` or `tezip` for a network that remembers.
+    #[serde(default)]
     pub size: String,
     /// What a network that reads a few frames is to do.
     #[serde(default)]
@@ -69,8 +73,8 @@ pub struct Message {
     pub steps: u64,
     /// Share done, 0 to 1.
     pub done: f64,
-    /// Bits per point that the loss estimates.
-    pub bits: f64,
+    /// The loss: bits per point, or an autoencoder's errors.
+    pub loss: f64,
     /// The same on held-out steps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_out: Option<f64>,
@@ -83,6 +87,10 @@ pub struct Report {
     pub end: &'static str,
     /// Steps done.
     pub steps: u64,
+    /// Steps, and seconds of training, until the weights that were kept.
+    pub best: u64,
+    /// The same in seconds.
+    pub seconds_to_best: f64,
     /// Multiply-adds per point.
     pub operations: f64,
     /// Weights and biases.
@@ -91,4 +99,7 @@ pub struct Report {
     pub seconds: f64,
     /// On held-out steps, for a few bounds.
     pub scores: Vec<crate::held_out::Score>,
+    /// Of an autoencoder, on held-out blocks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reconstruction: Option<crate::autoencoder::held_out::Reconstruction>,
 }

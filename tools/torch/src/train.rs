@@ -1,14 +1,9 @@
-//! The training loop: samples, schedule, checkpoints, and when to stop.
+//! The training loop: schedule, checkpoints, and when to stop, whatever is trained.
 
 use crate::adam::Adam;
-use crate::decoded::Decoded;
 use crate::design::Design;
-use crate::field::{Batch, Field};
+use crate::field::Field;
 use crate::loss::Loss;
-use crate::net::Net;
-use augur_core::network::build::ModelBuilder;
-use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -24,11 +19,9 @@ const TEZIP_RATES: [f64; 2] = [1e-3, 1e-4];
 const LEAST_RATE: f64 = 0.005;
 /// Decay of the mean of weights, over steps, that is judged and kept.
 const DECAY: f64 = 0.995;
-/// How much the amplitude of a sample may seem to differ: a power of two.
-const AMPLITUDE: f64 = 0.3;
 
-/// Name of a model in a checkpoint, before its step.
-const MODEL: &str = "model-";
+/// Name of what a task adds to a checkpoint, before its own.
+const MORE: &str = "model-";
 
 /// How to train.
 #[derive(Clone, Debug)]
@@ -114,8 +107,8 @@ pub struct Progress {
     pub step: u64,
     /// Share of the run that is done.
     pub done: f64,
-    /// Mean bits per point of the last batches, as the loss estimates them.
-    pub bits: f64,
+    /// Mean loss of the last batches: bits per point, or an autoencoder's errors.
+    pub loss: f64,
     /// The same on held-out steps.
     pub held_out: Option<f64>,
 }
@@ -131,38 +124,120 @@ pub enum End {
     Stopped,
 }
 
-/// A training run.
-#[derive(Debug)]
-pub struct Run<'a> {
-    /// The network.
-    pub net: &'a Net,
-    /// What it is.
-    pub design: &'a Design,
-    /// The fields.
-    pub sources: &'a [Source],
-    /// Really decoded pieces of the fields, to train on.
-    pub decoded: &'a Decoded,
-    /// How to train.
-    pub schedule: Schedule,
+impl End {
+    /// In a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Early => "early",
+            Self::Stopped => "stopped",
+        }
+    }
 }
 
-impl Run<'_> {
+/// What is trained, and on what.
+pub trait Task {
+    /// All that is trained.
+    fn variables(&self) -> Vec<Tensor>;
+
+    /// Gets ready for a step. `average` are the weights that would be kept now.
+    ///
+    /// # Errors
+    /// What the codec says.
+    fn prepare(&self, step: u64, average: &[Tensor]) -> Result<(), String> {
+        let _ = (step, average);
+        Ok(())
+    }
+
+    /// The loss on the batch of a step: the same for the same seed, whatever was before.
+    ///
+    /// # Errors
+    /// Nothing to learn from.
+    fn loss(&self, step: u64) -> Result<Tensor, String>;
+
+    /// The loss on what is held out, the same samples throughout a run; `None` where nothing is.
+    fn judge(&self) -> Option<f64>;
+
+    /// What it needs to go on, beside the weights, by name.
+    fn state(&self) -> Vec<(String, Tensor)> {
+        vec![]
+    }
+
+    /// Goes on before a step from a [`state`](Self::state).
+    ///
+    /// # Errors
+    /// What does not fit, in words.
+    fn resume(&self, step: u64, state: Vec<(String, Tensor)>) -> Result<(), String> {
+        let _ = (step, state);
+        Ok(())
+    }
+}
+
+/// A copy of all that is trained.
+pub fn snapshot(variables: &[Tensor]) -> Vec<Tensor> {
+    variables.iter().map(|v| v.detach().copy()).collect()
+}
+
+/// Takes over values from a [`snapshot`], or a checkpoint.
+pub fn restore(variables: Vec<Tensor>, values: &[Tensor]) {
+    no_grad(|| {
+        for (mut variable, value) in variables.into_iter().zip(values) {
+            variable.copy_(value);
+        }
+    });
+}
+
+/// What a run came to.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended {
+    /// How it ended.
+    pub end: End,
+    /// Steps until the weights that did best.
+    pub best: u64,
+    /// Seconds until then.
+    pub seconds: f64,
+}
+
+/// The weights that did best.
+#[derive(Default)]
+struct Best {
+    /// On what is held out.
+    loss: f64,
+    /// Steps and seconds by then.
+    step: u64,
+    seconds: f64,
+    weights: Vec<Tensor>,
+}
+
+/// A training run.
+#[derive(Debug)]
+pub struct Run<'a, T> {
+    /// What is trained.
+    pub task: &'a T,
+    /// How to train.
+    pub schedule: &'a Schedule,
+}
+
+impl<T: Task> Run<'_, T> {
     /// Trains, telling `tell` where it is after each step; it may stop the run. The network ends with the weights
     /// that did best on the held-out steps.
     ///
     /// # Errors
     /// A checkpoint that cannot be written or does not fit; fields in which nothing changes.
-    pub fn run(&self, resume: Option<&Path>, mut tell: impl FnMut(&Progress) -> bool) -> Result<End, String> {
-        let mut adam = Adam::new(self.net.variables());
-        let mut average = self.net.snapshot();
+    pub fn run(
+        &self,
+        resume: Option<&Path>,
+        mut tell: impl FnMut(&Progress) -> bool,
+    ) -> Result<Ended, String> {
+        let variables = || self.task.variables();
+        let mut adam = Adam::new(variables());
+        let mut average = snapshot(&variables());
         let mut first = 0;
         if let Some(path) = resume {
             (first, average) = self.resume(path, &mut adam)?;
-            self.decoded.resume(first, self.sources, &self.schedule)?;
         }
-        let judge = self.judge()?;
         let (start, mut saved) = (Instant::now(), Instant::now());
-        let (mut mean, mut best) = (f64::NAN, (f64::INFINITY, 0, self.net.snapshot()));
+        let (mut mean, mut best) = (f64::NAN, Best { loss: f64::INFINITY, ..Best::default() });
         let mut end = End::Done;
         let mut step = first;
         while step < self.schedule.steps {
@@ -173,38 +248,23 @@ impl Run<'_> {
                     break;
                 }
             }
-            if self.decoded.wants_model(step) {
-                self.decoded.take_model(step, &self.model(&average)?)?;
-            }
-            self.decoded.renew(step, self.sources, &self.schedule)?;
-            let b = self.batch(step)?;
-            let loss = self.schedule.loss.of(&b.output(self.net), &b);
+            self.task.prepare(step, &average)?;
+            let loss = self.task.loss(step)?;
             adam.step(&loss, self.schedule.rate(step, done), NORM);
-            let bits = loss.double_value(&[]);
-            mean = if mean.is_nan() { bits } else { 0.98 * mean + 0.02 * bits };
+            let loss = loss.double_value(&[]);
+            mean = if mean.is_nan() { loss } else { 0.98 * mean + 0.02 * loss };
             step += 1;
             // The mean of the last weights (Polyak and Juditsky 1992) does better than any of them.
             let decay = DECAY.min(step as f64 / (step + 10) as f64);
             no_grad(|| {
-                for (a, v) in average.iter_mut().zip(self.net.variables()) {
+                for (a, v) in average.iter_mut().zip(variables()) {
                     *a = &*a * decay + v.detach() * (1.0 - decay);
                 }
             });
             let mut held_out = None;
             if step % self.schedule.every == 0 || step == self.schedule.steps {
-                let raw = self.net.snapshot();
-                self.net.restore(&average);
-                let bits = no_grad(|| {
-                    judge
-                        .iter()
-                        .map(|b| self.schedule.loss.of(&b.output(self.net), b).double_value(&[]))
-                        .sum::<f64>()
-                }) / judge.len().max(1) as f64;
-                held_out = Some(bits);
-                self.net.restore(&raw);
-                if bits < best.0 || judge.is_empty() {
-                    best = (bits, step, average.iter().map(Tensor::copy).collect());
-                } else if step - best.1 >= self.patience() {
+                held_out = self.look(&average, (step, start), &mut best);
+                if best.step < step && step - best.step >= self.patience() {
                     end = End::Early;
                 }
             }
@@ -214,7 +274,7 @@ impl Run<'_> {
                 self.save(path, &adam, &average, step)?;
                 saved = Instant::now();
             }
-            if !tell(&Progress { step, done, bits: mean, held_out }) {
+            if !tell(&Progress { step, done, loss: mean, held_out }) {
                 end = End::Stopped;
             }
             if end != End::Done {
@@ -224,17 +284,25 @@ impl Run<'_> {
         if let Some(path) = self.schedule.checkpoint.as_deref() {
             self.save(path, &adam, &average, step)?;
         }
-        self.net.restore(if best.1 > 0 { &best.2 } else { &average });
-        Ok(end)
+        if best.step < step && end != End::Early {
+            self.look(&average, (step, start), &mut best);
+        }
+        restore(variables(), if best.weights.is_empty() { &average } else { &best.weights });
+        Ok(Ended { end, best: best.step, seconds: best.seconds })
     }
 
-    /// A model file of weights.
-    fn model(&self, weights: &[Tensor]) -> Result<Vec<u8>, String> {
-        let raw = self.net.snapshot();
-        self.net.restore(weights);
-        let graph = self.design.describe(self.net);
-        self.net.restore(&raw);
-        ModelBuilder::new().graph(self.design.name(), graph).to_bytes().map_err(|e| e.to_string())
+    /// Judges the mean of weights on what is held out, and keeps it where it is the best so far.
+    fn look(&self, average: &[Tensor], (step, start): (u64, Instant), best: &mut Best) -> Option<f64> {
+        let raw = snapshot(&self.task.variables());
+        restore(self.task.variables(), average);
+        let held_out = no_grad(|| self.task.judge());
+        restore(self.task.variables(), &raw);
+        if held_out.is_none_or(|loss| loss < best.loss) {
+            let loss = held_out.unwrap_or(f64::INFINITY);
+            let seconds = start.elapsed().as_secs_f64();
+            *best = Best { loss, step, seconds, weights: snapshot(average) };
+        }
+        held_out
     }
 
     /// Steps without gain after which a run ends.
@@ -242,50 +310,14 @@ impl Run<'_> {
         (self.schedule.steps / 3).max(4 * self.schedule.every)
     }
 
-    /// The batch of a step: the same for the same seed, whatever was before.
-    fn batch(&self, step: u64) -> Result<Batch, String> {
-        let seed = self.schedule.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(step);
-        tch::manual_seed(seed as i64);
-        let mut rng = StdRng::seed_from_u64(seed);
-        let which = rng.random_range(0..self.sources.len());
-        let mut b = self.decoded.draw(&self.schedule, which, Some(AMPLITUDE), &mut rng)?;
-        if self.schedule.mirror {
-            for axis in [-2, -1] {
-                if rng.random::<bool>() {
-                    b = b.mirrored(axis);
-                }
-            }
-        }
-        Ok(b)
-    }
-
-    /// Batches of held-out steps, the same throughout a run.
-    fn judge(&self) -> Result<Vec<Batch>, String> {
-        let mut rng = StdRng::seed_from_u64(self.schedule.seed ^ 0x005e_ed0f_7e57);
-        tch::manual_seed(self.schedule.seed as i64);
-        let long = |s: &Source| s.held_out.end - s.held_out.start > self.design.frames().max(3);
-        let held_out: Vec<_> = self.sources.iter().enumerate().filter(|s| long(s.1)).collect();
-        let count = if held_out.is_empty() { 0 } else { 6usize.max(held_out.len()).min(24) };
-        (0..count)
-            .map(|i| {
-                let (which, _) = held_out[i % held_out.len()];
-                self.decoded.draw(&self.schedule, which, None, &mut rng)
-            })
-            .collect()
-    }
-
     fn save(&self, path: &Path, adam: &Adam, average: &[Tensor], step: u64) -> Result<(), String> {
         let numbers = Tensor::from_slice(&[step as i64, self.schedule.seed as i64]);
         let mut named = vec![("step".to_string(), numbers)];
-        let all = self
-            .net
-            .snapshot()
+        let all = snapshot(&self.task.variables())
             .into_iter()
             .chain(adam.state().iter().chain(average).map(Tensor::shallow_clone));
         named.extend(all.enumerate().map(|(i, t)| (format!("{i:04}"), t)));
-        for taken in self.decoded.models() {
-            named.push((format!("{MODEL}{:012}", taken.step), Tensor::from_slice(taken.model.bytes())));
-        }
+        named.extend(self.task.state().into_iter().map(|(name, t)| (format!("{MORE}{name}"), t)));
         let partial = path.with_extension("partial");
         Tensor::write_safetensors(&named, &partial)
             .map_err(|e| e.to_string())
@@ -298,13 +330,8 @@ impl Run<'_> {
         let mut named = Tensor::read_safetensors(path).map_err(|e| wrong(&e.to_string()))?;
         named.sort_by(|a, b| a.0.cmp(&b.0));
         let (_, numbers) = named.pop().filter(|n| n.0 == "step").ok_or_else(|| wrong("it states no step"))?;
-        let (models, named): (Vec<_>, Vec<_>) = named.into_iter().partition(|n| n.0.starts_with(MODEL));
-        for (name, bytes) in models {
-            let step = name[MODEL.len()..].parse().map_err(|_| wrong("a model in it has no step"))?;
-            let bytes = Vec::<u8>::try_from(bytes.reshape([-1])).map_err(|e| wrong(&e.to_string()))?;
-            self.decoded.take_model(step, &bytes).map_err(|e| wrong(&e))?;
-        }
-        let variables = self.net.variables();
+        let (more, named): (Vec<_>, Vec<_>) = named.into_iter().partition(|n| n.0.starts_with(MORE));
+        let variables = self.task.variables();
         let device = variables.first().map_or(tch::Device::Cpu, Tensor::device);
         let mut tensors: Vec<Tensor> = named.into_iter().map(|n| n.1.to_device(device)).collect();
         let n = variables.len();
@@ -313,10 +340,12 @@ impl Run<'_> {
         if !fits {
             return Err(wrong("it is of another architecture or size"));
         }
-        self.net.restore(&tensors[..n]);
+        restore(variables, &tensors[..n]);
         let average = tensors.split_off(3 * n);
         let step = u64::try_from(numbers.int64_value(&[0])).map_err(|_| wrong("its step is negative"))?;
         adam.restore(tensors.into_iter().skip(n).collect(), step);
+        let more = more.into_iter().map(|(name, t)| (name[MORE.len()..].to_string(), t));
+        self.task.resume(step, more.collect()).map_err(|e| wrong(&e))?;
         Ok((step, average))
     }
 }

@@ -168,6 +168,6 @@ fn an_interpolator_learns_what_lies_between() {
     let model = Model::from_bytes(&model.expect("a model")).expect("a model file");
     assert!(model.graph("forecaster").is_none() && model.graph("interpolator").is_some());
     assert_eq!(report.scores.len(), 3);
-    let (first, last) = (messages[2].bits, messages[119].bits);
+    let (first, last) = (messages[2].loss, messages[119].loss);
     assert!(last < 0.8 * first, "{first} to {last} bits");
 }

@@ -28,6 +28,7 @@ pub unsafe fn convolve_vnni(job: &Job, rows: Range<usize>, out: &mut [u32]) {
 impl<const VNNI: bool> Lanes for Avx2<VNNI> {
     type V = __m256i;
     const N: usize = 8;
+    const HALVES: bool = !VNNI;
 
     #[inline(always)]
     unsafe fn splat(v: u32) -> __m256i {
@@ -75,17 +76,15 @@ impl<const VNNI: bool> Lanes for Avx2<VNNI> {
     #[inline(always)]
     unsafe fn dot8_full(sums: __m256i, a: __m256i, w: __m256i) -> __m256i {
         unsafe {
-            if VNNI {
-                return _mm256_dpbusd_avx_epi32(sums, a, w);
-            }
-            // One product of a pair at a time, 255 * 128 at most: both together would saturate.
-            let low = _mm256_set1_epi16(0xff);
-            let even = _mm256_maddubs_epi16(_mm256_and_si256(a, low), w);
-            let odd = _mm256_maddubs_epi16(_mm256_andnot_si256(low, a), w);
-            let one = _mm256_set1_epi16(1);
-            let both = _mm256_add_epi32(_mm256_madd_epi16(even, one), _mm256_madd_epi16(odd, one));
-            _mm256_add_epi32(sums, both)
+            // Pairs of products would saturate: without VNNI such bytes are taken as 16-bit numbers.
+            debug_assert!(VNNI);
+            _mm256_dpbusd_avx_epi32(sums, a, w)
         }
+    }
+
+    #[inline(always)]
+    unsafe fn halves(a: __m256i) -> [__m256i; 2] {
+        unsafe { [_mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(a)), _mm256_srai_epi16::<8>(a)] }
     }
 
     #[inline(always)]
@@ -98,14 +97,29 @@ impl<const VNNI: bool> Lanes for Avx2<VNNI> {
         }
     }
 
+    // No closures: they would be functions without the instructions.
     #[inline(always)]
     unsafe fn narrow(sums: __m256i, n: &Narrow) -> __m256i {
         unsafe {
-            let set = |v: i32| _mm256_set1_epi32(v);
-            let kept = _mm256_min_epi32(_mm256_max_epi32(sums, set(n.window.0)), set(n.window.1));
+            let (low, high) = (_mm256_set1_epi32(n.window.0), _mm256_set1_epi32(n.window.1));
+            let kept = _mm256_min_epi32(_mm256_max_epi32(sums, low), high);
             // The upper halves meet a multiplier of 0.
-            let products = _mm256_madd_epi16(kept, set(n.multiplier));
-            _mm256_srav_epi32(_mm256_add_epi32(products, set(n.half)), set(n.shift))
+            let products = _mm256_madd_epi16(kept, _mm256_set1_epi32(n.multiplier));
+            let all = _mm256_add_epi32(products, _mm256_set1_epi32(n.half));
+            _mm256_sra_epi32(all, _mm_cvtsi32_si128(n.shift))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn split(sums: __m256i, w: &Wide) -> __m256i {
+        unsafe {
+            let upper = _mm256_madd_epi16(sums, _mm256_set1_epi32(w.multiplier << 16));
+            let lower = _mm256_mulhi_epu16(sums, _mm256_set1_epi32(w.multiplier));
+            let half = _mm256_set1_epi32(1 << (w.shift - 17));
+            let all = _mm256_add_epi32(_mm256_add_epi32(upper, half), lower);
+            let all = _mm256_sra_epi32(all, _mm_cvtsi32_si128(w.shift - 16));
+            let (low, high) = (_mm256_set1_epi32(w.clamp.0), _mm256_set1_epi32(w.clamp.1));
+            _mm256_min_epi32(_mm256_max_epi32(all, low), high)
         }
     }
 
@@ -117,10 +131,11 @@ impl<const VNNI: bool> Lanes for Avx2<VNNI> {
             let more = 1i64 << 50;
             let m = _mm256_set1_epi64x(w.multiplier.into());
             let half = _mm256_set1_epi64x((1 << (w.shift - 1)) + more);
-            let shift = _mm256_set1_epi64x(w.shift.into());
-            let of = |v| _mm256_srlv_epi64(_mm256_add_epi64(_mm256_mul_epi32(v, m), half), shift);
-            let odd = _mm256_slli_epi64::<32>(of(_mm256_srli_epi64::<32>(sums)));
-            let all = _mm256_blend_epi32::<0b1010_1010>(of(sums), odd);
+            let shift = _mm_cvtsi32_si128(w.shift);
+            let even = _mm256_add_epi64(_mm256_mul_epi32(sums, m), half);
+            let odd = _mm256_add_epi64(_mm256_mul_epi32(_mm256_srli_epi64::<32>(sums), m), half);
+            let (even, odd) = (_mm256_srl_epi64(even, shift), _mm256_srl_epi64(odd, shift));
+            let all = _mm256_blend_epi32::<0b1010_1010>(even, _mm256_slli_epi64::<32>(odd));
             let all = _mm256_sub_epi32(all, _mm256_set1_epi32((more >> w.shift) as i32));
             let (low, high) = (_mm256_set1_epi32(w.clamp.0), _mm256_set1_epi32(w.clamp.1));
             _mm256_min_epi32(_mm256_max_epi32(all, low), high)

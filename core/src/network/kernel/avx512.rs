@@ -20,6 +20,7 @@ pub unsafe fn convolve(job: &Job, rows: Range<usize>, out: &mut [u32]) {
 impl Lanes for Avx512 {
     type V = __m512i;
     const N: usize = 16;
+    const HALVES: bool = false;
 
     #[inline(always)]
     unsafe fn splat(v: u32) -> __m512i {
@@ -60,17 +61,36 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn halves(a: __m512i) -> [__m512i; 2] {
+        unsafe { [_mm512_srai_epi16::<8>(_mm512_slli_epi16::<8>(a)), _mm512_srai_epi16::<8>(a)] }
+    }
+
+    #[inline(always)]
     unsafe fn dot16(sums: __m512i, a: __m512i, w: __m512i) -> __m512i {
         unsafe { _mm512_dpwssd_epi32(sums, a, w) }
     }
 
+    // No closures: they would be functions without the instructions.
     #[inline(always)]
     unsafe fn narrow(sums: __m512i, n: &Narrow) -> __m512i {
         unsafe {
-            let set = |v: i32| _mm512_set1_epi32(v);
-            let kept = _mm512_min_epi32(_mm512_max_epi32(sums, set(n.window.0)), set(n.window.1));
+            let (low, high) = (_mm512_set1_epi32(n.window.0), _mm512_set1_epi32(n.window.1));
+            let kept = _mm512_min_epi32(_mm512_max_epi32(sums, low), high);
             // The upper halves meet a multiplier of 0.
-            _mm512_srav_epi32(_mm512_dpwssd_epi32(set(n.half), kept, set(n.multiplier)), set(n.shift))
+            let all = _mm512_dpwssd_epi32(_mm512_set1_epi32(n.half), kept, _mm512_set1_epi32(n.multiplier));
+            _mm512_sra_epi32(all, _mm_cvtsi32_si128(n.shift))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn split(sums: __m512i, w: &Wide) -> __m512i {
+        unsafe {
+            let half = _mm512_set1_epi32(1 << (w.shift - 17));
+            let upper = _mm512_dpwssd_epi32(half, sums, _mm512_set1_epi32(w.multiplier << 16));
+            let lower = _mm512_mulhi_epu16(sums, _mm512_set1_epi32(w.multiplier));
+            let all = _mm512_sra_epi32(_mm512_add_epi32(upper, lower), _mm_cvtsi32_si128(w.shift - 16));
+            let (low, high) = (_mm512_set1_epi32(w.clamp.0), _mm512_set1_epi32(w.clamp.1));
+            _mm512_min_epi32(_mm512_max_epi32(all, low), high)
         }
     }
 
@@ -78,10 +98,11 @@ impl Lanes for Avx512 {
     unsafe fn wide(sums: __m512i, w: &Wide) -> __m512i {
         unsafe {
             let m = _mm512_set1_epi64(w.multiplier.into());
-            let (half, shift) = (_mm512_set1_epi64(1 << (w.shift - 1)), _mm512_set1_epi64(w.shift.into()));
-            let of = |v| _mm512_srav_epi64(_mm512_add_epi64(_mm512_mul_epi32(v, m), half), shift);
-            let odd = _mm512_slli_epi64::<32>(of(_mm512_srli_epi64::<32>(sums)));
-            let all = _mm512_mask_blend_epi32(0xaaaa, of(sums), odd);
+            let (half, shift) = (_mm512_set1_epi64(1 << (w.shift - 1)), _mm_cvtsi32_si128(w.shift));
+            let even = _mm512_add_epi64(_mm512_mul_epi32(sums, m), half);
+            let odd = _mm512_add_epi64(_mm512_mul_epi32(_mm512_srli_epi64::<32>(sums), m), half);
+            let (even, odd) = (_mm512_sra_epi64(even, shift), _mm512_sra_epi64(odd, shift));
+            let all = _mm512_mask_blend_epi32(0xaaaa, even, _mm512_slli_epi64::<32>(odd));
             let (low, high) = (_mm512_set1_epi32(w.clamp.0), _mm512_set1_epi32(w.clamp.1));
             _mm512_min_epi32(_mm512_max_epi32(all, low), high)
         }

@@ -1,5 +1,6 @@
 //! The algorithm that all instruction sets share.
 
+use super::rows::{Chunk, Rows, Tap};
 use crate::network::graph::Element;
 use crate::network::packed::{per_word, Layout, BEFORE, COLUMNS};
 use crate::network::source::Part;
@@ -12,8 +13,7 @@ pub struct Job<'a> {
     /// The input's channels one after the other, each part with whole words.
     pub parts: &'a [Part<'a>],
     pub out: Layout,
-    /// How many more rows the input begins before those that the first output row is centred at.
-    pub shift: usize,
+    pub rows: Rows,
 }
 
 impl Job<'_> {
@@ -31,13 +31,26 @@ impl Job<'_> {
         };
         assert_eq!(self.out.groups().div_ceil(groups), outputs);
         assert_eq!(p.weights.len(), outputs * p.groups * p.kernel.iter().product::<usize>() * OUTPUTS);
-        assert!(p.origin[2] <= BEFORE && p.kernel[2].saturating_sub(p.origin[2]) <= BEFORE + 1);
-        assert!(p.stride[2] == 1 || p.stride[2] == 2);
+        assert_eq!(p.more.len(), if p.signed { outputs * (p.places() + 1) } else { 0 });
         assert_eq!(self.parts.iter().map(|p| p.groups).sum::<usize>(), p.groups);
+        let columns = match self.rows {
+            Rows::Planes { .. } => {
+                assert!(p.origin[2] <= BEFORE && p.kernel[2].saturating_sub(p.origin[2]) <= BEFORE + 1);
+                assert!(p.stride[2] == 1 || p.stride[2] == 2);
+                p.stride[2]
+            }
+            Rows::Blocks { to, .. } => {
+                assert_eq!(to.iter().product::<usize>(), self.out.rows());
+                1
+            }
+        };
         for part in self.parts {
             let size = part.layout.size;
-            assert!(size[0] > 0 && size[1] > 0);
-            assert_eq!(size[2].div_ceil(p.stride[2]), self.out.size[2]);
+            assert!(size[0] > 0 && size[1] > 0 && size == self.parts[0].layout.size);
+            if let Rows::Blocks { from, .. } = self.rows {
+                assert_eq!(from.iter().product::<usize>(), part.layout.rows());
+            }
+            assert_eq!(size[2].div_ceil(columns), self.out.size[2]);
             assert_eq!(part.layout.element, p.input);
             assert!(part.from + part.groups <= part.layout.groups());
             // The last step of columns of the last row reads at most this far (buffers have room behind them).
@@ -55,6 +68,8 @@ pub trait Lanes {
     type V: Copy;
     /// Columns in it.
     const N: usize;
+    /// Whether signed bytes are best multiplied as 16-bit numbers.
+    const HALVES: bool;
     unsafe fn splat(v: u32) -> Self::V;
     unsafe fn load(from: *const u32) -> Self::V;
     /// Every second of two vectors' words.
@@ -65,10 +80,14 @@ pub trait Lanes {
     unsafe fn dot8(sums: Self::V, a: Self::V, w: Self::V) -> Self::V;
     /// The same where the bytes of `a` are 0 to 255.
     unsafe fn dot8_full(sums: Self::V, a: Self::V, w: Self::V) -> Self::V;
+    /// The signed bytes as 16-bit numbers: the first and the third, the second and the fourth.
+    unsafe fn halves(a: Self::V) -> [Self::V; 2];
     /// sums + products of two signed 16-bit numbers.
     unsafe fn dot16(sums: Self::V, a: Self::V, w: Self::V) -> Self::V;
     /// Values of sums.
     unsafe fn narrow(sums: Self::V, n: &Narrow) -> Self::V;
+    /// Values of sums, for shifts of 17 or more.
+    unsafe fn split(sums: Self::V, w: &Wide) -> Self::V;
     /// Values of sums.
     unsafe fn wide(sums: Self::V, w: &Wide) -> Self::V;
     /// Words of four bytes each, of which the lowest counts.
@@ -79,7 +98,7 @@ pub trait Lanes {
 
 /// Input of 8 bits, 0 to 127.
 const PLAIN8: u8 = 0;
-/// Input of 8 bits, signed.
+/// Input of 8 bits, signed: taken as 128 larger, or as 16-bit numbers.
 const SIGNED8: u8 = 1;
 /// Input of 16 bits.
 const PLAIN16: u8 = 2;
@@ -102,101 +121,138 @@ pub unsafe fn convolve<L: Lanes>(job: &Job, rows: Range<usize>, out: &mut [u32])
 
 #[inline(always)]
 unsafe fn rows_of<L: Lanes, const KIND: u8>(job: &Job, rows: Range<usize>, out: &mut [u32]) {
-    let (height, width) = (job.out.size[1], job.out.size[2].next_multiple_of(L::N));
-    for (row, out) in rows.zip(out.chunks_exact_mut(job.out.row())) {
-        let (level, y) = (row / height, row % height);
+    let packed = job.packed;
+    let Some(size) = job.parts.first().map(|p| p.layout.size) else { return };
+    let width = job.out.size[2].next_multiple_of(L::N);
+    let strided = matches!(job.rows, Rows::Planes { .. }) && packed.stride[2] == 2;
+    let single = job.out.channels == 1 && packed.output.is_some();
+    let weights = match KIND {
+        SIGNED8 if L::HALVES => packed.halves(),
+        _ => &packed.weights,
+    };
+    let mut chunk = Chunk::default();
+    let (mut row, mut out) = (rows.start, out);
+    while row < rows.end {
+        // With all rows of a chunk one after the other, four outputs' weights stay near while the columns' values pass.
+        let count = chunk.find(packed, job.rows, size, &job.out, row..rows.end);
+        let (first, rest) = out.split_at_mut(count * job.out.row());
         let mut x = 0;
         while x < width {
             let left = (width - x) / L::N;
-            // SAFETY: as the caller promises; the columns lie within the row.
-            let done = unsafe {
-                macro_rules! tiles {
-                    ($r:literal) => {{
-                        for quad in 0..job.packed.ends.len() {
-                            if job.packed.stride[2] == 2 {
-                                tile::<L, KIND, 2, $r>(job, level, y, quad, x, out)
-                            } else {
-                                tile::<L, KIND, 1, $r>(job, level, y, quad, x, out)
+            macro_rules! tiles {
+                ($o:literal, $r:literal) => {{
+                    for quad in 0..packed.ends.len() {
+                        for (taps, out) in chunk.rows().zip(first.chunks_exact_mut(job.out.row())) {
+                            // SAFETY: as the caller promises; the columns lie within the row, the weights and taps are the job's.
+                            unsafe {
+                                if strided {
+                                    tile::<L, KIND, 2, OUTPUTS, $r>(job, weights, taps, quad, x, out)
+                                } else {
+                                    tile::<L, KIND, 1, $o, $r>(job, weights, taps, quad, x, out)
+                                }
                             }
                         }
-                        $r
-                    }};
-                }
-                // Vectors of sixteen columns come with the registers for more of them.
-                match left {
-                    1 => tiles!(1),
-                    2 => tiles!(2),
-                    3 | 5 | 6 if L::N > 8 => tiles!(3),
-                    4.. if L::N > 8 => tiles!(4),
-                    _ => tiles!(2),
-                }
+                    }
+                    $r
+                }};
+            }
+            // Vectors of sixteen columns come with the registers for more of them.
+            let done = match left {
+                1 if single => tiles!(1, 1),
+                2 | 3 if single => tiles!(1, 2),
+                4.. if single && !strided => tiles!(1, 4),
+                1 => tiles!(4, 1),
+                2 => tiles!(4, 2),
+                3 | 5 | 6 if L::N > 8 => tiles!(4, 3),
+                4.. if L::N > 8 => tiles!(4, 4),
+                _ => tiles!(4, 2),
             };
             x += done * L::N;
         }
+        (row, out) = (row + count, rest);
     }
 }
 
-/// Four outputs at R vectors of columns.
+/// O outputs, the first of four or all of them, at R vectors of columns.
 ///
 /// # Safety
-/// As [`convolve`]; column `x` and the R vectors from there on lie within the output's row.
+/// As [`convolve`]; `taps` are those of the row, `weights` the job's for this kind, and column `x` and the R vectors from there
+/// on lie within the output's row.
 #[inline(always)]
-unsafe fn tile<L: Lanes, const KIND: u8, const STRIDE: usize, const R: usize>(
+unsafe fn tile<L: Lanes, const KIND: u8, const STRIDE: usize, const O: usize, const R: usize>(
     job: &Job,
-    level: usize,
-    y: usize,
+    weights: &[u32],
+    taps: &[Tap],
     quad: usize,
     x: usize,
     out: &mut [u32],
 ) {
     let packed = job.packed;
-    let [kd, kh, kw] = packed.kernel;
     let (starts, finish) = &packed.ends[quad];
-    let each = packed.groups * kd * kh * kw * OUTPUTS;
-    // Outside of the values their border goes on.
-    let near = |axis: usize, i: usize, k: usize, n: usize| {
-        (packed.stride[axis] * i + k).saturating_sub(packed.origin[axis]).min(n - 1)
+    let places = packed.places();
+    // In planes a tap is a row of the kernel; in blocks it is a place.
+    let (columns, origin) = match job.rows {
+        Rows::Planes { .. } => (packed.kernel[2], packed.origin[2]),
+        Rows::Blocks { .. } => (1, 0),
     };
+    let halves = KIND == SIGNED8 && L::HALVES;
+    // Words of weights for each place of the kernel and group.
+    let each = if halves { 2 * OUTPUTS } else { OUTPUTS };
     // SAFETY: `Job::check` compared all lengths with what is read here, and the caller promises the rest.
     unsafe {
-        let mut weights = packed.weights.as_ptr().add(quad * each);
-        let mut sums = [[L::splat(0); R]; OUTPUTS];
-        for (sums, start) in sums.iter_mut().zip(starts) {
-            *sums = [L::splat(*start as u32); R];
+        let mut weights = weights.as_ptr().add(quad * packed.groups * places * each);
+        let more = if KIND == SIGNED8 && !halves { packed.more(quad, taps, columns) } else { [0; OUTPUTS] };
+        let mut sums = [[L::splat(0); R]; O];
+        for (o, sums) in sums.iter_mut().enumerate() {
+            *sums = [L::splat(starts[o].wrapping_sub(more[o]) as u32); R];
         }
         let flip = L::splat(0x8080_8080);
         for part in job.parts {
             let layout = &part.layout;
-            let ([depth, height, _], stride, row) = (layout.size, layout.stride(), layout.row());
-            let first = part.words.as_ptr().add(BEFORE + STRIDE * x - packed.origin[2]);
+            let (stride, row) = (layout.stride(), layout.row());
+            let first = part.words.as_ptr().add(BEFORE + STRIDE * x - origin);
             for g in part.from..part.from + part.groups {
-                for k in 0..kd * kh {
-                    let (kz, ky) = if kd == 1 { (0, k) } else { (k / kh, k % kh) };
-                    let from = near(0, level, kz, depth) * height + near(1, y, ky + job.shift, height);
-                    let mut from = first.add(from * row + g * stride);
-                    for _ in 0..kw {
+                for tap in taps {
+                    let mut from = first.add(tap.row as usize * row + g * stride);
+                    let mut weights = weights.add(tap.place as usize * each);
+                    for _ in 0..columns {
                         let mut a = [L::splat(0); R];
                         for (r, a) in a.iter_mut().enumerate() {
                             let at = from.add(r * L::N * STRIDE);
                             *a = if STRIDE == 2 { L::load_even(at) } else { L::load(at) };
-                            if KIND == SIGNED8 {
+                            if KIND == SIGNED8 && !halves {
                                 *a = L::xor(*a, flip);
                             }
                         }
-                        for (o, sums) in sums.iter_mut().enumerate() {
-                            let w = L::splat(*weights.add(o));
-                            for (sum, a) in sums.iter_mut().zip(a) {
-                                *sum = match KIND {
-                                    PLAIN8 => L::dot8(*sum, a, w),
-                                    SIGNED8 => L::dot8_full(*sum, a, w),
-                                    _ => L::dot16(*sum, a, w),
-                                };
+                        if halves {
+                            let mut odd = a;
+                            for (a, odd) in a.iter_mut().zip(&mut odd) {
+                                [*a, *odd] = L::halves(*a);
+                            }
+                            for (o, sums) in sums.iter_mut().enumerate() {
+                                let (w, v) =
+                                    (L::splat(*weights.add(2 * o)), L::splat(*weights.add(2 * o + 1)));
+                                for ((sum, a), odd) in sums.iter_mut().zip(a).zip(odd) {
+                                    *sum = L::dot16(L::dot16(*sum, a, w), odd, v);
+                                }
+                            }
+                        } else {
+                            for (o, sums) in sums.iter_mut().enumerate() {
+                                let w = L::splat(*weights.add(o));
+                                for (sum, a) in sums.iter_mut().zip(a) {
+                                    *sum = match KIND {
+                                        PLAIN8 => L::dot8(*sum, a, w),
+                                        SIGNED8 => L::dot8_full(*sum, a, w),
+                                        _ => L::dot16(*sum, a, w),
+                                    };
+                                }
                             }
                         }
-                        weights = weights.add(OUTPUTS);
+                        weights = weights.add(each);
                         from = from.add(1);
                     }
                 }
+                weights = weights.add(places * each);
             }
         }
         // Each written out, as an array that is indexed by a variable would have to lie in memory all the time.
@@ -210,10 +266,12 @@ unsafe fn tile<L: Lanes, const KIND: u8, const STRIDE: usize, const R: usize>(
         macro_rules! column {
             ($r:literal) => {
                 if R > $r {
-                    let v = [sums[0][$r], sums[1][$r], sums[2][$r], sums[3][$r]];
+                    // Of one output alone the others' values are 0.
+                    let of = |o: usize| if o < O { sums[o][$r] } else { L::splat(0) };
+                    let v = [of(0), of(1), of(2), of(3)];
                     let at = BEFORE + x + $r * L::N;
                     match packed.output {
-                        Some(element) => store::<L>(finished::<L>(finish, v), element, out, stride, at),
+                        Some(element) => store::<L>(finished::<L, O>(finish, v), element, out, stride, at),
                         None => store_sums::<L>(v, out, stride, at),
                     }
                 }
@@ -231,12 +289,21 @@ unsafe fn tile<L: Lanes, const KIND: u8, const STRIDE: usize, const R: usize>(
 /// # Safety
 /// The machine has the instructions of `L`.
 #[inline(always)]
-unsafe fn finished<L: Lanes>(finish: &Finish, [a, b, c, d]: [L::V; OUTPUTS]) -> [L::V; OUTPUTS] {
+unsafe fn finished<L: Lanes, const O: usize>(
+    finish: &Finish,
+    [a, b, c, d]: [L::V; OUTPUTS],
+) -> [L::V; OUTPUTS] {
     // SAFETY: as the caller promises.
     unsafe {
         match finish {
+            Finish::Narrow(n) if O == 1 => [L::narrow(a, &n[0]), b, c, d],
+            Finish::Split(w) if O == 1 => [L::split(a, &w[0]), b, c, d],
+            Finish::Wide(w) if O == 1 => [L::wide(a, &w[0]), b, c, d],
             Finish::Narrow(n) => {
                 [L::narrow(a, &n[0]), L::narrow(b, &n[1]), L::narrow(c, &n[2]), L::narrow(d, &n[3])]
+            }
+            Finish::Split(w) => {
+                [L::split(a, &w[0]), L::split(b, &w[1]), L::split(c, &w[2]), L::split(d, &w[3])]
             }
             Finish::Sums => [a, b, c, d],
             Finish::Wide(w) => [L::wide(a, &w[0]), L::wide(b, &w[1]), L::wide(c, &w[2]), L::wide(d, &w[3])],

@@ -10,9 +10,11 @@ mod avx2;
 mod avx512;
 mod conv;
 mod portable;
+mod rows;
 mod table;
 
 pub use conv::Job;
+pub use rows::{Rows, Tap};
 pub use table::lookup;
 
 use crate::machine::{instruction_set, no_newer_than_avx2, InstructionSet};

@@ -17,6 +17,7 @@ pub unsafe fn convolve(job: &Job, rows: Range<usize>, out: &mut [u32]) {
 impl Lanes for Portable {
     type V = [u32; 8];
     const N: usize = 8;
+    const HALVES: bool = false;
 
     #[inline(always)]
     unsafe fn splat(v: u32) -> Self::V {
@@ -63,6 +64,12 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
+    unsafe fn halves(a: Self::V) -> [Self::V; 2] {
+        let of = |v: u32| v as i8 as u16 as u32 | ((v >> 16) as i8 as u16 as u32) << 16;
+        [from_fn(|i| of(a[i])), from_fn(|i| of(a[i] >> 8))]
+    }
+
+    #[inline(always)]
     unsafe fn dot16(sums: Self::V, a: Self::V, w: Self::V) -> Self::V {
         from_fn(|i| {
             let low = (a[i] as i16 as i32).wrapping_mul(w[i] as i16 as i32);
@@ -76,6 +83,16 @@ impl Lanes for Portable {
         from_fn(|i| {
             let kept = (sums[i] as i32).clamp(n.window.0, n.window.1);
             (kept.wrapping_mul(n.multiplier).wrapping_add(n.half) >> n.shift) as u32
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn split(sums: Self::V, w: &Wide) -> Self::V {
+        let half = 1 << (w.shift - 17);
+        from_fn(|i| {
+            let (upper, lower) = (sums[i] as i32 >> 16, (sums[i] & 0xffff) as i32);
+            let v = (upper * w.multiplier + (lower * w.multiplier >> 16) + half) >> (w.shift - 16);
+            v.clamp(w.clamp.0, w.clamp.1) as u32
         })
     }
 

@@ -1,8 +1,10 @@
 //! Fields to train on: read from datasets, scaled, and split into what is trained on and what is held out.
 
 use super::library::Part;
+use super::proportion::Spread;
+use crate::convert::chunking;
 use crate::failure::{Failure, Result};
-use crate::h5::dataset::{self, Dataset};
+use crate::h5::dataset::{self, Dataset, Layout};
 use crate::h5::{c_string, file, types, Id};
 use crate::spec::split;
 use crate::{output, walk};
@@ -36,7 +38,9 @@ pub struct Source {
     pub fill: Option<Vec<u8>>,
     /// Axis of time.
     pub time: usize,
-    /// Steps, levels, rows, columns.
+    /// Axis along which some is held out: that of time, or of levels where there are too few steps.
+    pub split: usize,
+    /// Steps (along `split`), levels, rows, columns.
     pub size: [usize; 4],
     /// First held-out step.
     pub held_out: usize,
@@ -46,11 +50,12 @@ pub struct Source {
 }
 
 impl Source {
-    /// Opens `FILE:/dataset`, or FILE where only one dataset can be meant.
+    /// Opens `FILE:/dataset`, or FILE where only one dataset can be meant. `still`: there need not be more than one step,
+    /// if there are levels.
     ///
     /// # Errors
     /// A dataset that is missing, or nothing to train on.
-    pub fn open(spec: &str, time: usize, fill: Option<f64>) -> Result<Self> {
+    pub fn open(spec: &str, time: usize, fill: Option<f64>, still: bool) -> Result<Self> {
         let (path, inside) = split(spec);
         let file = file::open(Path::new(path))?;
         let inside = match inside {
@@ -73,13 +78,18 @@ impl Source {
         let rank = set.shape.len();
         if rank < 3 || time >= rank || time + 2 >= rank && rank == 3 && time != 0 {
             return Err(Failure::new(format!(
-                "{name} has the shape {}: time, rows and columns are needed to train a forecaster (--time-axis says which is time)",
+                "{name} has the shape {}: time, rows and columns are needed to train on (--time-axis says which is time)",
                 output::shape(&set.shape)
             )));
         }
-        let space: Vec<usize> = (0..rank).filter(|a| *a != time).map(|a| set.shape[a]).collect();
-        let (levels, plane) = space.split_at(space.len() - 2);
-        let size = [set.shape[time], levels.iter().product(), plane[0], plane[1]];
+        let level = (0..rank).find(|a| *a != time);
+        let split = match level {
+            Some(level) if still && rank > 3 && set.shape[time] < FEWEST && set.shape[level] >= FEWEST => {
+                level
+            }
+            _ => time,
+        };
+        let size = in_order(&set.shape, split);
         if size[0] < FEWEST {
             return Err(Failure::new(format!(
                 "{name} has {} steps, training needs at least {FEWEST}",
@@ -88,7 +98,7 @@ impl Source {
         }
         let held_out = ((size[0] as f64 * HELD_OUT.0).round() as usize).clamp(2, HELD_OUT.1);
         let held_out = size[0] - held_out;
-        Ok(Self { name, fill: stored, dtype, time, size, held_out, double, fill_value, set })
+        Ok(Self { name, fill: stored, dtype, time, split, size, held_out, double, fill_value, set })
     }
 
     /// Values of the steps `from..to` in the order steps, levels, rows, columns; NaN where they are missing.
@@ -96,7 +106,7 @@ impl Source {
         let mut bytes = vec![];
         let rank = self.set.shape.len();
         let (mut start, mut count) = (vec![0; rank], self.set.shape.clone());
-        (start[self.time], count[self.time]) = (from, to - from);
+        (start[self.split], count[self.split]) = (from, to - from);
         self.double.read(&start, &count, &mut bytes)?;
         let all = bytes.chunks_exact(8).map(|b| {
             let v = f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]);
@@ -107,9 +117,9 @@ impl Source {
             }
         });
         let all: Vec<f64> = all.collect();
-        // Time becomes the first axis.
-        let outer: usize = count[..self.time].iter().product();
-        let inner: usize = count[self.time + 1..].iter().product();
+        // That axis becomes the first one.
+        let outer: usize = count[..self.split].iter().product();
+        let inner: usize = count[self.split + 1..].iter().product();
         if outer == 1 {
             return Ok(all);
         }
@@ -124,27 +134,77 @@ impl Source {
         Ok(out)
     }
 
+    /// The extents of a chunk: of those that the dataset has, if they hold several steps.
+    pub fn chunk(&self) -> Vec<usize> {
+        let set = &self.set;
+        let chunk = match &set.layout {
+            Layout::Chunked(chunk) if chunk[self.time] >= 4 || self.split != self.time => chunk.clone(),
+            _ => chunking::suggest(&set.shape, &set.max_shape, self.dtype.0.size(), self.time),
+        };
+        chunk.iter().zip(&set.shape).map(|(c, s)| *c.min(s)).collect()
+    }
+
+    /// The same in steps, levels, rows, columns.
+    pub fn chunk_in_order(&self) -> [usize; 4] {
+        in_order(&self.chunk(), self.split)
+    }
+
     /// The share of the steps before the held-out ones that is trained on.
     pub fn proportion(&self, asked: Option<f64>) -> f64 {
         let points: usize = self.size.iter().product();
         asked.unwrap_or(POINTS as f64 / points as f64).clamp(0.0, 1.0)
     }
 
-    /// What to train on: one piece or a few, the last one with the held-out steps behind it; the digest of what was read;
-    /// and the range of the values.
+    /// What to train a network on that forecasts: one piece or a few, the last one with the held-out steps behind it.
     ///
     /// # Errors
     /// What cannot be read, a field without values.
-    pub fn parts(&self, proportion: f64) -> Result<(Vec<Part>, String, f64)> {
+    pub fn parts(&self, proportion: f64) -> Result<Read> {
+        let of = |(from, to)| match to == self.held_out {
+            true => vec![(from, to), (to, self.size[0])],
+            false => vec![(from, to)],
+        };
+        self.read_all(pieces(self.held_out, proportion).into_iter().map(of).collect())
+    }
+
+    /// What to train on when blocks are looked at and not changes: the first `share` of the steps (in multiples of `depth`), or
+    /// all of them as far as there is memory; the held-out steps; and the share of the blocks in it that makes `share` of all.
+    ///
+    /// # Errors
+    /// What cannot be read, a field without values.
+    pub fn blocks(&self, share: f64, first: bool, depth: usize) -> Result<(Read, f64)> {
+        let steps = self.held_out;
+        let held_out = (steps, self.size[0]);
+        let taken = if first {
+            let wanted = (steps as f64 * share).ceil() as usize;
+            vec![(0, wanted.next_multiple_of(depth.max(1)).min(steps))]
+        } else {
+            pieces(steps, self.proportion(None).max(share))
+        };
+        let count: usize = taken.iter().map(|(from, to)| to - from).sum();
+        let last = taken.len() - 1;
+        let of = |(k, piece)| if k == last { vec![piece, held_out] } else { vec![piece] };
+        let read = self.read_all(taken.into_iter().enumerate().map(of).collect())?;
+        Ok((read, (share * steps as f64 / count as f64).min(1.0)))
+    }
+
+    /// Reads parts, of each the steps to train on and, if they follow, those that are held out.
+    fn read_all(&self, parts: Vec<Vec<(usize, usize)>>) -> Result<Read> {
         let mut hash = Sha256::new();
         let mut raw = vec![];
-        for (from, to) in pieces(self.held_out, proportion) {
-            let end = if to == self.held_out { self.size[0] } else { to };
-            let values = self.read(from, end)?;
-            hash.update([from as u64, to as u64].map(u64::to_le_bytes).concat());
-            let trained = &values[..values.len() / (end - from) * (to - from)];
-            trained.iter().for_each(|v| hash.update(v.to_bits().to_le_bytes()));
-            raw.push((values, end - from, to - from));
+        for part in parts {
+            let (mut values, mut steps) = (vec![], 0);
+            let (from, to) = part[0];
+            for (k, (from, to)) in part.into_iter().enumerate() {
+                let read = self.read(from, to)?;
+                if k == 0 {
+                    hash.update([from as u64, to as u64].map(u64::to_le_bytes).concat());
+                    read.iter().for_each(|v| hash.update(v.to_bits().to_le_bytes()));
+                }
+                values.extend(read);
+                steps += to - from;
+            }
+            raw.push((values, steps, to - from));
         }
         let (mut n, mut sum, mut squares) = (0.0, 0.0, 0.0);
         let (mut least, mut greatest) = (f64::INFINITY, f64::NEG_INFINITY);
@@ -167,8 +227,41 @@ impl Source {
             size: [steps, self.size[1], self.size[2], self.size[3]],
             train,
         });
-        Ok((parts.collect(), hash.finalize().iter().map(|b| format!("{b:02x}")).collect(), greatest - least))
+        let digest = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
+        Ok(Read { parts: parts.collect(), digest, range: greatest - least })
     }
+
+    /// Means and deviations of what can be trained on and of what is held out, and the number of values of the former.
+    ///
+    /// # Errors
+    /// What cannot be read.
+    pub fn spreads(&self) -> Result<([Spread; 2], f64)> {
+        let plane: usize = self.size[1..].iter().product();
+        let every = (self.size[0] * plane).div_ceil(POINTS).max(1);
+        let mut spreads = [Spread::default(); 2];
+        for t in (0..self.size[0]).step_by(every) {
+            let spread = &mut spreads[usize::from(t >= self.held_out)];
+            self.read(t, t + 1)?.into_iter().filter(|v| !v.is_nan()).for_each(|v| spread.add(v));
+        }
+        Ok((spreads, (self.held_out * plane) as f64))
+    }
+}
+
+/// What was read of a dataset.
+pub struct Read {
+    /// Pieces.
+    pub parts: Vec<Part>,
+    /// SHA-256 of what is trained on.
+    pub digest: String,
+    /// Range of the values.
+    pub range: f64,
+}
+
+/// Extents as steps (those of axis `first`), levels, rows, columns.
+fn in_order(extents: &[usize], first: usize) -> [usize; 4] {
+    let space: Vec<usize> = (0..extents.len()).filter(|a| *a != first).map(|a| extents[a]).collect();
+    let (levels, plane) = space.split_at(space.len() - 2);
+    [extents[first], levels.iter().product(), plane[0], plane[1]]
 }
 
 /// Steps `from..to` to train on, of the `steps` that there are; the last piece ends with them.

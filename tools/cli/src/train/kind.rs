@@ -1,5 +1,6 @@
 //! What is trained: architecture, size and what goes with them.
 
+use super::autoencoder::{self, Autoencoder, Plan};
 use super::data::Source;
 use super::outcome::Way;
 use crate::failure::{Failure, Result};
@@ -10,8 +11,8 @@ use serde_json::{json, Value};
 /// Options of a network's architecture.
 #[derive(Debug, Args)]
 pub struct Architecture {
-    /// What to train: learned, prednet or convlstm
-    #[arg(long, value_name = "NAME", default_value = "learned", value_parser = ["learned", "prednet", "convlstm"])]
+    /// What to train: learned, prednet, convlstm, swae or cae
+    #[arg(long, value_name = "NAME", default_value = "learned", value_parser = ["learned", "prednet", "convlstm", "swae", "cae"])]
     architecture: String,
     /// Size of the network: small, medium or large (learned), or small, medium or tezip (prednet, convlstm)
     /// [default: medium; small for prednet and convlstm]
@@ -20,9 +21,10 @@ pub struct Architecture {
     /// learned: forecaster, of the next frame, or interpolator, of the frame between two
     #[arg(long, value_name = "ROLE", default_value = "forecaster", value_parser = ["forecaster", "interpolator"])]
     role: String,
-    /// prednet, convlstm: levels (colours, variables) that are forecast together, up to 16 [default: all of 2 to 4, else 1]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16))]
-    channels: Option<u32>,
+    /// prednet, convlstm: levels (colours, variables) that are forecast together, up to 16 [default: all of 2 to 4, else 1];
+    /// swae: channels after each halving of a block, as 32,64,128 (the default for 8x8x8)
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=512))]
+    channels: Vec<u32>,
     /// prednet, convlstm: whether the next frame or its change is forecast [default: change; frame for --size tezip with
     /// 8-bit integers]
     #[arg(long, value_name = "WHAT", value_parser = ["frame", "change"])]
@@ -31,6 +33,11 @@ pub struct Architecture {
     /// learning rates)
     #[arg(long, value_name = "LOSS", default_value = "bits", value_parser = ["bits", "l0"])]
     loss: String,
+    #[command(flatten)]
+    autoencoder: Autoencoder,
+    /// swae, cae: which blocks a --proportion takes: the first ones, at equal distances, or random ones [default: strided]
+    #[arg(long, value_name = "WHICH", value_parser = ["first", "strided", "random"])]
+    sampling: Option<String>,
 }
 
 /// What a network for a preset is compared with.
@@ -48,7 +55,28 @@ const RECURRENT: [Way; 4] = [
 impl Architecture {
     /// Whether the network remembers.
     fn is_recurrent(&self) -> bool {
-        self.architecture != "learned"
+        matches!(self.architecture.as_str(), "prednet" | "convlstm")
+    }
+
+    /// What autoencoder is asked for; `None`: none.
+    ///
+    /// # Errors
+    /// Options that do not fit together.
+    pub fn autoencoder(&self) -> Result<Option<Plan>> {
+        let kind = &self.architecture;
+        autoencoder::KINDS
+            .contains(&kind.as_str())
+            .then(|| self.autoencoder.plan(kind, &self.channels))
+            .transpose()
+    }
+
+    /// Whether the first blocks are taken, where not all are.
+    pub fn takes_first(&self) -> bool {
+        self.sampling() == "first"
+    }
+
+    fn sampling(&self) -> &str {
+        self.sampling.as_deref().unwrap_or("strided")
     }
 
     fn size(&self) -> &str {
@@ -58,7 +86,9 @@ impl Architecture {
 
     /// The ways in which held-out steps are stored, to see what the model is worth.
     pub fn presets(&self) -> &'static [Way] {
-        if self.is_recurrent() {
+        if autoencoder::KINDS.contains(&self.architecture.as_str()) {
+            &[]
+        } else if self.is_recurrent() {
             &RECURRENT
         } else {
             &LEARNED
@@ -72,6 +102,21 @@ impl Architecture {
     pub fn check(&self) -> Result<()> {
         let name = &self.architecture;
         let wrong = |option: &str| Err(Failure::new(format!("--architecture {name} has no {option}")));
+        if let Some(option) = self.autoencoder.unfit(name) {
+            return wrong(option);
+        }
+        if self.autoencoder()?.is_some() {
+            return match (&self.size, self.role.as_str(), &self.planes, self.loss.as_str()) {
+                (Some(_), ..) => wrong("--size: --block, --channels and --latent say what it is like"),
+                (_, "interpolator", ..) => wrong("--role"),
+                (_, _, Some(_), _) => wrong("--planes"),
+                (.., "l0") => wrong("--loss"),
+                _ => Ok(()),
+            };
+        }
+        if self.sampling.is_some() {
+            return wrong("--sampling: it takes pieces of the time");
+        }
         match (self.is_recurrent(), self.size()) {
             (true, "large") => return wrong("--size large: small, medium or tezip are possible"),
             (false, "tezip") => return wrong("--size tezip: small, medium or large are possible"),
@@ -80,8 +125,11 @@ impl Architecture {
         if self.is_recurrent() && self.role != "forecaster" {
             return wrong("--role: it forecasts");
         }
-        if !self.is_recurrent() && self.channels.is_some() {
+        if !self.is_recurrent() && !self.channels.is_empty() {
             return wrong("--channels: its levels are forecast one by one");
+        }
+        if self.channels.len() > 1 || self.channels.iter().any(|c| *c > 16) {
+            return wrong("such --channels: one number of 1 to 16 is possible");
         }
         if !self.is_recurrent() && self.planes.is_some() {
             return wrong("--planes: it forecasts changes");
@@ -89,13 +137,32 @@ impl Architecture {
         Ok(())
     }
 
-    /// Adds what is asked for to a request to the trainer, and to what the model says of itself.
-    pub fn complete(&self, sources: &[Source], request: &mut Value, metadata: &mut Value) {
+    /// Adds what is asked for to a request to the trainer, and to what the model says of itself. `pieces` are
+    /// chunks and shares of the blocks of what an autoencoder is trained on.
+    ///
+    /// # Errors
+    /// Fields that do not fit.
+    pub fn complete(
+        &self,
+        sources: &[Source],
+        pieces: Vec<Value>,
+        request: &mut Value,
+        metadata: &mut Value,
+    ) -> Result<()> {
+        if let Some(plan) = self.autoencoder()? {
+            let mut asked = self.autoencoder.request(&plan, sources)?;
+            asked["pieces"] = Value::from(pieces);
+            asked["sampling"] = json!(self.sampling());
+            request["autoencoder"] = asked;
+            metadata["size"] = json!(plan.size());
+            metadata["sampling"] = json!(self.sampling());
+            return Ok(());
+        }
         request["size"] = json!(self.size());
         request["loss"] = json!(self.loss);
         if !self.is_recurrent() {
             request["role"] = json!(self.role);
-            return;
+            return Ok(());
         }
         let bytes = sources.iter().all(|s| matches!(s.dtype.0, Dtype::I8 | Dtype::U8));
         let frames = match self.planes.as_deref() {
@@ -104,7 +171,8 @@ impl Architecture {
         };
         request["architecture"] = json!(self.architecture);
         request["planes"] = json!(if frames { 1 } else { 2 });
-        request["channels"] = json!(self.channels);
+        request["channels"] = json!(self.channels.first());
         metadata["loss"] = json!(self.loss);
+        Ok(())
     }
 }

@@ -3,10 +3,12 @@
 //! Training itself is in libaugur_torch (`tools/torch`); here are reading the fields, watching, and finding out what the model
 //! is worth, through the codec as it stores the held-out steps.
 
+mod autoencoder;
 mod data;
 mod kind;
 mod library;
 mod outcome;
+mod proportion;
 mod provenance;
 
 use crate::convert::temporary::Temporary;
@@ -20,6 +22,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kind::Architecture;
 use library::Part;
 use outcome::Outcome;
+use proportion::Proportion;
 use serde_json::{json, Value};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,9 +43,11 @@ Examples:
   augur train run1.h5:/u run2.h5:/u --absolute 0.01 --size small --max-time 300 -o u.safetensors
   augur convert run3.h5 small.h5 --relative 1e-3 --model vorticity.safetensors
   augur train drive.h5:/images --architecture prednet --relative 0.1 -o drive.safetensors
+  augur train run1.h5:/vorticity --architecture swae --block 32x32 --relative 1e-2 -o blocks.safetensors
 
 Architectures: learned is a forecaster of the next frame from the last two, for the preset learned. prednet and convlstm
 remember what was before; they are for the presets tezip+ and tezip, and can forecast levels, colours or variables together.
+swae and cae are autoencoders, of blocks (ae-sz, ae-sz+) and of runs of values (cae): few numbers stand for many values.
 
 The model is trained for bounds from an eighth of the given one to eight times it. The last 15 % of each dataset's steps
 are held out: the weights that do best on them are kept, training ends where they get no better, and in the end the
@@ -63,14 +68,15 @@ pub struct Train {
     output: PathBuf,
     #[command(flatten)]
     architecture: Architecture,
-    /// Steps of the optimiser [default: 2000; 1000 for prednet and convlstm]
+    /// Steps of the optimiser [default: 2000; 1000 for prednet and convlstm, 6000 for swae and cae]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     steps: Option<u64>,
     /// Seconds after which training ends at the latest; the learning rate falls in time for it
     #[arg(long, value_name = "SECONDS", default_value_t = 480.0, value_parser = seconds, allow_negative_numbers = true)]
     max_time: f64,
-    /// Share of each dataset's steps to train on, 0 to 1, or auto: all of it up to 32 million values
-    #[arg(long, value_name = "P", default_value = "auto", value_parser = proportion)]
+    /// Share of each dataset to train on, as 0.05 or 5%, or auto: all of it up to 32 million values; for swae and cae what
+    /// its coefficient of variation asks for
+    #[arg(long, value_name = "P", default_value = "auto", value_parser = proportion::parse)]
     proportion: Proportion,
     /// Model of the same architecture and size to start from
     #[arg(long, value_name = "FILE")]
@@ -101,20 +107,6 @@ pub struct Train {
     json: bool,
 }
 
-/// How much of the data to train on.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Proportion(Option<f64>);
-
-fn proportion(text: &str) -> std::result::Result<Proportion, String> {
-    if text == "auto" {
-        return Ok(Proportion(None));
-    }
-    match text.parse() {
-        Ok(p) if p > 0.0 && p <= 1.0 => Ok(Proportion(Some(p))),
-        _ => Err("a number above 0 and up to 1 expected, or auto".into()),
-    }
-}
-
 fn seconds(text: &str) -> std::result::Result<f64, String> {
     text.parse()
         .ok()
@@ -141,14 +133,29 @@ pub fn run(options: &Train) -> Result<()> {
     let fill = options.bound.fill_value();
     let (mut sources, mut parts, mut data): (Vec<Source>, Vec<Part>, Vec<Value>) = (vec![], vec![], vec![]);
     let mut bounds = (f64::INFINITY, 0f64);
+    let plan = options.architecture.autoencoder()?;
     for spec in &options.fields {
-        let source = Source::open(spec, settings.time_axis, fill)?;
-        let (more, digest, range) = source.parts(source.proportion(options.proportion.0))?;
-        let (low, high) = data::bounds(&settings.bound, range)?;
+        sources.push(Source::open(spec, settings.time_axis, fill, plan.is_some())?);
+    }
+    let (share, why) = match &plan {
+        Some(_) => share(options, &sources)?,
+        None => (1.0, None),
+    };
+    if let Some(why) = why.filter(|_| !options.json) {
+        eprintln!("{why}");
+    }
+    let mut pieces = vec![];
+    for source in &sources {
+        let (read, of) = match &plan {
+            None => (source.parts(source.proportion(options.proportion.0))?, 1.0),
+            Some(plan) => source.blocks(share, options.architecture.takes_first(), plan.depth())?,
+        };
+        let (low, high) = data::bounds(&settings.bound, read.range)?;
         bounds = (bounds.0.min(low), bounds.1.max(high));
-        data.push(json!({ "name": source.name, "sha256": digest }));
-        parts.extend(more);
-        sources.push(source);
+        data.push(json!({ "name": source.name, "sha256": read.digest }));
+        let piece = json!({ "chunk": source.chunk_in_order(), "share": of });
+        pieces.extend(std::iter::repeat_n(piece, read.parts.len()));
+        parts.extend(read.parts);
     }
     let mut metadata = provenance::metadata(options, &data, bounds, init.as_deref());
     let mut request = json!({
@@ -157,7 +164,10 @@ pub fn run(options: &Train) -> Result<()> {
         "threads": options.threads, "init": options.init, "checkpoint": options.checkpoint,
         "resume": options.checkpoint.as_ref().filter(|_| options.resume), "insist": options.insist,
     });
-    options.architecture.complete(&sources, &mut request, &mut metadata);
+    options.architecture.complete(&sources, pieces, &mut request, &mut metadata)?;
+    if plan.is_some() {
+        metadata["proportion"] = json!(format!("{share} ({})", options.proportion));
+    }
     request["metadata"] = metadata;
     let bar = bar(options.json);
     let (report, model) = trainer.train(&request, &parts, &mut |message| {
@@ -171,9 +181,13 @@ pub fn run(options: &Train) -> Result<()> {
             output::json(&json!({ "model": null, "training": report }));
         }
         return Err(Failure::broken(format!(
-            "after {} steps the forecast saves nothing on held-out steps: these fields cannot be forecast from the \
-             frames before, and `balanced` serves them as well (--insist trains on)",
-            report["steps"]
+            "after {} steps {} (--insist trains on)",
+            report["steps"],
+            match plan {
+                Some(_) => "held-out blocks are reconstructed no better than by their means: there is nothing to learn",
+                None => "the forecast saves nothing on held-out steps: these fields cannot be forecast from the frames \
+                         before, and `balanced` serves them as well",
+            }
         )));
     };
     let model = Arc::new(Model::from_bytes(&bytes)?);
@@ -197,6 +211,25 @@ pub fn run(options: &Train) -> Result<()> {
         print(options, &model, &report, &outcome);
     }
     Ok(())
+}
+
+/// The share of all fields to train an autoencoder on, and why where that is not said.
+///
+/// # Errors
+/// What cannot be read.
+fn share(options: &Train, sources: &[Source]) -> Result<(f64, Option<String>)> {
+    if let Some(share) = options.proportion.0 {
+        return Ok((share, None));
+    }
+    let mut total = [proportion::Spread::default(); 2];
+    let mut values = 0.0;
+    for source in sources {
+        let (spreads, count) = source.spreads()?;
+        total.iter_mut().zip(spreads).for_each(|(t, s)| t.join(&s));
+        values += count;
+    }
+    let (share, why) = proportion::choose(&total[0], &total[1], values);
+    Ok((share, Some(format!("training on {:.3} % of the blocks: {why}", 100.0 * share))))
 }
 
 /// Where the model is written until it is whole: found out before hours of training.
@@ -251,7 +284,7 @@ fn show(bar: &ProgressBar, message: &Value) {
     bar.set_length(steps as u64);
     bar.set_position(number("step") as u64);
     if let Some(held_out) = message["held_out"].as_f64() {
-        bar.set_message(format!("{:.3} bits, held out {held_out:.3}", number("bits")));
+        bar.set_message(format!("loss {:.4}, held out {held_out:.4}", number("loss")));
     }
 }
 
@@ -299,6 +332,7 @@ fn print(options: &Train, model: &Model, report: &Value, outcome: &Outcome) {
         number("operations")
     );
     errors(report);
+    reconstruction(report);
     println!("\nOn {} of held-out steps:", output::bytes(outcome.raw));
     let row = |name: &str, c: &outcome::Cost| {
         let milliseconds = |s: f64| format!("{:.1} ms", s / outcome.raw as f64 * 1e9);
@@ -321,6 +355,31 @@ fn print(options: &Train, model: &Model, report: &Value, outcome: &Outcome) {
         ),
         None => println!("The model saves nothing here: use balanced."),
     }
+}
+
+/// How far an autoencoder's reconstructions are off.
+fn reconstruction(report: &Value) {
+    let of = |value: &Value, key: &str| value[key].as_f64().unwrap_or(f64::NAN);
+    let found = &report["reconstruction"];
+    let Some(scores) = found["scores"].as_array() else { return };
+    println!(
+        "\nReconstructions of held-out blocks: PSNR {:.1} dB, mean error {:.2e} of the range (the mean of a block: {:.2e})",
+        of(found, "psnr"),
+        of(found, "error"),
+        of(found, "mean_error")
+    );
+    let row = |score: &Value| {
+        vec![
+            format!("{:.2e}", of(score, "bound")),
+            format!("{:.3}", of(score, "step")),
+            format!("{:.2}", of(score, "error")),
+            format!("{:.1} %", 100.0 * of(score, "within")),
+        ]
+    };
+    output::table(
+        &["bound / range", "latents in steps of", "mean error in bounds", "points within it"],
+        &scores.iter().map(row).collect::<Vec<_>>(),
+    );
 }
 
 /// How far forecasts are off, where the trainer says so.

@@ -1,9 +1,7 @@
 //! What a model is worth: sizes and times on held-out steps, through the codec itself.
 
 use super::data::Source;
-use crate::convert::chunking;
 use crate::failure::Result;
-use crate::h5::dataset::Layout;
 use augur_core::{decode_with, encode, Bound, Decoding, Digest, Error, Model, Models, Params, Preset};
 use std::sync::Arc;
 use std::time::Instant;
@@ -80,26 +78,22 @@ pub fn measure(
 ) -> Result<()> {
     let set = &source.set;
     let (dtype, order) = source.dtype;
-    let chunk = match &set.layout {
-        Layout::Chunked(chunk) if chunk[source.time] >= 4 => chunk.clone(),
-        _ => chunking::suggest(&set.shape, &set.max_shape, dtype.size(), source.time),
-    };
-    let mut step: Vec<usize> = chunk.iter().zip(&set.shape).map(|(c, s)| *c.min(s)).collect();
-    let time = source.time;
-    step[time] = step[time].min(set.shape[time] - source.held_out);
+    let mut step = source.chunk();
+    let split = source.split;
+    step[split] = step[split].min(set.shape[split] - source.held_out);
     let most = out.raw + BYTES as u64;
-    // The last whole chunks in time that are held out.
-    let count = ((set.shape[time] - source.held_out) / step[time]).max(1);
+    // The last whole chunks along that axis that are held out.
+    let count = ((set.shape[split] - source.held_out) / step[split]).max(1);
     let mut shape = set.shape.clone();
-    shape[time] = count * step[time];
-    let first = set.shape[time] - shape[time];
+    shape[split] = count * step[split];
+    let first = set.shape[split] - shape[split];
     let mut raw = vec![];
     let one = One(model);
     for (mut start, count) in crate::boxes::cover(&shape, &step) {
-        start[time] += first;
+        start[split] += first;
         set.read(&start, &count, &mut raw)?;
         let mut params = Params::new(dtype, &count, bound);
-        (params.order, params.time_axis, params.fill) = (order, time, fill);
+        (params.order, params.time_axis, params.fill) = (order, source.time, fill);
         out.raw += raw.len() as u64;
         for (way, cost) in &mut out.costs {
             params.preset = way.preset;

@@ -16,7 +16,7 @@ pub fn metadata(options: &Train, data: &[Value], bounds: (f64, f64), init: Optio
     let mut out = json!({
         "name": name,
         "data": Value::from(data.to_vec()).to_string(),
-        "proportion": options.proportion.0.map_or_else(|| "auto".to_string(), |p| p.to_string()),
+        "proportion": options.proportion.to_string(),
         "bound": format!("relative {:.3e} to {:.3e}", bounds.0, bounds.1),
         "seed": options.seed.to_string(),
         "date": today(),

@@ -1,0 +1,169 @@
+//! A network over blocks in training: floating-point weights that are rounded on the way, as in [`net`](crate::net).
+
+use super::{Chain, Layer, Op};
+use crate::graph::Values;
+use crate::net::{channel_scale, straight};
+use tch::{no_grad, Device, Kind, Tensor};
+
+/// Coupling of each channel with itself, and with others, at first, in units of its own.
+const COUPLING: (f64, f64) = (0.1, 0.001);
+/// Greatest `beta` of an integer normalisation.
+pub const GREATEST_BETA: f64 = (1u64 << 30) as f64;
+/// Least value of what is divided by.
+pub const LEAST: f64 = 1e-6;
+
+/// A network in training.
+#[derive(Debug)]
+pub struct Net {
+    /// What it does.
+    pub chain: Chain,
+    /// Of each layer: weights and biases; roots of beta and gamma; or nothing.
+    pub variables: Vec<Vec<Tensor>>,
+}
+
+impl Net {
+    /// A network with random weights, for inputs of the standard deviation `spread`, whose values all keep about that of 1.
+    pub fn new(chain: Chain, spread: f64, device: Device) -> Self {
+        let mut spread = spread;
+        let cpu = (Kind::Float, Device::Cpu);
+        let of = |layer: &Layer| -> Vec<Tensor> {
+            let leaf = |x: Tensor| x.to_device(device).set_requires_grad(true);
+            match layer.op {
+                Op::Conv(_) | Op::Up | Op::Dense => {
+                    let shape = [&[layer.channels, layer.inputs][..], &layer.kernel()].concat();
+                    let points: i64 = layer.size.iter().product();
+                    let terms = (layer.inputs * layer.taps()) as f64 / points as f64;
+                    // From one channel to one, the middle of the kernel: nothing is lost.
+                    let weight = if (layer.inputs, layer.channels) == (1, 1) && !layer.kernel().is_empty() {
+                        let weight = Tensor::zeros(shape.as_slice(), cpu);
+                        let _ = weight.view(-1).get(shape.iter().product::<i64>() / 2).fill_(1.0);
+                        weight + Tensor::randn(shape.as_slice(), cpu) * 0.02
+                    } else {
+                        let factor = 1.0 / (spread * terms.sqrt());
+                        spread = 1.0;
+                        Tensor::randn(shape.as_slice(), cpu) * factor
+                    };
+                    vec![leaf(weight), leaf(Tensor::zeros([layer.channels], cpu))]
+                }
+                Op::Gdn | Op::Igdn => {
+                    let c = layer.channels;
+                    let others = Tensor::full([c, c], COUPLING.1, cpu);
+                    let gamma = others + Tensor::eye(c, cpu) * COUPLING.0;
+                    vec![leaf(Tensor::ones([c], cpu)), leaf(gamma.sqrt())]
+                }
+                Op::Sigmoid | Op::Flatten | Op::Unflatten | Op::Rescale(_) => vec![],
+            }
+        };
+        let variables = chain.layers.iter().map(of).collect();
+        Self { chain, variables }
+    }
+
+    /// Multiplies the weights of the last layer that has more than one input channel by `factor`.
+    pub fn quieten(&self, factor: f64) {
+        let layers = self.chain.layers.iter().zip(&self.variables).rev();
+        if let Some((_, variables)) = layers.into_iter().find(|(l, _)| l.is_weighted() && l.inputs > 1) {
+            no_grad(|| {
+                let _ = variables[0].shallow_clone().g_mul_scalar_(factor);
+            });
+        }
+    }
+
+    /// All that is trained.
+    pub fn all(&self) -> impl Iterator<Item = &Tensor> {
+        self.variables.iter().flatten()
+    }
+
+    /// What comes out for inputs in floating-point units: [blocks, channels, (levels, rows, columns)].
+    pub fn forward(&self, input: &Tensor) -> Tensor {
+        let mut x = input.shallow_clone();
+        for k in 0..self.variables.len() {
+            x = self.layer(k, &x);
+        }
+        x
+    }
+
+    /// What each layer gives.
+    pub fn each(&self, input: &Tensor) -> Vec<Tensor> {
+        let mut all: Vec<Tensor> = vec![];
+        for k in 0..self.variables.len() {
+            let x = self.layer(k, all.last().unwrap_or(input));
+            all.push(x);
+        }
+        all
+    }
+
+    fn layer(&self, k: usize, x: &Tensor) -> Tensor {
+        let layer = &self.chain.layers[k];
+        let values = &layer.values;
+        match (layer.op, self.variables[k].as_slice()) {
+            (Op::Conv(_) | Op::Up | Op::Dense, [weight, bias]) => {
+                let scale = channel_scale(weight);
+                let weight = straight(weight, (weight / &scale).round() * scale);
+                rounded(&weighted(layer, x, &weight, Some(bias)), values)
+            }
+            (Op::Gdn | Op::Igdn, [beta, gamma]) => {
+                let (beta, gamma) = (beta.square() + LEAST, gamma.square());
+                let scale = gamma_scale(&beta, &gamma, self.chain.read(k));
+                let gamma = straight(&gamma, (&gamma / &scale).round() * scale);
+                let (n, c) = (x.size()[0], layer.channels);
+                let flat = x.view([n, c, -1]);
+                let sums = gamma.matmul(&flat.square()) + beta.view([1, c, 1]);
+                let y = if layer.op == Op::Gdn { flat * sums.rsqrt() } else { flat * sums.sqrt() };
+                rounded(&y.view(x.size().as_slice()), values)
+            }
+            (Op::Sigmoid, _) => rounded(&x.sigmoid(), values),
+            (Op::Rescale(_), _) => rounded(x, values),
+            (Op::Flatten, _) => flatten(x),
+            (Op::Unflatten, _) => unflatten(layer, x),
+            _ => x.shallow_clone(),
+        }
+    }
+}
+
+/// Scale of each row of `gamma` as 8-bit integers.
+pub fn gamma_scale(beta: &Tensor, gamma: &Tensor, read: Values) -> Tensor {
+    let greatest = gamma.detach().amax([1], true);
+    // The sums count in 127 units per greatest gamma and squared unit of the values.
+    let beta = beta.detach().view([-1, 1]) * (read.unit * read.unit / GREATEST_BETA);
+    (greatest / crate::net::GREATEST).maximum(&beta).clamp_min(1e-12)
+}
+
+/// The sums of a layer: [blocks, channels, points...].
+pub fn weighted(layer: &Layer, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
+    match (layer.op, layer.is_plane()) {
+        (Op::Dense, _) => x.linear(weight, bias),
+        (Op::Conv(stride), true) => x.conv2d(weight, bias, [stride; 2], [1; 2], [1; 2], 1),
+        (Op::Conv(stride), false) => x.conv3d(weight, bias, [stride; 3], [1; 3], [1; 3], 1),
+        (_, true) => {
+            let weight = weight.transpose(0, 1);
+            x.conv_transpose2d(&weight, bias, [2; 2], [1; 2], [1; 2], 1, [1; 2])
+        }
+        (_, false) => {
+            let weight = weight.transpose(0, 1);
+            x.conv_transpose3d(&weight, bias, [2; 3], [1; 3], [1; 3], 1, [1; 3])
+        }
+    }
+}
+
+/// Points as channels: channel p C + c is channel c of point p.
+pub fn flatten(x: &Tensor) -> Tensor {
+    x.flatten(2, -1).transpose(1, 2).flatten(1, 2)
+}
+
+/// The inverse, to the layer's points.
+pub fn unflatten(layer: &Layer, x: &Tensor) -> Tensor {
+    let [d, h, w] = layer.size;
+    let n = x.size()[0];
+    let points = x.view([n, -1, layer.channels]).transpose(1, 2);
+    if d == 1 {
+        points.reshape([n, layer.channels, h, w])
+    } else {
+        points.reshape([n, layer.channels, d, h, w])
+    }
+}
+
+/// Rounded to integers and limited to their range; gradients pass within it.
+fn rounded(x: &Tensor, values: &Values) -> Tensor {
+    let (low, high) = values.clamp;
+    x.fake_quantize_per_tensor_affine(1.0 / values.unit, 0, i64::from(low), i64::from(high))
+}
