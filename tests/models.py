@@ -83,6 +83,52 @@ def recurrent_model(name: str = "memory", channels: int = 1, changes: bool = Fal
     })
 
 
+def signs(points: int) -> np.ndarray:
+    """Two patterns of -1 and 1 that have nothing in common, for blocks of an even number of points: (2, points)."""
+    first = np.where(np.random.default_rng(7).random(points) < 0.5, -1, 1).astype("i1")
+    return np.stack([first, first * np.where(np.arange(points) % 2, -1, 1).astype("i1")])
+
+
+def autoencoder(block: tuple[int, int, int], kind: str = "swae", third: str | None = None, name: str = "patterns") -> bytes:
+    """An autoencoder of blocks that are sums of two patterns: its latents are how much there is of each, 8192 for half the
+    chunk's range. `kind` and `third` are as in docs/models.md; blocks have 16 to 1024 points."""
+    points = int(np.prod(block))
+    patterns = signs(points)
+    ends = {
+        "encoder": (points, 2, patterns, 16384 * 32 // points, 20),
+        # 64 of 64 are one; twice the latents are the pattern.
+        "decoder": (2, points, 64 * patterns.T, 16384, 19),
+    }
+    tensors, graphs = {}, {}
+    for role, (inputs, outputs, weight, multiplier, shift) in ends.items():
+        tensors |= {f"{role}.w": weight, f"{role}.b": np.zeros(outputs, "<i4"), f"{role}.m": np.full(outputs, multiplier, "<i4"),
+                    f"{role}.s": np.full(outputs, shift, "u1")}
+        dense = {"op": "dense", "in": [0], "weight": f"{role}.w", "bias": f"{role}.b", "multiplier": f"{role}.m", "shift": f"{role}.s",
+                 "type": "i16"}
+        graphs[role] = {"block": list(block), "kind": kind, **({"third": third} if third else {}),
+                        "nodes": [{"op": "input", "channels": inputs, "type": "i16", "size": [1, 1, 1]}, dense]}
+    return safetensors(tensors, {
+        "format": "augur-model", "version": "1", "graphs": json.dumps(graphs), "name": name,
+        "architecture": "two patterns", "license": "MIT OR Apache-2.0",
+    })
+
+
+def patterned(shape: tuple[int, ...], block: tuple[int, int, int], noise: float = 0.1, seed: int = 1, dtype: str = "f4") -> np.ndarray:
+    """A field (t, y, x) of which each block is a sum of the two patterns, in amounts of its own, with a little noise. Blocks
+    of one row (1, 1, n) are runs of values, as with the preset `cae`."""
+    rng = np.random.default_rng(seed)
+    if block[:2] == (1, 1):
+        extent = (1, 1, int(np.prod(shape)))
+    else:
+        extent = shape
+    counts = [-(-n // b) for n, b in zip(extent, block)]
+    amounts = rng.uniform(-0.5, 0.5, (*counts, 2))
+    blocks = amounts @ signs(int(np.prod(block))).astype("f8")
+    whole = blocks.reshape(*counts, *block).transpose(0, 3, 1, 4, 2, 5).reshape([c * b for c, b in zip(counts, block)])
+    whole = whole[: extent[0], : extent[1], : extent[2]].reshape(shape)
+    return (100 + 10 * whole + noise * rng.uniform(-0.5, 0.5, shape)).astype(dtype)
+
+
 def digest(model: bytes) -> str:
     """The model's name: 64 hexadecimal digits."""
     return hashlib.sha256(model).hexdigest()

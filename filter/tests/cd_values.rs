@@ -1,6 +1,6 @@
 //! cd_values: round trips, refusals that name the word, and arbitrary words.
 
-use augur_core::params::{KeyFrames, Windows};
+use augur_core::params::{KeyFrames, Selection, Windows};
 use augur_core::{Bound, ByteOrder, Dtype, Preset};
 use augur_filter::cd_values::{CdValues, Expanded, Settings, WORDS};
 use augur_filter::Fill;
@@ -33,14 +33,18 @@ fn windows() -> impl Strategy<Value = Windows> {
 
 fn settings() -> impl Strategy<Value = Settings> {
     let model = proptest::option::of(any::<[u8; 16]>());
-    let how = (0..6u8, windows(), model, any::<bool>());
+    let how = (0..9u8, windows(), model, any::<(bool, bool)>());
     (how, bound(), proptest::option::of(any::<u64>()), 0..16usize).prop_map(
-        |((preset, windows, model, strict), bound, fill, time_axis)| Settings {
+        |((preset, windows, model, (strict, by_distance)), bound, fill, time_axis)| Settings {
             preset: Preset::from_code(preset).expect("a preset"),
-            // Only some presets use models, and only one has key frames.
+            // Only some presets use models, only one has key frames, and two have blocks.
             model: model.filter(|m| preset >= 3 && *m != [0; 16]),
             strict: strict && preset >= 3,
             windows: if preset == 4 { windows } else { Windows::default() },
+            selection: match by_distance && (preset == 6 || preset == 8) {
+                true => Selection::Distance,
+                false => Selection::Length,
+            },
             // The words have room for one of the two.
             fill: fill.filter(|_| bound.parameters().1 == 0.0).map(Fill::from_bits),
             bound,
@@ -146,10 +150,9 @@ fn refusals_name_the_word_and_what_was_expected() {
     };
     assert!(good(&|_| ()).is_ok());
     type Change<'a> = &'a dyn Fn(&mut Vec<u32>);
-    let cases: [(Change, &[&str]); 31] = [
+    let cases: [(Change, &[&str]); 33] = [
         (&|w| w[0] = 0, &["word 0", "version 0", "knows version 1"]),
         (&|w| w[0] = 2, &["word 0", "version 2"]),
-        (&|w| w[0] |= 9 << 8, &["word 0", "preset 9", "expected 0 to"]),
         (&|w| w[0] |= 1 << 31, &["word 0", "0x80000000"]),
         (&|w| w[0] |= 1 << 18, &["word 0", "only set_local"]),
         (&|w| w[0] |= 3 << 17, &["bits 17 and 18"]),
@@ -173,7 +176,10 @@ fn refusals_name_the_word_and_what_was_expected() {
         (&|w| (w[0], w[1]) = (1 | 4 << 8, 1 | 255 << 24), &["threshold of key frames", "2^-31 to 1"]),
         (&|w| w[0] |= 1 << 31 | 4 << 8, &["word 0", "0x80000000"]),
         (&|w| w[0] |= 5 << 23 | 4 << 8, &["word 0", "only set_local"]),
-        (&|w| w[0] |= 6 << 8, &["word 0", "preset 6", "expected 0 to 5"]),
+        (&|w| w[0] |= 9 << 8, &["word 0", "preset 9", "expected 0 to 8"]),
+        (&|w| w[0] |= 1 << 30 | 7 << 8, &["word 0, bits 27 to 30", "preset ae-sz+"]),
+        (&|w| w[0] |= 1 << 27 | 6 << 8, &["word 0, bits 27 to 30", "preset ae-sz"]),
+        (&|w| (w[0], w[1]) = (1 | 8 << 8, 1 | 8 << 24), &["word 1, bits 24 to 31", "preset cae"]),
         (&|w| w[0] |= 5 << 23 | 3 << 8, &["word 0", "only set_local"]),
         (&|w| w[0] |= 3 << 8 | 1 << 19, &["word 0", "only set_local"]),
         (&|w| w[13] = 5, &["word 13", "leave them out"]),
@@ -254,7 +260,17 @@ fn windows_that_no_word_holds_are_refused() {
         let e = settings.to_words().expect_err(text);
         assert!(e.message().contains(text), "\"{e}\" does not contain \"{text}\"");
     }
-    for preset in [Preset::Balanced, Preset::Fast, Preset::Lossless, Preset::Learned, Preset::TezipPlus] {
+    let others = [
+        Preset::Balanced,
+        Preset::Fast,
+        Preset::Lossless,
+        Preset::Learned,
+        Preset::TezipPlus,
+        Preset::AeSz,
+        Preset::AeSzPlus,
+        Preset::Cae,
+    ];
+    for preset in others {
         for windows in [
             Windows { keys: KeyFrames::Every(8), ..Windows::default() },
             Windows { keys: KeyFrames::Beyond(0.5), ..Windows::default() },
@@ -266,6 +282,28 @@ fn windows_that_no_word_holds_are_refused() {
                 e.message().contains(&format!("which the preset {} does not have", preset.name())),
                 "{e}"
             );
+        }
+    }
+}
+
+#[test]
+fn the_selection_goes_with_blocks_only() {
+    for preset in (0..9).map(|code| Preset::from_code(code).unwrap()) {
+        let settings =
+            Settings { preset, selection: Selection::Distance, ..Settings::new(Bound::Absolute(1.0)) };
+        match preset {
+            Preset::AeSz | Preset::Cae => {
+                let words = settings.to_words().unwrap();
+                assert_eq!(words, [1 | u32::from(preset.code()) << 8 | 1 << 30, 1, 0, 0x3ff0_0000]);
+                assert_eq!(Settings::from_words(&words).unwrap(), settings);
+            }
+            _ => {
+                let e = settings.to_words().unwrap_err();
+                assert!(
+                    e.message().contains(&format!("which the preset {} does not do", preset.name())),
+                    "{e}"
+                );
+            }
         }
     }
 }

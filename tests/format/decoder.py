@@ -287,7 +287,7 @@ class Payload:
         if order >= RECONSTRUCTED:
             need(self.predictor == MULTISCALE, "reconstructions without multiscale prediction")
             blocks = Blocks(*read_shape(r), f)
-            self.reconstruction = blocks.together(Latents(r, blocks.count, blocks.points).reconstruct(self, blocks))
+            self.reconstruction = blocks.together(Latents(r, blocks.count, blocks).reconstruct(self, blocks))
         self.kinds = r.packed(f.count) if flags & 1 else bytes(f.count)
         need(len(self.kinds) == f.count and max(self.kinds) <= 2, "kinds of frames")
         self.mask = self.read_mask(r) if flags & 2 else None
@@ -616,7 +616,7 @@ class Payload:
         need(all(abs(v) <= 1 << 44 for base, slopes in means + planes for v in (base, *slopes)), "means and slopes")
         made = []
         if NETWORK in modes:
-            latents = Latents(r, modes.count(NETWORK), blocks.points)
+            latents = Latents(r, modes.count(NETWORK), blocks)
             made = latents.reconstruct(self, blocks)
         need(r.at == len(r.data), "bytes after the blocks")
         lists = {MEAN: iter(means), PLANE: iter(planes), NETWORK: iter(made), LORENZO: iter(lambda: None, 0)}
@@ -1103,7 +1103,9 @@ class Blocks:
 class Latents:
     """The latents of so many blocks."""
 
-    def __init__(self, r: Parts, blocks: int, points: int):
+    def __init__(self, r: Parts, blocks: int, whole: Blocks):
+        points = whole.points
+        need(whole.count * points <= 8 * math.prod(whole.extent) + (1 << 18), "points outside of the chunk")
         self.centre, self.output, self.step = r.signed(), (r.number(), r.byte()), r.number()
         need(abs(self.centre) <= 1 << 29, "centre of the latents")
         need(self.output[0] <= 32767 and 1 <= self.output[1] <= 46, "factor of the latents")

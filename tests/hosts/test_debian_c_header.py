@@ -88,6 +88,15 @@ int main(void)
     show(&o);
     augur_set_model(&o, "sha256:00112233445566778899aabbccddeeffFEDCBA9876543210fedcba9876543210");
     show(&o);
+    o.preset = AUGUR_PRESET_AE_SZ_PLUS;
+    show(&o);
+    o = augur_absolute(0.5);
+    o.preset = AUGUR_PRESET_AE_SZ;
+    o.by_distance = 1;
+    show(&o);
+    o.preset = AUGUR_PRESET_CAE;
+    augur_set_model(&o, "00112233445566778899aabbccddeeffFEDCBA9876543210fedcba9876543210");
+    show(&o);
     return 0;
 }
 """
@@ -135,6 +144,9 @@ def test_header_gives_the_documented_words(tmp_path, compiler, suffix, flags):
         padded(words("relative", 0.1, preset="tezip", keys=128 + 23, warm_up=7, open_loop=True)),
         padded(words("absolute", 0.5, preset="tezip+")),
         padded(words("absolute", 0.5, preset="tezip+", model=bytes.fromhex(DIGEST))),
+        padded(words("absolute", 0.5, preset="ae-sz+", model=bytes.fromhex(DIGEST))),
+        padded(words("absolute", 0.5, preset="ae-sz", by_distance=True)),
+        padded(words("absolute", 0.5, preset="cae", by_distance=True, model=bytes.fromhex(DIGEST))),
     ]
 
 
@@ -279,7 +291,10 @@ BAD = {
     "augur_absolute(1.0), augur_set_model(&o, \"sha256:12\")": 'the model "sha256:12" is no SHA-256, expected 64',
     "augur_absolute(1.0), augur_set_model(&o, \"" + "0g" * 32 + "\")": "is no SHA-256, expected 64",
     "augur_absolute(1.0), augur_set_model(&o, NULL), o.preset = AUGUR_PRESET_FAST, o.strict = 1": "strict was given, but",
-    "augur_options(AUGUR_BOUND_LOSSLESS, 0.0, 0.0), o.preset = (augur_preset_t)6": r"preset 6 is unknown, .* or _TEZIP_PLUS \(5\)",
+    "augur_options(AUGUR_BOUND_LOSSLESS, 0.0, 0.0), o.preset = (augur_preset_t)9": r"preset 9 is unknown, .* or _CAE \(8\)",
+    "augur_absolute(1.0), o.by_distance = 1": r"by distance was given, but preset 0 has no blocks; expected AUGUR_PRESET_AE_SZ \(6\) or _CAE",
+    "augur_absolute(1.0), o.preset = AUGUR_PRESET_AE_SZ_PLUS, o.by_distance = 1": "by distance was given, but preset 7",
+    "augur_absolute(1.0), o.preset = AUGUR_PRESET_AE_SZ, o.window = 8": "a window was given, but preset 6 has no key frames",
     "augur_absolute(1.0), augur_set_windows(&o, 1, 0.0, 0, 0)": "a key frame every 1 time steps was asked for, expected 2 to 127",
     "augur_absolute(1.0), augur_set_windows(&o, 128, 0.0, 0, 0)": "a key frame every 128 time steps",
     "augur_absolute(1.0), augur_set_windows(&o, 0, -0.5, 0, 0)": "the threshold of key frames is -0.5, expected 2\\^-31 to 1",
@@ -623,7 +638,13 @@ program bad
    options%preset = AUGUR_PRESET_TEZIP_PLUS
    call refused()
    options = augur_absolute(1.0d0)
-   options%preset = 6
+   options%preset = 9
+   call refused()
+   options%preset = AUGUR_PRESET_AE_SZ_PLUS
+   options%by_distance = .true.
+   call refused()
+   options%preset = AUGUR_PRESET_CAE
+   options%open_loop = .true.
    call refused()
 contains
    subroutine refused()
@@ -637,7 +658,7 @@ end program bad
 def test_fortran_refuses_windows_with_the_reason(plugin_env, tmp_path):
     done = run(compile_fortran(tmp_path, "bad", BAD_IN_FORTRAN), env=plugin_env)
     expected = ["every 1 time steps", "threshold of key frames is 1.5", "both say where", "warm-up of 8", "but preset 5 has no key frames",
-                "preset 6 is unknown"]
+                "preset 9 is unknown", "but preset 7 has no blocks", "but preset 8 has no key frames"]
     lines = [line for line in done.stderr.splitlines() if line.startswith("augur: ")]
     assert len(lines) == len(expected) and all(e in line for e, line in zip(expected, lines)), done.stderr
 

@@ -32,6 +32,10 @@ BOUNDS = [
     dict(relative=0.1, preset="tezip", threshold=2.0**-5.75, warm_up=2),
     dict(relative=0.1, preset="tezip", threshold=1.0, open_loop=True),
     dict(absolute=0.5, relative=1e-2, preset="tezip", window=127, warm_up=7, open_loop=True),
+    dict(absolute=1e-3, preset="ae-sz"),
+    dict(absolute=1e-3, preset="ae-sz+"),
+    dict(relative=1e-3, preset="cae", selection="distance"),
+    dict(pointwise_relative=1e-2, preset="ae-sz", selection="distance"),
 ]
 
 
@@ -60,6 +64,11 @@ def padded(options):
         (dict(absolute=2, preset="tezip", threshold=2**-31), words("absolute", 2, preset="tezip", keys=252)),
         (dict(absolute=2, preset="tezip", warm_up=7, time_axis=15), words("absolute", 2, preset="tezip", warm_up=7, time_axis=15)),
         (dict(absolute=2, preset="tezip", open_loop=True), words("absolute", 2, preset="tezip", open_loop=True)),
+        (dict(absolute=2, preset="ae-sz"), words("absolute", 2, preset="ae-sz")),
+        (dict(absolute=2, preset="ae-sz", selection="length"), words("absolute", 2, preset="ae-sz")),
+        (dict(absolute=2, preset="ae-sz", selection="distance"), words("absolute", 2, preset="ae-sz", by_distance=True)),
+        (dict(psnr=60, preset="ae-sz+", time_axis=1), words("psnr", 60, preset="ae-sz+", time_axis=1)),
+        (dict(absolute=2, preset="cae", selection="distance"), words("absolute", 2, preset="cae", by_distance=True)),
     ],
 )
 def test_options_are_the_documented_cd_values(arguments, expected):
@@ -87,7 +96,7 @@ def test_every_window_and_threshold_survives():
             assert Augur.from_filter_options(augur.filter_options) == augur
 
 
-@pytest.mark.parametrize("preset", ["learned", "tezip", "tezip+"])
+@pytest.mark.parametrize("preset", ["learned", "tezip", "tezip+", "ae-sz", "ae-sz+", "cae"])
 def test_presets_with_models_take_them(preset):
     digest = "ab" * 32
     augur = Augur(absolute=1, preset=preset, model=f"sha256:{digest}", strict=True)
@@ -149,7 +158,7 @@ def test_bounds_that_are_no_numbers_are_refused(name, value):
         (TypeError, dict(absolute=1, preset=3), "balanced, fast, lossless, learned"),
         (TypeError, dict(absolute=1, time_axis=0.5), "time_axis"),
         (TypeError, dict(absolute=1, fill_value="x"), "fill_value"),
-        (ValueError, dict(absolute=1, preset="best"), "'best'.*balanced, fast, lossless"),
+        (ValueError, dict(absolute=1, preset="best"), "'best'.*balanced, fast, lossless.*ae-sz, ae-sz\\+, cae"),
         (ValueError, dict(absolute=1, time_axis=-1), "time_axis"),
         (ValueError, dict(absolute=1, time_axis=16), "time_axis"),
         (ValueError, dict(relative=1, value_range=0), "value_range"),
@@ -161,7 +170,7 @@ def test_bounds_that_are_no_numbers_are_refused(name, value):
         (ValueError, dict(psnr=1001), "between 1 and 1000"),
         (ValueError, dict(absolute=1, relative=1, fill_value=3), "fill_value= and relative="),
         (ValueError, dict(relative=1, value_range=1, fill_value=3), "fill_value= and value_range="),
-        (ValueError, dict(absolute=1, preset="fast", model="sha256:" + "0" * 63 + "1"), "learned, tezip, tezip\\+"),
+        (ValueError, dict(absolute=1, preset="fast", model="sha256:" + "0" * 63 + "1"), "learned, tezip, tezip\\+, ae-sz, ae-sz\\+, cae"),
         (TypeError, dict(absolute=1, window=8), "window= goes with preset=.tezip., not with 'balanced'"),
         (TypeError, dict(absolute=1, preset="tezip+", window=8), "window= goes with"),
         (TypeError, dict(absolute=1, preset="learned", threshold=0.1), "threshold= goes with"),
@@ -182,6 +191,12 @@ def test_bounds_that_are_no_numbers_are_refused(name, value):
         (ValueError, dict(absolute=1, preset="tezip", threshold=float("nan")), "threshold is nan"),
         (ValueError, dict(absolute=1, preset="tezip", warm_up=8), "warm_up is 8, it must lie between 0 and 7"),
         (ValueError, dict(absolute=1, preset="tezip", warm_up=-1), "warm_up is -1"),
+        (TypeError, dict(absolute=1, preset="ae-sz", window=8), "window= goes with preset=.tezip., not with 'ae-sz'"),
+        (TypeError, dict(absolute=1, preset="cae", open_loop=True), "open_loop= goes with"),
+        (TypeError, dict(absolute=1, selection="distance"), "selection= goes with the presets ae-sz and cae, not with 'balanced'"),
+        (TypeError, dict(absolute=1, preset="ae-sz+", selection="distance"), "selection= goes with"),
+        (TypeError, dict(absolute=1, preset="ae-sz", selection=True), "selection must be"),
+        (ValueError, dict(absolute=1, preset="ae-sz", selection="size"), "selection is 'size'"),
     ],
     ids=lambda v: repr(v) if isinstance(v, dict) else "",
 )
@@ -204,6 +219,9 @@ def test_wrong_arguments_say_what_is_wrong(error, arguments, says):
         (ValueError, (1 | 3 << 8 | 1 << 30,)),  # an open loop with learned
         (ValueError, (1 | 4 << 8, 1 << 24)),  # a key frame every step
         (ValueError, (1 | 4 << 8, 253 << 24)),  # a threshold below 2^-31
+        (ValueError, (1 | 9 << 8,)),  # a preset of the future
+        (ValueError, (1 | 7 << 8 | 1 << 30,)),  # selection by distance with ae-sz+
+        (ValueError, (1 | 6 << 8, 8 << 24)),  # key frames with ae-sz
     ],
 )
 def test_options_that_no_augur_made_are_refused(error, options):

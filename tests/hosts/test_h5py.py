@@ -35,7 +35,7 @@ EVERY_SHAPE = """
         for bound, allow in zip(bounds, allowed):
             if bound == 0:
                 continue
-            for preset in ("balanced", "fast", "tezip"):
+            for preset in ("balanced", "fast", "tezip", "ae-sz", "cae"):
                 what = f"{dtype} {shape} {chunks} {bound} {preset}"
                 with h5py.File(path, "w") as f:
                     f.create_dataset("x", data=a, chunks=chunks, compression=FILTER_ID,
@@ -55,7 +55,7 @@ def test_bound_holds_for_every_type_rank_and_shape(run_python, plugin_env, tmp_h
     run_python(EVERY_SHAPE, tmp_h5, dtype, SHAPES, env=plugin_env)
 
 
-@pytest.mark.parametrize("preset", ["balanced", "tezip"])
+@pytest.mark.parametrize("preset", ["balanced", "tezip", "ae-sz", "cae"])
 @pytest.mark.parametrize("dtype", ["<f2", "<f4", ">f4", "<f8", ">f8"])
 def test_every_kind_of_bound_holds(run_python, plugin_env, tmp_h5, dtype, preset):
     run_python("""
@@ -174,7 +174,7 @@ SPECIAL = """
 """
 
 
-@pytest.mark.parametrize("preset", ["balanced", "tezip"])
+@pytest.mark.parametrize("preset", ["balanced", "tezip", "ae-sz", "cae"])
 @pytest.mark.parametrize("dtype", ["<f2", ">f2", "<f4", ">f4", "<f8", ">f8"])
 def test_special_values_are_exact_and_nothing_grows(run_python, plugin_env, tmp_h5, dtype, preset):
     run_python(SPECIAL, tmp_h5, dtype, preset, env=plugin_env)

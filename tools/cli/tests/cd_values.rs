@@ -114,7 +114,17 @@ fn nonsense_is_refused_with_a_reason() {
         (&["--absolute", "1", "--relative", "1"], &["cannot be used with"]),
         (&["--range", "1"], &["--relative"]),
         (&["--relative", "1e-3", "--range", "0"], &["--range is 0"]),
-        (&["--absolute", "1", "--preset", "turbo"], &["balanced, fast, lossless"]),
+        (
+            &["--absolute", "1", "--preset", "turbo"],
+            &["balanced, fast, lossless", "tezip+, ae-sz, ae-sz+, cae"],
+        ),
+        (
+            &["--absolute", "1", "--preset", "ae-sz+", "--selection", "distance"],
+            &["--selection goes with --preset ae-sz or cae", "ae-sz+"],
+        ),
+        (&["--absolute", "1", "--selection", "length"], &["--selection goes with", "balanced"]),
+        (&["--absolute", "1", "--preset", "cae", "--selection", "size"], &["length", "distance"]),
+        (&["--absolute", "1", "--preset", "ae-sz", "--window", "8"], &["--window goes with", "ae-sz"]),
         (&["--absolute", "1", "--preset", "lossless"], &["drop one of the two"]),
         (&["--absrel", "1", "1e-3", "--fill-value", "0"], &["--fill-value cannot be given together"]),
         (&["--absolute", "1", "--window", "8"], &["--window goes with --preset tezip", "balanced"]),
