@@ -130,7 +130,7 @@ pub fn gamma_scale(beta: &Tensor, gamma: &Tensor, read: Values) -> Tensor {
 
 /// The sums of a layer: [blocks, channels, points...].
 pub fn weighted(layer: &Layer, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
-    match (layer.op, layer.is_plane()) {
+    match (layer.op, layer.plane) {
         (Op::Dense, _) => x.linear(weight, bias),
         (Op::Conv(stride), true) => x.conv2d(weight, bias, [stride; 2], [1; 2], [1; 2], 1),
         (Op::Conv(stride), false) => x.conv3d(weight, bias, [stride; 3], [1; 3], [1; 3], 1),
@@ -155,7 +155,7 @@ pub fn unflatten(layer: &Layer, x: &Tensor) -> Tensor {
     let [d, h, w] = layer.size;
     let n = x.size()[0];
     let points = x.view([n, -1, layer.channels]).transpose(1, 2);
-    if d == 1 {
+    if layer.plane {
         points.reshape([n, layer.channels, h, w])
     } else {
         points.reshape([n, layer.channels, d, h, w])
