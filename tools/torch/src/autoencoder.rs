@@ -140,7 +140,7 @@ impl Plan {
     pub fn encoder(&self) -> Chain {
         if self.kind == Kind::Cae {
             let n = self.block[2];
-            let mut chain = Chain::new(n, [1; 3], FIELD_VALUES);
+            let mut chain = Chain::new(n, [1; 3], true, FIELD_VALUES);
             // As many bits as no sum of all can overflow with.
             let most = GREATEST_SUM / (127 * n);
             let shift = (1..15u8).find(|s| (FIELD as i64) >> s <= most).unwrap_or(15);
@@ -151,7 +151,7 @@ impl Plan {
             }
             return chain.dense(self.latent, LATENT_VALUES);
         }
-        let mut chain = Chain::new(1, self.block, FIELD_VALUES);
+        let mut chain = Chain::new(1, self.block, self.block[0] == 1, FIELD_VALUES);
         let mut before = 1;
         for &c in &self.channels {
             chain = chain.conv(before, 1, if before == 1 { FIELD_VALUES } else { HIDDEN });
@@ -163,7 +163,7 @@ impl Plan {
 
     /// The layers of the decoder.
     pub fn decoder(&self) -> Chain {
-        let mut chain = Chain::new(self.latent, [1; 3], LATENT_VALUES);
+        let mut chain = Chain::new(self.latent, [1; 3], self.block[0] == 1, LATENT_VALUES);
         if self.kind == Kind::Cae {
             for &c in self.channels[..self.channels.len() - 1].iter().rev() {
                 chain = chain.dense(c, BEFORE_SIGMOID).sigmoid();

@@ -58,6 +58,8 @@ pub struct Layer {
     pub from: Size,
     /// Points out.
     pub size: Size,
+    /// Whether all points of the chain lie in planes.
+    pub plane: bool,
     /// What comes out.
     pub values: Values,
 }
@@ -71,21 +73,16 @@ impl Layer {
     /// Sides of the kernel of a convolution: those that have one point only are not convolved.
     pub fn kernel(&self) -> Vec<i64> {
         match self.op {
-            Op::Conv(_) | Op::Up if self.is_plane() => vec![KERNEL; 2],
+            Op::Conv(_) | Op::Up if self.plane => vec![KERNEL; 2],
             Op::Conv(_) | Op::Up => vec![KERNEL; 3],
             _ => vec![],
         }
     }
 
-    /// Whether its points lie in a plane.
-    pub fn is_plane(&self) -> bool {
-        self.from[0] == 1 && self.size[0] == 1
-    }
-
     /// Products of a value with a weight in a block, for each pair of channels: those outside of the block are not taken.
     pub fn taps(&self) -> i64 {
         let along = |k: usize| match self.op {
-            _ if k == 0 && self.is_plane() => 1,
+            _ if k == 0 && self.plane => 1,
             Op::Conv(1) => 3 * self.from[k] - 2,
             Op::Conv(_) => 3 * self.size[k] - 1,
             Op::Up => 3 * self.from[k] - 1,
@@ -100,7 +97,11 @@ impl Layer {
 
     /// Multiply-adds in a block.
     pub fn operations(&self) -> i64 {
-        self.taps() * self.inputs * self.channels
+        let pairs = match self.op {
+            Op::Gdn | Op::Igdn => self.size.iter().product(),
+            _ => self.taps(),
+        };
+        pairs * self.inputs * self.channels
     }
 
     /// Weights and the like.
@@ -122,6 +123,8 @@ pub struct Chain {
     pub channels: i64,
     /// Points of the input.
     pub size: Size,
+    /// Whether all points lie in planes.
+    pub plane: bool,
     /// What goes in.
     pub values: Values,
     /// The layers, each of which reads the one before.
@@ -129,9 +132,9 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// A chain without layers.
-    pub fn new(channels: i64, size: Size, values: Values) -> Self {
-        Self { channels, size, values, layers: vec![] }
+    /// A chain without layers, for blocks that are planes or not.
+    pub fn new(channels: i64, size: Size, plane: bool, values: Values) -> Self {
+        Self { channels, size, plane, values, layers: vec![] }
     }
 
     /// Channels, points and values of what the last layer gives.
@@ -144,7 +147,8 @@ impl Chain {
 
     fn push(mut self, op: Op, channels: i64, size: Size, values: Values) -> Self {
         let (inputs, from, _) = self.end();
-        self.layers.push(Layer { op, inputs, channels, from, size, values });
+        let plane = self.plane;
+        self.layers.push(Layer { op, inputs, channels, from, size, plane, values });
         self
     }
 

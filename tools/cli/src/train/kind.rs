@@ -45,6 +45,15 @@ const LEARNED: [Way; 2] = [
     Way { name: "balanced", preset: Preset::Balanced, model: false },
     Way { name: "learned", preset: Preset::Learned, model: true },
 ];
+const SWAE: [Way; 3] = [
+    Way { name: "balanced", preset: Preset::Balanced, model: false },
+    Way { name: "ae-sz+", preset: Preset::AeSzPlus, model: true },
+    Way { name: "ae-sz", preset: Preset::AeSz, model: true },
+];
+const CAE: [Way; 2] = [
+    Way { name: "balanced", preset: Preset::Balanced, model: false },
+    Way { name: "cae", preset: Preset::Cae, model: true },
+];
 const RECURRENT: [Way; 4] = [
     Way { name: "balanced", preset: Preset::Balanced, model: false },
     Way { name: "tezip+", preset: Preset::TezipPlus, model: true },
@@ -86,12 +95,11 @@ impl Architecture {
 
     /// The ways in which held-out steps are stored, to see what the model is worth.
     pub fn presets(&self) -> &'static [Way] {
-        if autoencoder::KINDS.contains(&self.architecture.as_str()) {
-            &[]
-        } else if self.is_recurrent() {
-            &RECURRENT
-        } else {
-            &LEARNED
+        match self.architecture.as_str() {
+            "swae" => &SWAE,
+            "cae" => &CAE,
+            _ if self.is_recurrent() => &RECURRENT,
+            _ => &LEARNED,
         }
     }
 

@@ -142,21 +142,16 @@ impl Integers {
     pub fn graph(&self, name: &str, block: [i64; 3]) -> GraphBuilder {
         let mut graph = GraphBuilder::new(name);
         let chain = &self.chain;
-        let mut input = json!({
-            "op": "input", "channels": chain.channels, "type": chain.values.element.name(),
-            "size": chain.size,
-        });
-        if block[0] > 1 {
-            input["rank"] = json!(3);
-        }
-        let mut last = graph.node(input);
+        let mut last = graph.node(json!({
+            "op": "input", "channels": chain.channels, "type": chain.values.element.name(), "size": chain.size,
+        }));
         for (layer, stored) in chain.layers.iter().zip(&self.layers) {
             let values = &layer.values;
             let clamp = [values.clamp.0, values.clamp.1];
             let k = last + 1;
             last = match (layer.op, stored) {
                 (op, Stored::Weights(weights)) => {
-                    let (name, more) = match (op, layer.is_plane()) {
+                    let (name, more) = match (op, layer.plane) {
                         (Op::Dense, _) => ("dense", json!({})),
                         (Op::Up, true) => ("conv2d_transposed", json!({})),
                         (Op::Up, false) => ("conv3d_transposed", json!({})),

@@ -1,6 +1,6 @@
 //! A network over blocks in training: floating-point weights that are rounded on the way, as in [`net`](crate::net).
 
-use super::{Chain, Layer, Op};
+use super::{Chain, Layer, Op, Size, KERNEL};
 use crate::graph::Values;
 use crate::net::{channel_scale, straight};
 use tch::{no_grad, Device, Kind, Tensor};
@@ -9,6 +9,8 @@ use tch::{no_grad, Device, Kind, Tensor};
 const COUPLING: (f64, f64) = (0.1, 0.001);
 /// Greatest `beta` of an integer normalisation.
 pub const GREATEST_BETA: f64 = (1u64 << 30) as f64;
+/// Pairs of points up to which a convolution is written out.
+const FEW: i64 = 64;
 /// Least value of what is divided by.
 pub const LEAST: f64 = 1e-6;
 
@@ -99,7 +101,7 @@ impl Net {
             (Op::Conv(_) | Op::Up | Op::Dense, [weight, bias]) => {
                 let scale = channel_scale(weight);
                 let weight = straight(weight, (weight / &scale).round() * scale);
-                rounded(&weighted(layer, x, &weight, Some(bias)), values)
+                rounded(&weighted(layer, x, &weight, bias), values)
             }
             (Op::Gdn | Op::Igdn, [beta, gamma]) => {
                 let (beta, gamma) = (beta.square() + LEAST, gamma.square());
@@ -129,19 +131,64 @@ pub fn gamma_scale(beta: &Tensor, gamma: &Tensor, read: Values) -> Tensor {
 }
 
 /// The sums of a layer: [blocks, channels, points...].
-pub fn weighted(layer: &Layer, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
-    match (layer.op, layer.is_plane()) {
-        (Op::Dense, _) => x.linear(weight, bias),
-        (Op::Conv(stride), true) => x.conv2d(weight, bias, [stride; 2], [1; 2], [1; 2], 1),
-        (Op::Conv(stride), false) => x.conv3d(weight, bias, [stride; 3], [1; 3], [1; 3], 1),
+fn weighted(layer: &Layer, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor {
+    let bias_of = Some(bias);
+    match (layer.op, layer.plane) {
+        (Op::Dense, _) => x.linear(weight, bias_of),
+        _ if layer.from.iter().chain(&layer.size).product::<i64>() <= FEW => {
+            written_out(layer, x, weight, bias)
+        }
+        (Op::Conv(stride), true) => x.conv2d(weight, bias_of, [stride; 2], [1; 2], [1; 2], 1),
+        (Op::Conv(stride), false) => x.conv3d(weight, bias_of, [stride; 3], [1; 3], [1; 3], 1),
         (_, true) => {
             let weight = weight.transpose(0, 1);
-            x.conv_transpose2d(&weight, bias, [2; 2], [1; 2], [1; 2], 1, [1; 2])
+            x.conv_transpose2d(&weight, bias_of, [2; 2], [1; 2], [1; 2], 1, [1; 2])
         }
         (_, false) => {
             let weight = weight.transpose(0, 1);
-            x.conv_transpose3d(&weight, bias, [2; 3], [1; 3], [1; 3], 1, [1; 3])
+            x.conv_transpose3d(&weight, bias_of, [2; 3], [1; 3], [1; 3], 1, [1; 3])
         }
+    }
+}
+
+/// A convolution between few points as one product with a matrix of all weights between them, which is a few times faster.
+fn written_out(layer: &Layer, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor {
+    let (inputs, outputs) = (layer.inputs, layer.channels);
+    let points = |size: Size| -> Vec<Size> {
+        let [d, h, w] = size;
+        (0..d * h * w).map(|i| [i / (h * w), i / w % h, i % w]).collect()
+    };
+    let (from, to) = (points(layer.from), points(layer.size));
+    let kernel: i64 = layer.kernel().iter().product();
+    // The place in the kernel along each side by which an input reaches an output.
+    let along = |k: usize, i: i64, o: i64| match layer.op {
+        _ if k == 0 && layer.plane => Some(0),
+        Op::Conv(stride) => Some(i - stride * o + 1).filter(|t| (0..KERNEL).contains(t)),
+        _ => Some(o - 2 * i + 1).filter(|t| (0..KERNEL).contains(t)),
+    };
+    let tap = |i: &Size, o: &Size| {
+        let place = |k: usize| along(k, i[k], o[k]);
+        // Behind the kernel stands a weight of 0.
+        let all = (place(0), place(1), place(2));
+        if let (Some(z), Some(y), Some(x)) = all {
+            (z * KERNEL + y) * KERNEL + x
+        } else {
+            kernel
+        }
+    };
+    let taps: Vec<i64> = to.iter().flat_map(|o| from.iter().map(move |i| tap(i, o))).collect();
+    let taps = Tensor::from_slice(&taps).to_device(x.device());
+    let weight = weight.view([outputs, inputs, kernel]).constant_pad_nd([0, 1]).index_select(2, &taps);
+    let (from, to) = (from.len() as i64, to.len() as i64);
+    let weight = weight.view([outputs, inputs, to, from]).permute([0, 2, 1, 3]);
+    let weight = weight.reshape([outputs * to, inputs * from]);
+    let sums = x.flatten(1, -1).linear(&weight, Some(bias.repeat_interleave_self_int(to, 0, outputs * to)));
+    let [d, h, w] = layer.size;
+    let n = x.size()[0];
+    if layer.plane {
+        sums.view([n, outputs, h, w])
+    } else {
+        sums.view([n, outputs, d, h, w])
     }
 }
 
@@ -155,7 +202,7 @@ pub fn unflatten(layer: &Layer, x: &Tensor) -> Tensor {
     let [d, h, w] = layer.size;
     let n = x.size()[0];
     let points = x.view([n, -1, layer.channels]).transpose(1, 2);
-    if d == 1 {
+    if layer.plane {
         points.reshape([n, layer.channels, h, w])
     } else {
         points.reshape([n, layer.channels, d, h, w])
