@@ -229,7 +229,8 @@ fn share(options: &Train, sources: &[Source]) -> Result<(f64, Option<String>)> {
         values += count;
     }
     let (share, why) = proportion::choose(&total[0], &total[1], values);
-    Ok((share, Some(format!("training on {:.3} % of the blocks: {why}", 100.0 * share))))
+    let part = if share < 1.0 { format!("{:.3} %", 100.0 * share) } else { "all".into() };
+    Ok((share, Some(format!("training on {part} of the blocks: {why}"))))
 }
 
 /// Where the model is written until it is whole: found out before hours of training.

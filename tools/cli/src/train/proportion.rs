@@ -85,7 +85,12 @@ impl Spread {
 pub fn choose(train: &Spread, test: &Spread, values: f64) -> (f64, String) {
     let (a, b) = (train.variation(), test.variation());
     let ratio = if a > b { a / b } else { b / a };
-    let number = |v: f64| if v < 0.01 { format!("{v:.1e}") } else { format!("{v:.2}") };
+    let number = |v: f64| match v {
+        v if v < 0.01 => format!("{v:.1e}"),
+        v if v < 1000.0 => format!("{v:.2}"),
+        // The mean is next to nothing.
+        _ => "over 1000".into(),
+    };
     let (share, why) = if a < LOW {
         (1.0, format!("below {LOW}, where small shares do not suffice"))
     } else if a.min(b) >= HIGH {
