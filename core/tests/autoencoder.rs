@@ -10,6 +10,7 @@ mod forecasts;
 use augur_core::{decode, decode_with, encode, inspect, Bound, Decoding, Dtype, Model, Params, Preset};
 use autoencoders::{in_boxes, patterned, patterns};
 use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_64;
 
 fn bytes(values: &[f64]) -> Vec<u8> {
     values.iter().flat_map(|v| (*v as f32).to_le_bytes()).collect()
@@ -160,5 +161,74 @@ fn models_that_are_no_autoencoders_are_left_out() {
         let other = forecasts::mover(3, 4, 2);
         let with = checked(&params(&[8, 24, 24], preset, Some(other)), &raw, 0.1);
         assert_eq!(with, checked(&params(&[8, 24, 24], preset, None), &raw, 0.1));
+    }
+}
+
+/// The stream with the checksums of its payload and header made right.
+fn repaired(mut stream: Vec<u8>, header: usize) -> Vec<u8> {
+    let payload = xxh3_64(&stream[header..]) as u32;
+    let len = (stream.len() - header) as u64;
+    stream[header - 20..header - 12].copy_from_slice(&len.to_le_bytes());
+    stream[header - 8..header - 4].copy_from_slice(&payload.to_le_bytes());
+    let sum = xxh3_64(&stream[..header - 4]) as u32;
+    stream[header - 4..header].copy_from_slice(&sum.to_le_bytes());
+    stream
+}
+
+#[test]
+fn damaged_blocks_and_latents_are_errors() {
+    let shape = [4, 24, 32];
+    let mut seed = 1u32;
+    let mut random = move |n: usize| {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (seed >> 8) as usize % n
+    };
+    for (preset, model) in [
+        (Preset::AeSz, patterns([4, 8, 8], "swae", None)),
+        (Preset::AeSzPlus, patterns([4, 8, 8], "swae", None)),
+        (Preset::Cae, patterns([1, 1, 64], "cae", None)),
+    ] {
+        // Some blocks that the network knows, and others.
+        let mut values = match preset {
+            Preset::Cae => patterned(4 * 24 * 32, 0.1, |i| (i / 64, i % 64)),
+            _ => patterned(4 * 24 * 32, 0.1, in_boxes(shape, [4, 8, 8])),
+        };
+        let other = |i: usize| match preset {
+            Preset::AeSz => i % 32 >= 24,
+            Preset::Cae => i / 64 % 4 == 3,
+            _ => false,
+        };
+        values
+            .iter_mut()
+            .enumerate()
+            .filter(|(i, _)| other(*i))
+            .for_each(|(i, v)| *v = 90.0 + (i % 29) as f64);
+        let params = params(&shape, preset, Some(model));
+        let stream = checked(&params, &bytes(&values), 0.1);
+        let info = inspect(&stream).unwrap();
+        assert!(info.header.model.is_some(), "{}", info.description);
+        let header = 8 + 4 * 3 + 33 + 32 + 20;
+        let len = stream.len() - header;
+        for _ in 0..400 {
+            let mut bad = stream.clone();
+            let at = header + random(len);
+            match random(5) {
+                0 => bad.truncate(at),
+                1 => bad.insert(at, random(256) as u8),
+                2 => _ = bad.remove(at),
+                3 => bad[at] = random(256) as u8,
+                _ => bad[at] ^= 1 << random(8),
+            }
+            if bad == stream {
+                continue;
+            }
+            let bad = repaired(bad, header);
+            let _ = inspect(&bad);
+            // The checksum of what is decoded tells where nothing else does; few bits mean nothing.
+            let decoding = Decoding { models: &params.model, ..Decoding::default() };
+            if let Ok(raw) = decode_with(&bad, &decoding) {
+                assert_eq!(raw, decode_with(&stream, &decoding).unwrap(), "{preset:?} {at}");
+            }
+        }
     }
 }
