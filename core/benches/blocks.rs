@@ -138,7 +138,7 @@ fn decoder(block: [usize; 3], c: &[usize], latents: usize) -> Made {
 /// Seven layers of a run of n values, each of an eighth of the channels, or of eight times as many.
 fn dense(n: usize, decoder: bool) -> Made {
     let mut m = Made::new([1, 1, n]);
-    let mut channels = vec![n, n / 8, n / 64, n / 512];
+    let mut channels = [n, n / 8, n / 64, n / 512];
     if decoder {
         channels.reverse();
     }

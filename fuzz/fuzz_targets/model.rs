@@ -9,18 +9,26 @@ use augur_core::Model;
 /// Multiply-adds for which a graph is run.
 const MOST: f64 = 3e6;
 
+/// Blocks that are computed side by side.
+const LANES: usize = 3;
+
 fn check(bytes: &[u8]) {
     let Ok(model) = Model::from_bytes(bytes) else { return };
     assert_eq!(model.bytes(), bytes);
     for (_, graph) in model.graphs() {
-        let size = [graph.multiple_of_levels(), graph.multiple(), 3 * graph.multiple()];
+        let size = match graph.block() {
+            Some([levels, rows, columns]) => [levels, rows, LANES * columns],
+            None => [graph.multiple_of_levels(), graph.multiple(), 3 * graph.multiple()],
+        };
         let points = size.iter().product::<usize>() as f64;
         if graph.macs_per_point() * points > MOST {
             continue;
         }
-        let (Ok(mut plain), Ok(mut fast)) = (Session::plain(graph, size), Session::with_levels(graph, size)) else {
-            continue;
+        let sessions = match graph.block() {
+            Some(_) => (Session::plain_of_blocks(graph, LANES), Session::of_blocks(graph, LANES)),
+            None => (Session::plain(graph, size), Session::with_levels(graph, size)),
         };
+        let (Ok(mut plain), Ok(mut fast)) = sessions else { continue };
         for k in 0..graph.inputs() {
             let fill = |(i, v): (usize, &mut i16)| *v = ((i as u32).wrapping_mul(2654435761) >> 13) as i16;
             plain.input_mut(k).iter_mut().enumerate().for_each(fill);
@@ -53,6 +61,10 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         g.tensor(&format!("s{c}"), &[c], &small[..c].iter().map(|v| 1 + v.unsigned_abs() % 30).collect::<Vec<u8>>());
     }
     g.tensor("t", &[256], &(0..256).map(|i| at(i) as i8).collect::<Vec<i8>>());
+    // The first value says whether it is a graph of blocks.
+    if let Some(side @ 1..=8) = data.first().map(|v| usize::from(*v)) {
+        g.block([side / 3 + 1, side, 8]);
+    }
     nodes.into_iter().take(40).for_each(|node| _ = g.node(node));
     if let Ok(bytes) = ModelBuilder::new().graph("g", g).to_bytes() {
         check(&bytes);

@@ -209,12 +209,12 @@ impl Node {
     }
 
     /// Multiply-adds per point of the full lattice, or of each block of a graph of blocks.
-    fn macs(&self, inputs: &[Node]) -> f64 {
+    fn macs(&self, input: Option<&Node>) -> f64 {
         let share = 1.0 / f64::from(1u32 << (2 * self.down[1] + self.down[0]));
         let points = self.points.map_or(share, |p| p.iter().product::<usize>() as f64);
-        match (&self.op, self.points, inputs) {
+        match (&self.op, self.points, input) {
             // Of the places of the kernel those count that meet a value.
-            (Op::Conv(c), Some(to), [from, ..]) => {
+            (Op::Conv(c), Some(to), Some(from)) => {
                 let places: usize = c.kernel.iter().product();
                 let met = (0..3).map(|axis| c.met(axis, to[axis], from.points.unwrap_or(to)[axis]) as f64);
                 (c.weight.len() / places.max(1)) as f64 * met.product::<f64>()
@@ -310,9 +310,13 @@ impl Graph {
 
     /// Multiply-adds per point of the full lattice, or of the block.
     pub fn macs_per_point(&self) -> f64 {
-        let inputs = |n: &Node| n.inputs.first().map_or(&[][..], |&i| &self.nodes[i..=i]);
-        let all: f64 = self.nodes.iter().map(|n| n.macs(inputs(n))).sum();
-        all / self.block.map_or(1.0, |b| b.iter().product::<usize>() as f64)
+        self.nodes.iter().map(|n| self.macs_of(n)).sum()
+    }
+
+    /// Multiply-adds of one of its nodes per point of the full lattice, or of the block.
+    pub fn macs_of(&self, node: &Node) -> f64 {
+        let input = node.inputs.first().and_then(|&i| self.nodes.get(i));
+        node.macs(input) / self.block.map_or(1.0, |b| b.iter().product::<usize>() as f64)
     }
 
     /// Number of parameters: weights, biases and what else was trained.

@@ -147,7 +147,7 @@ for_this_machine! {
         let (half, shift) = (1 << (shift - 17), shift - 16);
         for ((o, v), sum) in out.iter_mut().zip(words).zip(sums) {
             let product = i32::from((*v >> first) as i8) * root(*sum);
-            let y = ((product >> 16) * m + ((product & 0xffff) * m >> 16) + half) >> shift;
+            let y = ((product >> 16) * m + (((product & 0xffff) * m) >> 16) + half) >> shift;
             *o |= (y.max(low).min(high) as u32 & mask) << to;
         }
     }
@@ -171,6 +171,49 @@ for_this_machine! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Both layers for one value by the definition's arithmetic, for the shift of the inverse.
+    fn defined(x: i8, sum: u32, m: i32, shift: u32, (low, high): (i32, i32)) -> [i64; 2] {
+        let (x, root, m) = (i64::from(x), (u64::from(sum) << 16).isqrt() as i64, i64::from(m));
+        let inverse = (x * root * (m & 0x7fff) + (1 << (shift - 1))) >> shift;
+        [(2 * x * m + root).div_euclid(2 * root), inverse].map(|y| y.clamp(low.into(), high.into()))
+    }
+
+    fn found(x: i8, sum: u32, m: i32, shift: u32, (low, high): (i32, i32)) -> [i64; 2] {
+        // The value is the second byte of a word, and comes out as its upper half.
+        let (words, sums, factor) = ([u32::from(x as u8) << 8 | 0xff00_00ff], [sum], m & 0x7fff);
+        let (mut quotient, mut product) = ([0], [0]);
+        divide(&words, 8, &sums, m, low, high, 16, 0xffff, &mut quotient);
+        match shift {
+            17..=47 => multiply(&words, 8, &sums, factor, shift, low, high, 16, 0xffff, &mut product),
+            _ => multiply_any(&words, 8, &sums, factor, shift, low, high, 16, 0xffff, &mut product),
+        }
+        [quotient, product].map(|[y]| i64::from((y >> 16) as i16))
+    }
+
+    #[test]
+    fn quotients_and_products_are_those_of_the_definition() {
+        let mut state = 1u64;
+        let mut next = || {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state >> 33) as u32
+        };
+        for _ in 0..if cfg!(debug_assertions) { 100_000 } else { 2_000_000 } {
+            let (x, sum) = ((next() >> 9) as i8, (next() >> (next() % 31)).max(1));
+            let clamp = [(-128, 127), (-32768, 32767), (0, 127), (-5, 9), (3, 3)][next() as usize % 5];
+            // Any multiplier, or one for which the quotient lies just above or below a half.
+            let root = (u64::from(sum) << 16).isqrt() as i64;
+            let half = root * i64::from(2 * (next() % 32768) + 1) / (2 * i64::from(x).abs().max(1));
+            let any = i64::from(next() >> (next() % 31));
+            let m = [any, half, half + 1][next() as usize % 3].clamp(1, i32::MAX.into()) as i32;
+            let shift = 1 + next() % 62;
+            assert_eq!(
+                found(x, sum, m, shift, clamp),
+                defined(x, sum, m, shift, clamp),
+                "x {x}, sum {sum}, multiplier {m}, shift {shift}, clamp {clamp:?}"
+            );
+        }
+    }
 
     #[test]
     fn roots_are_rounded_down() {

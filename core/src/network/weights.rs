@@ -63,7 +63,7 @@ pub struct Packed {
     pub output: Option<Element>,
     /// Groups of input channels.
     pub groups: usize,
-    /// Four outputs after the other: \[group of inputs\]\[level\]\[row\]\[column\]\[output\], each with the weights of a word's
+    /// Four outputs after the other: \[level\]\[row\]\[column\]\[group of inputs\]\[output\], each with the weights of a word's
     /// inputs.
     pub weights: Vec<u32>,
     /// What the sums of four outputs after the other begin with less where signed inputs are taken as 128 larger: for each
@@ -285,8 +285,8 @@ fn words(
 ) -> Vec<u32> {
     let mut weights = Vec::with_capacity(quads * groups * points * OUTPUTS);
     for quad in 0..quads {
-        for g in 0..groups {
-            for k in 0..points {
+        for k in 0..points {
+            for g in 0..groups {
                 for o in (0..OUTPUTS).map(|o| quad * OUTPUTS + o) {
                     let word = |word: u32, i: usize| match n {
                         4 => word | u32::from(at(o, g * n + i, k) as u8) << (8 * i),

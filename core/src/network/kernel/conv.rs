@@ -103,6 +103,9 @@ const SIGNED8: u8 = 1;
 /// Input of 16 bits.
 const PLAIN16: u8 = 2;
 
+/// Bytes of weights that leave room for values in a core's nearest cache.
+const NEAR: usize = 16 << 10;
+
 /// Computes rows of the output.
 ///
 /// # Safety
@@ -125,49 +128,52 @@ unsafe fn rows_of<L: Lanes, const KIND: u8>(job: &Job, rows: Range<usize>, out: 
     let Some(size) = job.parts.first().map(|p| p.layout.size) else { return };
     let width = job.out.size[2].next_multiple_of(L::N);
     let strided = matches!(job.rows, Rows::Planes { .. }) && packed.stride[2] == 2;
-    let single = job.out.channels == 1 && packed.output.is_some();
+    let single = job.out.channels == 1 && packed.output.is_some() && !strided;
     let weights = match KIND {
         SIGNED8 if L::HALVES => packed.halves(),
         _ => &packed.weights,
     };
+    // Where the nearest cache does not hold all weights, those of four outputs stay there while many rows' values pass.
+    let most = if 4 * weights.len() > NEAR { usize::MAX - rows.end } else { 1 };
     let mut chunk = Chunk::default();
     let (mut row, mut out) = (rows.start, out);
     while row < rows.end {
-        // With all rows of a chunk one after the other, four outputs' weights stay near while the columns' values pass.
-        let count = chunk.find(packed, job.rows, size, &job.out, row..rows.end);
+        let count = chunk.find(packed, job.rows, size, &job.out, row..rows.end.min(row + most));
         let (first, rest) = out.split_at_mut(count * job.out.row());
         let mut x = 0;
         while x < width {
-            let left = (width - x) / L::N;
             macro_rules! tiles {
-                ($o:literal, $r:literal) => {{
+                ($stride:literal, $o:literal, $r:literal) => {{
                     for quad in 0..packed.ends.len() {
-                        for (taps, out) in chunk.rows().zip(first.chunks_exact_mut(job.out.row())) {
-                            // SAFETY: as the caller promises; the columns lie within the row, the weights and taps are the job's.
-                            unsafe {
-                                if strided {
-                                    tile::<L, KIND, 2, OUTPUTS, $r>(job, weights, taps, quad, x, out)
-                                } else {
-                                    tile::<L, KIND, 1, $o, $r>(job, weights, taps, quad, x, out)
-                                }
-                            }
+                        for (taps, out) in chunk.taps().zip(first.chunks_exact_mut(job.out.row())) {
+                            // SAFETY: as the caller promises; the columns lie within the row, weights and taps are the job's.
+                            unsafe { tile::<L, KIND, $stride, $o, $r>(job, weights, taps, quad, x, out) }
                         }
                     }
                     $r
                 }};
             }
             // Vectors of sixteen columns come with the registers for more of them.
-            let done = match left {
-                1 if single => tiles!(1, 1),
-                2 | 3 if single => tiles!(1, 2),
-                4.. if single && !strided => tiles!(1, 4),
-                1 => tiles!(4, 1),
-                2 => tiles!(4, 2),
-                3 | 5 | 6 if L::N > 8 => tiles!(4, 3),
-                4.. if L::N > 8 => tiles!(4, 4),
-                _ => tiles!(4, 2),
+            let vectors = match (width - x) / L::N {
+                3 if single => 2,
+                3 | 5 | 6 if L::N > 8 => 3,
+                4.. if L::N > 8 || single => 4,
+                left => left.min(2),
             };
-            x += done * L::N;
+            x += L::N
+                * match (strided, single, vectors) {
+                    (true, _, 1) => tiles!(2, 4, 1),
+                    (true, _, 3) if L::N > 8 => tiles!(2, 4, 3),
+                    (true, _, 4) if L::N > 8 => tiles!(2, 4, 4),
+                    (true, ..) => tiles!(2, 4, 2),
+                    (false, true, 1) => tiles!(1, 1, 1),
+                    (false, true, 4) => tiles!(1, 1, 4),
+                    (false, true, _) => tiles!(1, 1, 2),
+                    (false, false, 1) => tiles!(1, 4, 1),
+                    (false, false, 3) if L::N > 8 => tiles!(1, 4, 3),
+                    (false, false, 4) if L::N > 8 => tiles!(1, 4, 4),
+                    (false, false, _) => tiles!(1, 4, 2),
+                };
         }
         (row, out) = (row + count, rest);
     }
@@ -210,12 +216,12 @@ unsafe fn tile<L: Lanes, const KIND: u8, const STRIDE: usize, const O: usize, co
         for part in job.parts {
             let layout = &part.layout;
             let (stride, row) = (layout.stride(), layout.row());
-            let first = part.words.as_ptr().add(BEFORE + STRIDE * x - origin);
-            for g in part.from..part.from + part.groups {
-                for tap in taps {
-                    let mut from = first.add(tap.row as usize * row + g * stride);
-                    let mut weights = weights.add(tap.place as usize * each);
-                    for _ in 0..columns {
+            let first = part.words.as_ptr().add(BEFORE + STRIDE * x - origin + part.from * stride);
+            for tap in taps {
+                for column in 0..columns {
+                    let mut from = first.add(tap.row as usize * row + column);
+                    let mut weights = weights.add((tap.place as usize + column) * packed.groups * each);
+                    for _ in 0..part.groups {
                         let mut a = [L::splat(0); R];
                         for (r, a) in a.iter_mut().enumerate() {
                             let at = from.add(r * L::N * STRIDE);
@@ -249,11 +255,12 @@ unsafe fn tile<L: Lanes, const KIND: u8, const STRIDE: usize, const O: usize, co
                             }
                         }
                         weights = weights.add(each);
-                        from = from.add(1);
+                        from = from.add(stride);
                     }
                 }
-                weights = weights.add(places * each);
             }
+            // The inputs of the next part.
+            weights = weights.wrapping_add(part.groups * each);
         }
         // Each written out, as an array that is indexed by a variable would have to lie in memory all the time.
         let stride = job.out.stride();

@@ -91,7 +91,7 @@ impl Lanes for Portable {
         let half = 1 << (w.shift - 17);
         from_fn(|i| {
             let (upper, lower) = (sums[i] as i32 >> 16, (sums[i] & 0xffff) as i32);
-            let v = (upper * w.multiplier + (lower * w.multiplier >> 16) + half) >> (w.shift - 16);
+            let v = (upper * w.multiplier + ((lower * w.multiplier) >> 16) + half) >> (w.shift - 16);
             v.clamp(w.clamp.0, w.clamp.1) as u32
         })
     }

@@ -29,17 +29,24 @@ pub struct Tap {
 const TAPS: usize = MAX_KERNEL.pow(3);
 const ROWS: usize = 128;
 
+/// Points along an axis, and the places of the kernel that they meet.
+type Met = ArrayVec<(u32, u32), MAX_KERNEL>;
+
 /// Some rows of the output, with what each is made of.
 #[derive(Default)]
 pub struct Chunk {
     taps: ArrayVec<Tap, TAPS>,
     /// Where the taps of each row end.
     ends: ArrayVec<u16, ROWS>,
+    /// In which row of a block, counted over its levels, the last one lies, and what it meets.
+    last: Option<usize>,
+    levels: Met,
+    rows: Met,
 }
 
 impl Chunk {
     /// The taps of each row.
-    pub fn rows(&self) -> impl Iterator<Item = &[Tap]> {
+    pub fn taps(&self) -> impl Iterator<Item = &[Tap]> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         starts.zip(&self.ends).map(|(start, end)| &self.taps[start.into()..(*end).into()])
     }
@@ -85,10 +92,16 @@ impl Chunk {
 
     fn block(&mut self, packed: &Packed, from: [usize; 3], to: [usize; 3], row: usize) {
         let [_, height, width] = packed.kernel.map(|k| k as u32);
-        let at = [row / (to[1] * to[2]), row / to[2] % to[1], row % to[2]];
-        let [levels, rows, columns] = [0, 1, 2].map(|axis| met(packed, axis, at[axis], from[axis]));
-        for (p, kz) in &levels {
-            for (q, ky) in &rows {
+        let (plane, x) = (row / to[2], row % to[2]);
+        // Mostly the column alone is another than that of the row before.
+        if self.last != Some(plane) {
+            self.last = Some(plane);
+            self.levels = met(packed, 0, plane / to[1], from[0]);
+            self.rows = met(packed, 1, plane % to[1], from[1]);
+        }
+        let columns = met(packed, 2, x, from[2]);
+        for (p, kz) in &self.levels {
+            for (q, ky) in &self.rows {
                 let (row, place) = ((p * from[1] as u32 + q) * from[2] as u32, (kz * height + ky) * width);
                 self.taps.extend(columns.iter().map(|(r, kx)| Tap { row: row + r, place: place + kx }));
             }
@@ -99,12 +112,14 @@ impl Chunk {
 const _: () = assert!(TAPS <= u16::MAX as usize);
 
 /// The points, of `size` along an axis, that output `i` meets, and at which places of the kernel.
-fn met(packed: &Packed, axis: usize, i: usize, size: usize) -> ArrayVec<(u32, u32), MAX_KERNEL> {
-    let (stride, origin) = (packed.stride[axis], packed.origin[axis]);
+fn met(packed: &Packed, axis: usize, i: usize, size: usize) -> Met {
+    // A stride of 2 is a shift by 1.
+    let (two, origin) = (packed.stride[axis] == 2, packed.origin[axis]);
     let places = 0..packed.kernel[axis];
     let of = |k: usize| match packed.transposed {
-        true => (i + origin).checked_sub(k).filter(|p| p.is_multiple_of(stride)).map(|p| p / stride),
-        false => (i * stride + k).checked_sub(origin),
+        true if two => (i + origin).checked_sub(k).filter(|p| p % 2 == 0).map(|p| p / 2),
+        true => (i + origin).checked_sub(k),
+        false => ((i << u32::from(two)) + k).checked_sub(origin),
     };
     places.filter_map(|k| Some((of(k).filter(|p| *p < size)? as u32, k as u32))).collect()
 }

@@ -1,8 +1,10 @@
 //! What a model's graphs consist of: layers, their shapes, their weights and what they cost.
 
-use augur_core::network::Model;
+use augur_core::network::layers::Node;
+use augur_core::network::{self, Model};
 use safetensors::SafeTensors;
 use serde_json::{json, Map, Value};
+use std::sync::Arc;
 
 /// One node of a graph.
 pub struct Layer {
@@ -18,11 +20,13 @@ pub struct Layer {
     pub down: u32,
     /// Whether it has levels.
     pub levels: bool,
+    /// Levels, rows and columns in a graph of blocks.
+    pub points: Option<[usize; 3]>,
     /// Shape of its weights; empty without.
     pub weight: Vec<usize>,
     /// Bytes of its tensors.
     pub bytes: usize,
-    /// Multiply-adds per point of the frame.
+    /// Multiply-adds per point of the frame, or of the block.
     pub macs: f64,
 }
 
@@ -37,7 +41,7 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// Multiply-adds per point of the frame.
+    /// Multiply-adds per point of the frame, or of the block.
     pub fn macs(&self) -> f64 {
         self.layers.iter().map(|l| l.macs).sum()
     }
@@ -56,15 +60,18 @@ impl Graph {
             "bytes": self.bytes(),
             "layers": self.layers.iter().map(|l| json!({
                 "op": l.what, "inputs": l.inputs, "channels": l.channels, "type": l.element, "down": l.down,
-                "weight": l.weight, "bytes": l.bytes, "multiply_adds_per_point": l.macs,
+                "points": l.points, "weight": l.weight, "bytes": l.bytes, "multiply_adds_per_point": l.macs,
             })).collect::<Vec<_>>(),
         })
     }
 }
 
 impl Layer {
-    /// Shape of its output: channels at a fraction of the frame's height and width.
+    /// Shape of its output: channels at a fraction of the frame's height and width, or at so many points of a block.
     pub fn shape(&self) -> String {
+        if let Some([levels, rows, columns]) = self.points {
+            return format!("{} x {levels}x{rows}x{columns}", self.channels);
+        }
         let levels = if self.levels { ", levels" } else { "" };
         match self.down {
             0 => format!("{} x frame{levels}", self.channels),
@@ -73,87 +80,53 @@ impl Layer {
     }
 }
 
-/// The graphs of a model that was read and checked. What this build does not know is left at what it can tell.
+/// The graphs of a model.
 pub fn graphs(model: &Model) -> Vec<Graph> {
     let text = model.metadata().get("graphs").map_or("{}", String::as_str);
     let all: Map<String, Value> = serde_json::from_str(text).unwrap_or_default();
     let tensors = SafeTensors::deserialize(model.bytes()).ok();
-    all.iter()
-        .map(|(name, graph)| {
-            let nodes = graph["nodes"].as_array().map_or(&[][..], Vec::as_slice);
-            let mut layers: Vec<Layer> = Vec::with_capacity(nodes.len());
-            for node in nodes {
-                let next = layer(node, &layers, tensors.as_ref());
-                layers.push(next);
-            }
-            let keys = graph.as_object().cloned().unwrap_or_default();
-            let keys = keys.into_iter().filter(|(k, _)| k != "nodes").collect();
-            Graph { name: name.clone(), keys, layers }
-        })
-        .collect()
+    let graph = |(name, read): (&str, &Arc<network::Graph>)| {
+        let mut keys = all.get(name).and_then(Value::as_object).cloned().unwrap_or_default();
+        let nodes = match keys.remove("nodes") {
+            Some(Value::Array(nodes)) => nodes,
+            _ => vec![],
+        };
+        let layer = |(node, text): (&Node, &Value)| {
+            let macs = read.macs_of(node);
+            layer(node, text, macs, tensors.as_ref())
+        };
+        Graph { name: name.to_owned(), keys, layers: read.nodes().iter().zip(&nodes).map(layer).collect() }
+    };
+    model.graphs().map(graph).collect()
 }
 
-fn layer(node: &Value, before: &[Layer], tensors: Option<&SafeTensors<'_>>) -> Layer {
-    let op = node["op"].as_str().unwrap_or("?");
-    let inputs: Vec<usize> = node["in"]
-        .as_array()
-        .map(|list| list.iter().filter_map(|v| v.as_u64()).map(|k| k as usize).collect())
-        .unwrap_or_default();
-    let first = inputs.first().and_then(|&k| before.get(k));
-    let number = |key: &str| node[key].as_u64().map(|n| n as usize);
-    let tensor = |key: &str| tensors?.tensor(node[key].as_str()?).ok();
-    let bytes = node
+/// A node as it was read, with what the file says of it.
+fn layer(node: &Node, text: &Value, macs: f64, tensors: Option<&SafeTensors<'_>>) -> Layer {
+    let op = text["op"].as_str().unwrap_or("?");
+    let tensor = |key: &str| tensors?.tensor(text[key].as_str()?).ok();
+    let bytes = text
         .as_object()
         .map(|fields| fields.keys().filter_map(|key| tensor(key)).map(|t| t.data().len()).sum())
         .unwrap_or(0);
     let weight = tensor("weight").or_else(|| tensor("gamma")).map(|t| t.shape().to_vec()).unwrap_or_default();
-    let strided = number("stride") == Some(2);
-    let mut layer = Layer {
-        what: op.to_string(),
-        channels: weight.first().copied().or_else(|| first.map(|f| f.channels)).unwrap_or(0),
-        element: node["type"]
-            .as_str()
-            .map(str::to_string)
-            .or_else(|| first.map(|f| f.element.clone()))
-            .unwrap_or_else(|| "i8".into()),
-        down: first.map_or(0, |f| f.down),
-        levels: first.is_some_and(|f| f.levels),
-        inputs,
+    let what = match op.strip_prefix("conv") {
+        Some(_) => {
+            let kernel: Vec<String> = weight.iter().skip(2).map(usize::to_string).collect();
+            let strided = text["stride"].as_u64() == Some(2);
+            format!("{op} {}{}", kernel.join("x"), if strided { " stride 2" } else { "" })
+        }
+        None => op.to_owned(),
+    };
+    Layer {
+        what,
+        inputs: node.inputs.clone(),
+        channels: node.channels,
+        element: node.element.name().to_owned(),
+        down: node.down[1].into(),
+        levels: node.levels,
+        points: node.points,
         weight,
         bytes,
-        macs: 0.0,
-    };
-    match op {
-        "input" => {
-            layer.channels = number("channels").unwrap_or(0);
-            layer.down = number("down").unwrap_or(0) as u32;
-            layer.levels = number("rank") == Some(3);
-        }
-        "conv2d" | "conv3d" => {
-            layer.down += u32::from(strided);
-            let kernel: Vec<String> = layer.weight.iter().skip(2).map(usize::to_string).collect();
-            layer.what = format!("{op} {}{}", kernel.join("x"), if strided { " stride 2" } else { "" });
-        }
-        "conv2d_transposed" => layer.down = layer.down.saturating_sub(1),
-        "upsample" => layer.down = layer.down.saturating_sub(1),
-        "maxpool" => layer.down += 1,
-        "space_to_depth" => {
-            layer.channels *= 4;
-            layer.down += 1;
-        }
-        "depth_to_space" => {
-            layer.channels /= 4;
-            layer.down = layer.down.saturating_sub(1);
-        }
-        "concat" => {
-            layer.channels = layer.inputs.iter().filter_map(|&k| before.get(k)).map(|l| l.channels).sum();
-        }
-        _ => {}
+        macs,
     }
-    let weights = if layer.weight.is_empty() { 0 } else { layer.weight.iter().product::<usize>() };
-    // Of a transposed convolution three quarters of the taps meet no value; halved levels count as well.
-    let share = if op == "conv2d_transposed" { 0.25 } else { 1.0 };
-    let axes = if layer.levels { 3 } else { 2 };
-    layer.macs = share * weights as f64 / 2f64.powi((axes * layer.down).min(600) as i32);
-    layer
 }
