@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """How much of a field an autoencoder needs to be trained on, and which part: training time and what held-out steps are stored
-at, against the proportion and the way of sampling, as in the paper on dataset proportioning (Liu, Di, Zhao et al.:
+at, against the proportion and the way of sampling, as in the paper on dataset proportioning (T. Liu, Wang, Q. Liu et al.:
 High-ratio lossy compression: exploring the autoencoder to compress scientific data, IEEE Transactions on Big Data, 2021).
 
     proportion.py FILE:/dataset[=NAME] ... [--architecture swae] [--relative 1e-2] [--max-time 120] [--out build/bench/proportion]

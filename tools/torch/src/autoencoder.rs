@@ -2,7 +2,7 @@
 //!
 //! An encoder makes a few latents of a block of a field, a decoder the block of latents. `swae` is that of AE-SZ (Liu et al.:
 //! Exploring Autoencoder-based Error-bounded Compression for Scientific Data, IEEE CLUSTER 2021): convolutions over a block,
-//! trained as a sliced Wasserstein autoencoder. `cae` is fully connected (Liu, Di, Zhao et al.: High-ratio lossy compression:
+//! trained as a sliced Wasserstein autoencoder. `cae` is fully connected (T. Liu, Wang, Q. Liu et al.: High-ratio lossy compression:
 //! exploring the autoencoder to compress scientific data, IEEE Transactions on Big Data 2021) over runs of values.
 
 pub mod blocks;

@@ -37,7 +37,7 @@ fn request(steps: u64, plan: Value, sides: Value, share: f64) -> Request {
 }
 
 fn swae(steps: u64, share: f64) -> Request {
-    let plan = json!({ "kind": "swae", "block": [4, 8, 8], "channels": [8, 16], "latent": 12 });
+    let plan = json!({ "kind": "swae", "block": [4, 8, 8], "channels": [6, 12], "latent": 12 });
     request(steps, plan, json!([4, 1, 8, 8]), share)
 }
 
@@ -71,16 +71,16 @@ fn blocks_and_runs_are_learnt() {
     let cae = json!({ "kind": "cae", "block": [1, 1, 64], "channels": [32, 16], "latent": 16 });
     let plane = json!({ "kind": "swae", "block": [1, 8, 8], "channels": [8, 16], "latent": 12 });
     for request in [
-        swae(400, 1.0),
-        swae(400, 0.5),
-        request(400, plane, json!([1, 1, 8, 8]), 1.0),
-        request(400, cae, Value::Null, 1.0),
+        swae(200, 1.0),
+        swae(200, 0.5),
+        request(200, plane, json!([1, 1, 8, 8]), 1.0),
+        request(200, cae, Value::Null, 1.0),
     ] {
         let (report, model, messages) = run(&request, &waves()).expect("a model");
-        assert_eq!((report.end, report.steps, messages.len()), ("done", 400, 400));
+        assert_eq!((report.end, report.steps, messages.len()), ("done", 200, 200));
         let found = report.reconstruction.expect("held-out blocks");
-        assert!(found.error < 0.4 * found.mean_error, "{found:?}");
-        assert!(found.psnr > 20.0 && found.scores.len() == 3, "{found:?}");
+        assert!(found.error < 0.6 * found.mean_error, "{found:?}");
+        assert!(found.psnr > 18.0 && found.scores.len() == 3, "{found:?}");
         let model = Model::from_bytes(&model.expect("a model")).expect("a valid model");
         assert_eq!(model.metadata()["name"], "test");
         assert!(model.graph("encoder").is_some() && model.graph("decoder").is_some());
@@ -112,7 +112,7 @@ fn training_goes_on_from_a_model() {
     let _alone = alone();
     let values = waves();
     let path = scratch("first-model");
-    let (first, model, _) = run(&swae(200, 1.0), &values).expect("a model");
+    let (first, model, _) = run(&swae(100, 1.0), &values).expect("a model");
     std::fs::write(&path, model.expect("a model")).expect("a file");
     let again = Request { init: Some(path.clone()), ..swae(1, 1.0) };
     let (second, _, _) = run(&again, &values).expect("a model");

@@ -18,12 +18,12 @@ fn swae(block: [i64; 3], channels: &[i64], latent: i64) -> Plan {
 fn plans() -> Vec<Plan> {
     vec![
         swae([8, 8, 8], &[4, 6, 10], 5),
-        swae([8, 8, 8], &[16, 20], 16),
+        swae([8, 8, 8], &[6, 10], 16),
         swae([1, 32, 32], &[3, 8, 8, 9], 7),
         swae([1, 16, 8], &[5], 3),
         swae([2, 4, 6], &[3], 2),
         Plan { kind: Kind::Cae, ..swae([1, 1, 512], &[64, 8, 1], 1) },
-        Plan { kind: Kind::Cae, ..swae([1, 1, 4096], &[512, 64], 64) },
+        Plan { kind: Kind::Cae, ..swae([1, 1, 4096], &[64, 16], 16) },
     ]
 }
 
@@ -88,7 +88,7 @@ fn the_codec_computes_the_same_integers() {
         for (net, name) in [&nets.encoder, &nets.decoder].into_iter().zip(GRAPHS) {
             let integers = Integers::of(net);
             // Small values, and such that saturate everywhere.
-            for (spread, lanes) in [(0.3, 5), (1.0, 16), (30.0, 33)] {
+            for (spread, lanes) in [(0.3, 5), (1.0, 3), (30.0, 17)] {
                 let x = blocks(net, lanes, spread);
                 let ours = list(&integers.evaluate(&x));
                 assert!(ours.iter().any(|&v| v != ours[0]), "the output is not constant");

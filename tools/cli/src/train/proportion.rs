@@ -1,6 +1,6 @@
 //! How much of a dataset to train an autoencoder on, and which part.
 //!
-//! After Liu, Di, Zhao et al.: High-ratio lossy compression: exploring the autoencoder to compress scientific data (IEEE
+//! After T. Liu, Wang, Q. Liu et al.: High-ratio lossy compression: exploring the autoencoder to compress scientific data (IEEE
 //! Transactions on Big Data, 2021): what share of a dataset suffices shows in the coefficient of variation (the standard deviation over the mean) of what is
 //! trained on and of the rest.
 
