@@ -10,6 +10,7 @@ use crate::memory::{Decoding, Memory};
 use crate::network::Model;
 use crate::number::with_number;
 use crate::params::{Params, Preset};
+use crate::place::{filled, put, written, Place};
 use crate::predicted::{self, Wanted};
 use crate::reference::autoencoder::Autoencoder;
 use crate::reference::forecast;
@@ -137,7 +138,7 @@ fn encode_predicted(params: &Params, raw: &[u8], memory: Option<&Memory>) -> Opt
     // Of large chunks the tests of memory would see it.
     debug_assert!(
         raw.len() > 1 << 20
-            || decode_predicted(
+            || decoded_method(
                 &header,
                 &encoded.payload,
                 &Decoding { models: &params.model, ..Decoding::default() }
@@ -147,13 +148,15 @@ fn encode_predicted(params: &Params, raw: &[u8], memory: Option<&Memory>) -> Opt
     Some((assemble(header, &encoded.payload, raw.len()), encoded.keeps))
 }
 
-/// The values of a predicted payload, little-endian and time first, or what they were predicted to be; and how integers become values.
+/// Writes the values of a predicted payload, little-endian and time first, or what they were predicted to be, to all of
+/// `out`; says how integers become values.
 fn decode_payload(
     header: &Header,
     payload: &[u8],
     decoding: &Decoding,
     wanted: Wanted,
-) -> Result<(Vec<u8>, Mapping)> {
+    out: &mut Place,
+) -> Result<Mapping> {
     let Decoding { threads, models, .. } = *decoding;
     let frames = Frames::new(&header.shape, header.time_axis);
     let (unit, origin) = (header.unit, header.origin);
@@ -167,28 +170,42 @@ fn decode_payload(
         return Err(Error::invalid("a model with another digest than asked for was given"));
     }
     let model = model.as_ref();
-    let bytes = with_number!(header.dtype, N => predicted::decode::<N>(payload, &frames, mapping, model, wanted, threads))?;
-    Ok((bytes, mapping))
+    with_number!(header.dtype, N => predicted::decode::<N>(payload, &frames, mapping, model, wanted, threads, out))?;
+    Ok(mapping)
 }
 
-fn decode_predicted(header: &Header, payload: &[u8], decoding: &Decoding) -> Result<Vec<u8>> {
+/// Decodes a predicted payload to all of `out`.
+fn decode_predicted(header: &Header, payload: &[u8], decoding: &Decoding, out: &mut Place) -> Result<()> {
+    if header.time_axis == 0 && header.order == ByteOrder::Little {
+        return decode_canonical(header, payload, decoding, out);
+    }
+    // SAFETY: where it succeeds, decoding has written all.
+    let bytes = unsafe { filled(header.raw_len(), |out| decode_canonical(header, payload, decoding, out)) }?;
+    put(out, &host_order(header, Cow::Owned(bytes)));
+    Ok(())
+}
+
+/// Decodes a predicted payload to all of `out`, little-endian and time first.
+fn decode_canonical(header: &Header, payload: &[u8], decoding: &Decoding, out: &mut Place) -> Result<()> {
     let memory = decoding.memory;
-    let (bytes, mapping) = decode_payload(header, payload, decoding, Wanted::Values)?;
+    let mapping = decode_payload(header, payload, decoding, Wanted::Values, out)?;
+    // SAFETY: all of it was written.
+    let bytes = unsafe { written(out) };
     let frames = Frames::new(&header.shape, header.time_axis);
     // Lattices and integers on a grid of single counts lost nothing: they may be rounded later.
     let counts = !header.dtype.is_float() && header.unit == 1.0 && !predicted::is_direct(payload);
     let exact = header.error == 0.0 || mapping.is_lattice() || counts;
     if let (Some(memory), false) = (memory, exact) {
         if predicted::is_direct(payload) && !header.dtype.is_float() {
-            memory.remember_whole(&bytes);
+            memory.remember_whole(bytes);
         }
         let size = header.dtype.size();
         let steps = header.shape[header.time_axis];
         let kept = predicted::final_steps(payload, &frames, size, steps)?;
         let errors: Vec<_> = kept.into_iter().map(|is_final| is_final.then_some(header.error)).collect();
-        memory.remember(&bytes, &errors);
+        memory.remember(bytes, &errors);
     }
-    Ok(host_order(header, Cow::Owned(bytes)).into_owned())
+    Ok(())
 }
 
 /// Little-endian values, time first, in the order and byte order of the chunk.
@@ -292,29 +309,70 @@ pub(crate) fn decode_as(stream: &[u8], decoding: &Decoding) -> Result<Vec<u8>> {
             expected_len.unwrap_or(0)
         )));
     }
-    if expected_len.is_none() && len as u64 > PLAUSIBLE_LEN + PLAUSIBLE_RATIO * stream.len() as u64 {
+    if expected_len.is_none() {
+        plausible(&header, stream)?;
+    }
+    decoded_method(&header, payload, decoding)
+}
+
+/// Checks that a stream may hold a chunk as long as it says, before memory is asked for: for those who do not know how long
+/// the chunk is.
+///
+/// # Errors
+/// `Corruption` if it cannot, and as [`decode`] for a stream without a header.
+pub fn check_length(stream: &[u8]) -> Result<()> {
+    plausible(&Header::read(stream)?.0, stream)
+}
+
+fn plausible(header: &Header, stream: &[u8]) -> Result<()> {
+    let len = header.raw_len();
+    if len as u64 > PLAUSIBLE_LEN + PLAUSIBLE_RATIO * stream.len() as u64 {
         return Err(Error::corruption(format!(
             "a stream of {} bytes states a chunk of {len} bytes, more than any stream of this length holds",
             stream.len()
         )));
     }
-    let raw = match header.method {
-        Method::Raw if payload.len() == len => payload.to_vec(),
+    Ok(())
+}
+
+/// [`decode_as`] to memory of the chunk's size, all of it.
+pub(crate) fn decode_to(stream: &[u8], decoding: &Decoding, out: &mut Place) -> Result<()> {
+    let (header, payload) = split(stream)?;
+    let len = header.raw_len();
+    if let Some(other) = [Some(out.len()), decoding.expected_len].into_iter().flatten().find(|n| *n != len) {
+        return Err(Error::invalid(format!("the stream holds a chunk of {len} bytes, expected {other}")));
+    }
+    decode_method(&header, payload, decoding, out)
+}
+
+/// The chunk, whatever the method.
+fn decoded_method(header: &Header, payload: &[u8], decoding: &Decoding) -> Result<Vec<u8>> {
+    // SAFETY: where it succeeds, decoding has written all.
+    unsafe { filled(header.raw_len(), |out| decode_method(header, payload, decoding, out)) }
+}
+
+/// Decodes a payload, whatever the method, to all of `out`, which has the size of the chunk.
+fn decode_method(header: &Header, payload: &[u8], decoding: &Decoding, out: &mut Place) -> Result<()> {
+    let len = out.len();
+    match header.method {
+        Method::Raw if payload.len() == len => put(out, payload),
         Method::Raw => {
             return Err(Error::corruption(format!(
                 "the raw payload has {} bytes, expected {len}",
                 payload.len()
             )))
         }
-        Method::Lossless => lossless::decompress(payload, header.dtype.size(), len)?,
-        Method::Predicted => decode_predicted(&header, payload, decoding)?,
-    };
-    if checksum(&raw) != header.reconstruction_sum {
+        Method::Lossless => put(out, &lossless::decompress(payload, header.dtype.size(), len)?),
+        Method::Predicted => decode_predicted(header, payload, decoding, out)?,
+    }
+    // SAFETY: each method has written all.
+    let raw = unsafe { written(out) };
+    if checksum(raw) != header.reconstruction_sum {
         return Err(Error::corruption(
             "the decoded values do not match their checksum: the stream is damaged or this build decodes wrongly",
         ));
     }
-    Ok(raw)
+    Ok(())
 }
 
 /// Checks that a model is one for a preset: that it has the graphs that are looked for, of the shapes that their names promise.
@@ -355,7 +413,10 @@ pub fn predictions(stream: &[u8], decoding: &Decoding) -> Result<Vec<u8>> {
             header.method.name()
         )));
     }
-    let (bytes, _) = decode_payload(&header, payload, decoding, Wanted::Predictions)?;
+    let fill =
+        |out: &mut Place| decode_payload(&header, payload, decoding, Wanted::Predictions, out).map(|_| ());
+    // SAFETY: where it succeeds, decoding has written all.
+    let bytes = unsafe { filled(header.raw_len(), fill) }?;
     Ok(host_order(&header, Cow::Owned(bytes)).into_owned())
 }
 

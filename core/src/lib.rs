@@ -9,6 +9,7 @@
 //! The crate knows neither HDF5 nor files: `augur-filter` puts it behind HDF5's filter interface.
 
 pub mod bound;
+mod checksum;
 mod chunk;
 pub mod dtype;
 pub mod error;
@@ -19,6 +20,7 @@ pub mod memory;
 pub mod network;
 mod number;
 pub mod params;
+mod place;
 mod predict;
 mod predicted;
 mod reference;
@@ -34,7 +36,7 @@ mod threads;
 pub use bound::Bound;
 pub use dtype::{ByteOrder, Dtype};
 pub use error::{Error, ErrorKind, Result};
-pub use memory::{decode_with, encode_with, Decoding, Memory};
+pub use memory::{decode_to, decode_with, encode_with, Decoding, Memory};
 pub use network::{Digest, Model, Models, NoModels};
 pub use params::{Params, Preset};
 pub use scratch::{recycle, release_memory};
@@ -42,4 +44,4 @@ pub use stream::header::{Header, Method};
 
 mod codec;
 mod entropy;
-pub use codec::{check_model, decode, encode, inspect, predictions, Info};
+pub use codec::{check_length, check_model, decode, encode, inspect, predictions, Info};

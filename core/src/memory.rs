@@ -5,16 +5,22 @@
 //! itself depends on the data of the chunk, and for integers, this memory does: a hash of each decoded time step
 //! with the error that its stream keeps. HDF5 decodes in the process that encodes again, so it need not last longer.
 
+use crate::checksum::xxh3;
 use crate::error::Result;
 use crate::network::{Models, NoModels};
 use std::collections::{HashMap, VecDeque};
+use std::mem::MaybeUninit;
 use std::sync::{Mutex, MutexGuard};
-use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Time steps remembered; the oldest are forgotten first. 24 bytes each.
 const CAPACITY: usize = 1 << 17;
 /// Smaller steps are not remembered: they would crowd out others.
 const SMALLEST: usize = 64;
+
+/// Bytes of a long step that are hashed together, and one in how many parts of that size is.
+const LOOKED_AT: usize = 512;
+/// See [`LOOKED_AT`].
+const SKIPPED: usize = 8;
 
 /// Most bytes of whole chunks that are remembered, and most chunks.
 const WHOLE: usize = 128 << 20;
@@ -34,6 +40,17 @@ struct Known {
     errors: HashMap<u64, f64>,
     order: VecDeque<u64>,
     chunks: VecDeque<Vec<u8>>,
+}
+
+/// Hash of a step: of all of it where it is short, otherwise of one part in [`SKIPPED`]. A step that another one is taken
+/// for, as they are alike in those parts, only comes back exactly, too.
+fn hash(step: &[u8]) -> u64 {
+    if step.len() < SKIPPED * LOOKED_AT {
+        return xxh3(step);
+    }
+    let parts = step.chunks(SKIPPED * LOOKED_AT).map(|part| xxh3(&part[..part.len().min(LOOKED_AT)]));
+    parts
+        .fold(step.len() as u64, |sum, part| (sum ^ part).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29))
 }
 
 impl Memory {
@@ -65,7 +82,7 @@ impl Memory {
         let Some(mut known) = self.lock() else { return };
         for (step, error) in raw.chunks_exact(size).zip(errors) {
             if let Some(error) = error {
-                let hash = xxh3_64_with_seed(step, size as u64);
+                let hash = hash(step);
                 if known.errors.insert(hash, *error).is_none() {
                     known.order.push_back(hash);
                 }
@@ -112,9 +129,7 @@ impl Memory {
         if known.errors.is_empty() {
             return vec![None; steps];
         }
-        raw.chunks_exact(size)
-            .map(|s| known.errors.get(&xxh3_64_with_seed(s, size as u64)).copied())
-            .collect()
+        raw.chunks_exact(size).map(|s| known.errors.get(&hash(s)).copied()).collect()
     }
 }
 
@@ -151,6 +166,15 @@ impl Default for Decoding<'_> {
 /// As [`crate::decode`], and those of [`Models::find`].
 pub fn decode_with(stream: &[u8], decoding: &Decoding) -> Result<Vec<u8>> {
     crate::codec::decode_as(stream, decoding)
+}
+
+/// Decodes as [`decode_with`] does to memory of the chunk's size, which need not hold anything yet. Where it succeeds all of
+/// `out` was written, where it fails perhaps a part.
+///
+/// # Errors
+/// As [`decode_with`], and `InvalidArgument` for memory of another size.
+pub fn decode_to(stream: &[u8], decoding: &Decoding, out: &mut [MaybeUninit<u8>]) -> Result<()> {
+    crate::codec::decode_to(stream, decoding, out)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Memory that is kept from one chunk to the next: fresh pages cost more time than what is computed on them.
 
 use crate::entropy::slots::release_tables;
+use crate::predict::multiscale::release_workspaces;
 use std::ops::{Deref, DerefMut};
 use std::sync::Mutex;
 
@@ -35,6 +36,7 @@ pub fn release_memory() {
     release::<u8>();
     release::<i32>();
     release_tables();
+    release_workspaces();
 }
 
 /// Keeps the memory of decoded values, or of a stream, that the caller has copied, for the next chunk.

@@ -12,6 +12,7 @@ use crate::{chunk, dataset, open, report, FILTER_ID};
 use augur_core::{Error, Result};
 use std::any::Any;
 use std::ffi::{c_int, c_uint, c_void};
+use std::mem::MaybeUninit;
 use std::panic::catch_unwind;
 
 /// The filter's class, for `H5Zregister` and the plugin interface. It lives as long as the process.
@@ -137,18 +138,25 @@ pub(crate) unsafe extern "C" fn filter(
         let threads = crate::threads();
         // SAFETY: in a callback of the host; used below only.
         let search = unsafe { Search::new(host, cd) };
-        let (output, least) = if reading {
-            chunk::decode_with(cd, input, threads, &search)?
-        } else {
-            let tail = |expanded: &Expanded| {
-                // SAFETY: in a callback of the host.
-                host.map_or(0, |h| unsafe { open::tail_of(h, cd, expanded.settings.time_axis) })
-            };
-            let model = |expanded: &Expanded| search.for_writing(&expanded.settings);
-            let around = Surroundings { tail: &tail, model: &model };
-            (chunk::encode_within(cd, host.is_some().then_some(&around), input, threads)?, 0)
+        if reading {
+            let (new, filled, needed) =
+                decoded(host, |place| chunk::decode_to(cd, input, threads, &search, place))?;
+            // SAFETY: the old buffer came from the host's allocator and is not used any more; the variables are the host's.
+            unsafe {
+                release(host, data);
+                *buffer = new;
+                *size = needed;
+            }
+            return Ok(filled);
+        }
+        let tail = |expanded: &Expanded| {
+            // SAFETY: in a callback of the host.
+            host.map_or(0, |h| unsafe { open::tail_of(h, cd, expanded.settings.time_axis) })
         };
-        let needed = output.len().max(least);
+        let model = |expanded: &Expanded| search.for_writing(&expanded.settings);
+        let around = Surroundings { tail: &tail, model: &model };
+        let output = chunk::encode_within(cd, host.is_some().then_some(&around), input, threads)?;
+        let needed = output.len();
         if needed > room {
             let new = allocate(host, needed)
                 .ok_or_else(|| Error::insufficient(format!("no memory for {needed} bytes")))?;
@@ -156,10 +164,9 @@ pub(crate) unsafe extern "C" fn filter(
             unsafe { release(host, data) };
             (data, room) = (new, needed);
         }
-        // SAFETY: `data` has room for `needed` bytes, of which the output fills the first and zeros the rest.
+        // SAFETY: `data` has room for `needed` bytes.
         unsafe {
-            std::ptr::copy_nonoverlapping(output.as_ptr(), data.cast::<u8>(), output.len());
-            std::ptr::write_bytes(data.cast::<u8>().add(output.len()), 0, needed - output.len());
+            std::ptr::copy_nonoverlapping(output.as_ptr(), data.cast::<u8>(), needed);
             *buffer = data;
             *size = room;
         }
@@ -168,6 +175,41 @@ pub(crate) unsafe extern "C" fn filter(
         Ok(filled)
     })
 }
+
+/// A buffer of the host's that `decode` has written to, how many bytes, and its size: `decode` is given what makes it. The
+/// bytes are decoded where they stay, as a copy costs as much as some stages of decoding.
+fn decoded(
+    host: Option<&Host>,
+    decode: impl FnOnce(MakePlace) -> Result<(usize, usize)>,
+) -> Result<(*mut c_void, usize, usize)> {
+    let mut new = std::ptr::null_mut::<c_void>();
+    let result = decode(&mut |len, least| {
+        let needed = len.max(least).max(1);
+        new = allocate(host, needed)
+            .ok_or_else(|| Error::insufficient(format!("no memory for {needed} bytes")))?;
+        // SAFETY: the buffer has room for so many bytes, nobody else uses it before this function returns, and nobody reads
+        // what was not written.
+        Ok(unsafe { std::slice::from_raw_parts_mut(new.cast(), len) })
+    });
+    match result {
+        Ok((filled, least)) => {
+            let needed = filled.max(least).max(1);
+            // SAFETY: the buffer has room for `needed` bytes, of which the first `filled` were written.
+            unsafe { std::ptr::write_bytes(new.cast::<u8>().add(filled), 0, needed - filled) };
+            Ok((new, filled, needed))
+        }
+        Err(e) => {
+            if !new.is_null() {
+                // SAFETY: it came from there, and nobody has it.
+                unsafe { release(host, new) };
+            }
+            Err(e)
+        }
+    }
+}
+
+/// Makes the memory for a chunk of so many bytes, with at least so many in all.
+type MakePlace<'a> = &'a mut dyn FnMut(usize, usize) -> Result<&'static mut [MaybeUninit<u8>]>;
 
 /// Memory from the host's allocator; HDF5's is malloc's unless it was built for debugging.
 fn allocate(host: Option<&Host>, bytes: usize) -> Option<*mut c_void> {

@@ -15,6 +15,7 @@ use crate::models::begins_model;
 use augur_core::{
     Bound, ByteOrder, Decoding, Dtype, Error, Header, Memory, Model, Models, NoModels, Params, Preset, Result,
 };
+use std::mem::MaybeUninit;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -164,6 +165,30 @@ pub fn decode_with(
     threads: usize,
     models: &dyn Models,
 ) -> Result<(Vec<u8>, usize)> {
+    let mut raw: Vec<MaybeUninit<u8>> = vec![];
+    let slot = &mut raw;
+    let (_, least) = decode_to(words, stream, threads, models, move |len, _| {
+        let place = slot;
+        place.resize(len, MaybeUninit::new(0));
+        Ok(&mut place[..])
+    })?;
+    // SAFETY: every byte was written, at the latest when the vector was made.
+    let raw = raw.into_iter().map(|b| unsafe { b.assume_init() }).collect();
+    Ok((raw, least))
+}
+
+/// [`decode_with`], to the memory that `place` gives for so many bytes, of which the host may expect the second number at
+/// least. All of it was written where this succeeds; returns both numbers.
+///
+/// # Errors
+/// As there, and those of `place`.
+pub fn decode_to<'a>(
+    words: &[u32],
+    stream: &[u8],
+    threads: usize,
+    models: &dyn Models,
+    place: impl FnOnce(usize, usize) -> Result<&'a mut [MaybeUninit<u8>]>,
+) -> Result<(usize, usize)> {
     // Words that this build cannot read do not make the chunk unreadable: the stream describes itself.
     let expanded = match CdValues::from_words(words) {
         Ok(CdValues::Expanded(expanded)) => Some(expanded),
@@ -171,22 +196,41 @@ pub fn decode_with(
     };
     let header = guarded(|| Header::read(stream))?.0;
     let Some(expanded) = expanded else {
+        // Nobody has said how long the chunk is: what the stream says is believed only as far as is plausible.
+        augur_core::check_length(stream)?;
         check_memory(header.raw_len())?;
         let decoding = Decoding { threads, models, ..Decoding::default() };
-        return Ok((guarded(|| augur_core::decode_with(stream, &decoding))?, 0));
+        let out = place(header.raw_len(), 0)?;
+        guarded(|| augur_core::decode_to(stream, &decoding, out))?;
+        return Ok((header.raw_len(), 0));
     };
     let chunk_len = expanded.raw_len();
     let expected = check(&expanded, &header)?.then_some(chunk_len).flatten();
+    match expected {
+        Some(n) if n != header.raw_len() => {
+            return Err(Error::invalid(format!(
+                "the stream holds a chunk of {} bytes, expected {n}",
+                header.raw_len()
+            )))
+        }
+        Some(_) => {}
+        None => augur_core::check_length(stream)?,
+    }
     check_memory(header.raw_len())?;
-    let raw = guarded(|| {
+    let least = if expanded.preceded { 0 } else { chunk_len.unwrap_or(0) };
+    let out = place(header.raw_len(), least)?;
+    guarded(|| {
         let decoding = Decoding { expected_len: expected, threads, memory: Some(memory()), models };
         if PREDICTIONS.load(Ordering::SeqCst) {
-            return augur_core::predictions(stream, &decoding);
+            let predictions = augur_core::predictions(stream, &decoding)?;
+            out.iter_mut().zip(predictions).for_each(|(o, b)| {
+                o.write(b);
+            });
+            return Ok(());
         }
-        augur_core::decode_with(stream, &decoding)
+        augur_core::decode_to(stream, &decoding, out)
     })?;
-    let room = if expanded.preceded { 0 } else { chunk_len.unwrap_or(0) };
-    Ok((raw, room))
+    Ok((header.raw_len(), least))
 }
 
 /// Checks that a stream is of a form that this dataset can hold; says whether it is typed.

@@ -21,7 +21,7 @@ pub const ENTRIES: usize = MAX_TABLES * STRIDE;
 /// Bytes that are filled at once: most symbols have few slots.
 const FILL: usize = 16;
 
-/// Tables for decoding. A context without a table decodes to symbol 0 (of frequency 0: only damaged streams do it).
+/// Tables for decoding. A context without a table decodes to some symbol of frequency 0: only damaged streams do it.
 pub struct DecodeTables {
     slots: Vec<u8>,
     entries: Vec<u32>,
@@ -31,7 +31,7 @@ pub struct DecodeTables {
     pub quiet: Option<Quiet>,
 }
 
-/// The memory of tables that nobody uses, all zeros: clearing those that were set takes less time than clearing all.
+/// The memory of tables that nobody uses: symbols of slots as they were, and no frequencies.
 static KEPT: Mutex<Option<(Vec<u8>, Vec<u32>)>> = Mutex::new(None);
 
 /// Gives back the memory that is kept from one chunk to the next.
@@ -53,7 +53,6 @@ impl Default for DecodeTables {
 impl Drop for DecodeTables {
     fn drop(&mut self) {
         for context in self.known.iter().map(|&c| usize::from(c)) {
-            self.slots[context << TOTAL_BITS..][..TOTAL as usize].fill(0);
             self.entries[context * STRIDE..][..STRIDE].fill(0);
         }
         if let Ok(mut kept) = KEPT.try_lock() {

@@ -2,7 +2,7 @@
 //! description, bits for the residuals plus bits for the weights.
 
 use super::fit::Effort;
-use super::gram::Gram;
+use super::gram::{Equations, Gram};
 use super::taps::{base_taps, taps, Kind, Source, Tap};
 use super::weights::{Sent, Tying, MAX_PRECISION};
 use super::Scale;
@@ -60,21 +60,30 @@ const ALIKE: f64 = 3.0;
 /// Bits of a weight, roughly.
 const BITS_PER_WEIGHT: f64 = 7.0;
 
-/// The weights of shortest description for one class.
-#[allow(clippy::too_many_arguments)]
-pub fn choose(
+/// What a class may send: the weights of shortest description of its own, and what tells how those of another would do.
+pub struct Solved {
+    own: Sent,
+    /// Bits with these.
+    least: f64,
+    /// Points of the class.
+    points: f64,
+    /// The equations of each tying that was tried.
+    tried: Vec<(Tying, Equations, Vec<usize>)>,
+}
+
+/// Solves for the weights of one class of so many points.
+pub fn solve(
     gram: &Gram,
     candidates: &Candidates,
     points: f64,
     scale: &Scale,
     noise: f64,
     tap_cost: f64,
-    last: Option<&Sent>,
-) -> Sent {
+) -> Solved {
     let bits = |error: f64| points * bits_per_point(error);
     let mut best = Sent::none(Tying::Default);
     if gram.samples == 0.0 {
-        return best;
+        return Solved { own: best, least: f64::INFINITY, points, tried: vec![] };
     }
     // What was fitted to the sample predicts other points less well: Akaike's final prediction error.
     let penalty = |k: usize| {
@@ -94,7 +103,7 @@ pub fn choose(
         };
         let most = factor.errors.len().min((gram.samples / 2.0) as usize);
         let Some(k) = (0..most).min_by(|&a, &b| estimate(a).total_cmp(&estimate(b))) else { continue };
-        tried.push((estimate(k), k + 1, tying, equations, used, factor));
+        tried.push((estimate(k), k + 1, *tying, equations, used, factor));
     }
     tried.sort_by(|a, b| a.0.total_cmp(&b.0));
     if let Some((_, k, tying, equations, used, factor)) = tried.first() {
@@ -114,7 +123,7 @@ pub fn choose(
             let rounded: Vec<f64> =
                 w.iter().zip(&equations.taps).map(|(w, n)| n * round(&(w / n)) / unit).collect();
             let sent =
-                Sent { tying: **tying, precision, values: of_taps.iter().map(|v| round(v) as i32).collect() };
+                Sent { tying: *tying, precision, values: of_taps.iter().map(|v| round(v) as i32).collect() };
             let b = bits(penalty(*k) * equations.error(&rounded)) + f64::from(sent.bits());
             if b < least {
                 least = b;
@@ -127,18 +136,26 @@ pub fn choose(
             precision -= 2;
         }
     }
-    if let (Some(last), Some((_, _, _, equations, used, _))) =
-        (last, tried.iter().find(|t| Some(*t.2) == last.map(|l| l.tying)))
-    {
+    let tried = tried.into_iter().map(|(_, _, tying, equations, used, _)| (tying, equations, used.clone()));
+    Solved { own: best, least, points, tried: tried.collect() }
+}
+
+impl Solved {
+    /// What to send where `last` are the weights that were sent last for such points.
+    pub fn or_repeat(self, last: Option<&Sent>) -> Sent {
+        let Some(last) = last else { return self.own };
+        let Some((_, equations, used)) = self.tried.iter().find(|t| t.0 == last.tying) else {
+            return self.own;
+        };
         let unit = f64::from(1u32 << last.precision);
         let w: Vec<f64> = used
             .iter()
             .zip(&equations.taps)
             .map(|(g, n)| n * f64::from(last.values.get(*g).copied().unwrap_or(0)) / unit)
             .collect();
-        if bits(equations.error(&w)) + 3.0 < least {
-            best = Sent::none(Tying::Repeat);
+        if self.points * bits_per_point(equations.error(&w)) + 3.0 < self.least {
+            return Sent::none(Tying::Repeat);
         }
+        self.own
     }
-    best
 }

@@ -3,7 +3,7 @@
 //! Predictions are made from decoded values, so each tap carries quantisation noise; the noise enters the
 //! normal equations as its variance (ridge regression in terms of the effective weights).
 
-use super::choice::{choose, Candidates};
+use super::choice::{solve, Candidates, Solved};
 use super::cost::Cost;
 use super::gram::{Gram, Sample, RUN};
 use super::plane::{levels, phase_size, Pyramid};
@@ -216,16 +216,17 @@ pub fn fit(
     };
     let fitting = Fitting { samples, scale, effort, picked, pyramids, targets, forecasts, noise };
     let classes = sent_classes(plan);
-    let grams = parallel(classes.clone(), threads, |class| fitting.gram(&class));
+    let points = |class: &Class| members[class.class] * slot_points(frames, class.slot);
+    let solved = parallel(classes.clone(), threads, |class| fitting.solve(&class, points(&class)));
     let mut sent = vec![];
     let mut weights = vec![];
     let mut last: HashMap<(usize, usize), Sent> = HashMap::new();
-    for (class, (gram, candidates)) in classes.iter().zip(grams) {
+    for (class, solved) in classes.iter().zip(solved) {
         // The phases of the four kinds differ.
         let kind = slot_kind(class.slot);
         let key = (kind.phase(), class.references);
-        let points = members[class.class] * slot_points(frames, class.slot);
-        let best = choose(&gram, &candidates, points, scale, fitting.noise, effort.tap_cost, last.get(&key));
+        let points = points(class);
+        let best = solved.or_repeat(last.get(&key));
         let effective = if best.tying == Tying::Repeat { last.get(&key).unwrap_or(&best) } else { &best };
         weights.push((*class, points, effective.expand(kind, class.references, scale.shift)));
         if !matches!(best.tying, Tying::Default | Tying::Repeat) {
@@ -274,14 +275,14 @@ fn forecasts(
 }
 
 impl Fitting<'_> {
-    /// The sums of a class, and which weights may be fitted to them.
-    fn gram(&self, class: &Class) -> (Gram, Candidates) {
+    /// Fits the weights of a class of so many points.
+    fn solve(&self, class: &Class, points: f64) -> Solved {
         let kind = slot_kind(class.slot);
         let candidates = Candidates::new(kind, class.references, &self.effort);
         let mut gram = Gram::new(&candidates.sizes, &candidates.base, self.scale.step);
         self.sample(class, &candidates.near, self.effort.samples, 0.0, &mut |sample| gram.add(&sample));
         gram.flush();
-        (gram, candidates)
+        solve(&gram, &candidates, points, self.scale, self.noise, self.effort.tap_cost)
     }
 
     /// Estimated bits per point of a class with these weights: those of the residuals of another, smaller sample, whatever

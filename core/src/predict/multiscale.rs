@@ -19,6 +19,7 @@ use crate::reference::forecast::Forecaster;
 use crate::reference::window::MAX_FRAMES;
 use crate::reference::{released, Step, CLASSES, MAX_REFERENCES};
 use arrayvec::ArrayVec;
+use std::sync::Mutex;
 
 /// Groups of contexts: finest or coarser passes, without or with references.
 const GROUPS: u8 = 4;
@@ -35,6 +36,48 @@ struct Decoded {
     /// Whether all values fit into 16 bits.
     narrow: bool,
     activity: Pyramid<u8>,
+}
+
+/// What a walk works in.
+#[derive(Default)]
+struct Workspace {
+    /// Frames that are no reference any more; the next ones take their memory.
+    free: Vec<Decoded>,
+    scratch: Scratch,
+    forecast: Pyramid<i32>,
+}
+
+/// Workspaces that nobody uses: chunks are alike, and fresh pages cost more time than what is computed on them.
+static KEPT: Mutex<Vec<Workspace>> = Mutex::new(vec![]);
+/// Most bytes that are kept.
+const MOST_KEPT: usize = 16 << 20;
+
+impl Workspace {
+    fn take() -> Self {
+        // As in `scratch`, nobody waits.
+        KEPT.try_lock().ok().and_then(|mut kept| kept.pop()).unwrap_or_default()
+    }
+
+    fn keep(self) {
+        if let Ok(mut kept) = KEPT.try_lock() {
+            kept.push(self);
+            while kept.iter().map(Self::bytes).sum::<usize>() > MOST_KEPT {
+                kept.remove(0);
+            }
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        let frames: usize = self.free.iter().map(|f| f.values.bytes() + f.activity.bytes()).sum();
+        frames + self.scratch.activity.bytes() + self.forecast.bytes()
+    }
+}
+
+/// Gives back the memory that is kept from one walk to the next.
+pub fn release_workspaces() {
+    if let Ok(mut kept) = KEPT.lock() {
+        *kept = vec![];
+    }
 }
 
 /// What prediction needs to know besides the data.
@@ -86,10 +129,7 @@ pub fn walk(
 ) {
     let release = released(plan);
     let mut decoded: Vec<Option<Decoded>> = (0..plan.len()).map(|_| None).collect();
-    // Frames that are no reference any more; the next ones take their memory.
-    let mut free: Vec<Decoded> = vec![];
-    let mut scratch = Scratch::default();
-    let mut forecast = Pyramid::default();
+    let Workspace { mut free, mut scratch, mut forecast } = Workspace::take();
     for (step, release) in plan.iter().zip(release) {
         if coder.failed() {
             return;
@@ -122,6 +162,8 @@ pub fn walk(
         decoded[step.frame] = Some(frame);
         free.extend(release.into_iter().filter_map(|f| decoded[f].take()));
     }
+    free.extend(decoded.into_iter().flatten());
+    Workspace { free, scratch, forecast }.keep();
 }
 
 /// Whether values that use these bits fit into 16.

@@ -145,6 +145,11 @@ impl<T: Copy + Default> Pyramid<T> {
         }
     }
 
+    /// Bytes of memory that it holds.
+    pub fn bytes(&self) -> usize {
+        self.levels.iter().flatten().map(|plane| plane.data.capacity() * size_of::<T>()).sum()
+    }
+
     /// The lattice of a level and the plane of one of its phases, to fill.
     pub fn take(&mut self, level: usize, p: usize) -> Plane<T> {
         std::mem::take(&mut self.levels[level][p])

@@ -15,13 +15,14 @@ use crate::error::{Error, Result};
 use crate::grid::Mapping;
 use crate::network::Model;
 use crate::number::Number;
+use crate::place::{put, written, Place};
 use crate::predict::kernel::{copy_rows, find_large, keep, put_back, reconstruct};
 use crate::predict::multiscale::{self, Weights};
 use crate::predict::plane::Pyramid;
 use crate::predict::{lorenzo, Band, Coder, RunAt};
 use crate::reference::autoencoder::Reconstruction;
 use crate::reference::forecast::Forecasts;
-use crate::scratch::Buffer;
+use crate::scratch::{recycle, Buffer};
 use crate::stream::parts::Reader;
 use crate::threads::parallel;
 use std::sync::Arc;
@@ -37,8 +38,8 @@ struct Shared<'a> {
     inner: usize,
 }
 
-/// Decodes a payload to little-endian values, time first, or what they were predicted to be; `model` is the one that the
-/// header names.
+/// Decodes a payload to little-endian values, time first, or what they were predicted to be, and writes them to all of `out`,
+/// which has their size; `model` is the one that the header names.
 ///
 /// # Errors
 /// `Corruption` for damaged payloads, `Compatibility` for methods of newer versions.
@@ -49,7 +50,8 @@ pub fn decode<N: Number>(
     model: Option<&Arc<Model>>,
     wanted: Wanted,
     threads: usize,
-) -> Result<Vec<u8>> {
+    out: &mut Place,
+) -> Result<()> {
     let mut r = Reader::new(payload);
     let side = Side::read(&mut r, frames, N::SIZE)?;
     if let Predictor::Direct(direct) = &side.predictor {
@@ -63,7 +65,9 @@ pub fn decode<N: Number>(
         if wanted == Wanted::Values {
             put_exact::<N>(&mut raw, side.mask.as_deref(), &side.specials, &side.patches);
         }
-        return Ok(raw);
+        put(out, &raw);
+        recycle(raw);
+        return Ok(());
     }
     if wanted == Wanted::Predictions {
         return Err(Error::invalid(
@@ -75,7 +79,9 @@ pub fn decode<N: Number>(
         blockwise::decode::<N>(&mut r, &side, blockwise, frames, (mapping, model), threads, &mut raw)?;
         r.finish()?;
         put_exact::<N>(&mut raw, side.mask.as_deref(), &side.specials, &side.patches);
-        return Ok(raw);
+        put(out, &raw);
+        recycle(raw);
+        return Ok(());
     }
     let tables = read_tables(&mut r)?;
     let forecasts = forecasts(&side, model, frames, threads)?;
@@ -90,17 +96,17 @@ pub fn decode<N: Number>(
     let inner = (threads / side.bands).max(1);
     let forecasts = forecasts.as_ref();
     let shared = Shared { side: &side, tables: &tables, frames, mapping, forecasts, inner };
-    // Every band sets all rows of all frames.
-    let mut raw = Buffer::arbitrary(frames.count() * frames.area() * N::SIZE).into_vec();
     let cut: Vec<Band> = parts.iter().map(|part| part.0).collect();
-    let rows = band_rows(&mut raw, frames, &cut, N::SIZE);
+    let rows = band_rows(out, frames, &cut, N::SIZE);
     let work = parts.into_iter().zip(rows).collect();
     let decoded = parallel(work, threads, |((band, residuals, plain), values)| {
         decode_band::<N>(&shared, &band, residuals, plain, values)
     });
     decoded.into_iter().collect::<Result<()>>()?;
-    put_exact::<N>(&mut raw, side.mask.as_deref(), &side.specials, &side.patches);
-    Ok(raw)
+    // SAFETY: the bands share the rows of a frame without a gap, and each band has decoded all frames, or failed.
+    let raw = unsafe { written(out) };
+    put_exact::<N>(raw, side.mask.as_deref(), &side.specials, &side.patches);
+    Ok(())
 }
 
 /// Puts the special values and the patches where they belong.
@@ -136,7 +142,7 @@ fn decode_band<N: Number>(
     band: &Band,
     residuals: &[u8],
     plain: &[u8],
-    values: Vec<&mut [u8]>,
+    values: Vec<&mut Place>,
 ) -> Result<()> {
     let side = shared.side;
     let plan = side.plan(shared.frames);
@@ -152,6 +158,8 @@ fn decode_band<N: Number>(
         contexts: vec![],
         spread: vec![],
         line: vec![0; band.width],
+        bytes: vec![0; band.width * N::SIZE],
+        written: 0,
         number: std::marker::PhantomData,
     };
     match &side.predictor {
@@ -170,6 +178,10 @@ fn decode_band<N: Number>(
     if let Some(e) = runs.failure {
         return Err(e);
     }
+    if runs.written != shared.frames.count() * band.height {
+        // Never, or the caller would take for written what is not.
+        return Err(Error::corruption("not all frames of a chunk were decoded"));
+    }
     runs.residuals.finish()?;
     Ok(())
 }
@@ -181,7 +193,9 @@ struct DecodeRuns<'a, N> {
     plain: BitReader<'a>,
     failure: Option<Error>,
     /// Decoded values: the band's rows of each frame.
-    values: Vec<&'a mut [u8]>,
+    values: Vec<&'a mut Place>,
+    /// Rows that were written of all frames.
+    written: usize,
     /// The special points of the frame that is being decoded.
     mask: Pyramid<u8>,
     /// Symbols in the order of the stream, and their contexts.
@@ -190,6 +204,7 @@ struct DecodeRuns<'a, N> {
     /// Symbols in the order of the plane.
     spread: Vec<u8>,
     line: Vec<i32>,
+    bytes: Vec<u8>,
     number: std::marker::PhantomData<N>,
 }
 
@@ -342,10 +357,11 @@ impl<N: Number> Coder for DecodeRuns<'_, N> {
         let negative = side.negative.as_deref();
         for y in 0..height {
             row(y, &mut self.line);
-            let out = &mut self.values[frame][y * width * N::SIZE..][..width * N::SIZE];
             let at = (frame * self.shared.frames.height + self.band.top + y) * width;
             let negative = negative.map(|n| &n[at..at + width]);
-            self.shared.mapping.write_values::<N>(&self.line, side.offset, half, negative, out);
+            self.shared.mapping.write_values::<N>(&self.line, side.offset, half, negative, &mut self.bytes);
+            put(&mut self.values[frame][y * width * N::SIZE..][..width * N::SIZE], &self.bytes);
+            self.written += 1;
         }
     }
 }

@@ -151,13 +151,13 @@ fn bands(frames: &Frames, count: usize) -> Vec<Band> {
 }
 
 /// The rows of each band in the values of a chunk: for each band a slice for every frame.
-fn band_rows<'a>(
-    values: &'a mut [u8],
+fn band_rows<'a, T>(
+    values: &'a mut [T],
     frames: &Frames,
     bands: &[Band],
     value_size: usize,
-) -> Vec<Vec<&'a mut [u8]>> {
-    let mut out: Vec<Vec<&mut [u8]>> = bands.iter().map(|_| Vec::with_capacity(frames.count())).collect();
+) -> Vec<Vec<&'a mut [T]>> {
+    let mut out: Vec<Vec<&mut [T]>> = bands.iter().map(|_| Vec::with_capacity(frames.count())).collect();
     for mut frame in values.chunks_exact_mut(frames.area() * value_size) {
         for (band, rows) in bands.iter().zip(&mut out) {
             let (own, rest) = frame.split_at_mut(band.height * band.width * value_size);
