@@ -202,7 +202,7 @@ fn damaged_blocks_and_latents_are_errors() {
             .iter_mut()
             .enumerate()
             .filter(|(i, _)| other(*i))
-            .for_each(|(i, v)| *v = 90.0 + (i % 29) as f64);
+            .for_each(|(i, v)| *v = 86.0 + (i % 29) as f64);
         let params = params(&shape, preset, Some(model));
         let stream = checked(&params, &bytes(&values), 0.1);
         let info = inspect(&stream).unwrap();
