@@ -74,6 +74,10 @@ pub trait Coder {
     fn failed(&self) -> bool {
         false
     }
+    /// Whether the walk is the last that is done with the chunk. Otherwise what follows is to have its memory.
+    fn is_last(&self) -> bool {
+        false
+    }
     /// Takes the finished frame: `row(y, out)` gives its rows.
     fn frame(&mut self, frame: usize, row: &mut dyn FnMut(usize, &mut [i32]));
 }

@@ -162,8 +162,10 @@ pub fn walk(
         decoded[step.frame] = Some(frame);
         free.extend(release.into_iter().filter_map(|f| decoded[f].take()));
     }
-    free.extend(decoded.into_iter().flatten());
-    Workspace { free, scratch, forecast }.keep();
+    if coder.is_last() {
+        free.extend(decoded.into_iter().flatten());
+        Workspace { free, scratch, forecast }.keep();
+    }
 }
 
 /// Whether values that use these bits fit into 16.

@@ -350,6 +350,10 @@ impl<N: Number> Coder for DecodeRuns<'_, N> {
         self.failure.is_some()
     }
 
+    fn is_last(&self) -> bool {
+        true
+    }
+
     fn frame(&mut self, frame: usize, row: &mut dyn FnMut(usize, &mut [i32])) {
         let (height, width) = (self.band.height, self.band.width);
         let side = self.shared.side;
