@@ -29,7 +29,6 @@ sys.path.insert(0, os.path.join(HERE, "..", "examples", "demo"))
 
 import demo  # noqa: E402
 import document  # noqa: E402
-import h5py  # noqa: E402
 import matplotlib  # noqa: E402
 
 matplotlib.use("Agg")
@@ -39,8 +38,8 @@ import plots  # noqa: E402
 from compare import describe, unique_name, whole_chunks  # noqa: E402
 from contestants import ALL, Contestant  # noqa: E402
 from fields import Field, load  # noqa: E402
-from pareto import command, first_steps  # noqa: E402
 from progress import Progress  # noqa: E402
+import training  # noqa: E402
 
 RELS = [1e-1, 3e-2, 2e-2, 1e-2, 5e-3, 3e-3, 1e-3, 1e-4]
 LATENTS = [4, 8, 16, 32]
@@ -60,15 +59,7 @@ def train(augur: str, model: str, field: Field, first: int, options: list[str]) 
     """Trains a model on the first steps where there is none yet."""
     if os.path.exists(model):
         return
-    with tempfile.TemporaryDirectory() as directory:
-        data = os.path.join(directory, "field.h5")
-        with h5py.File(data, "w") as f:
-            chunk = demo.chunk_shape((first, *field.values.shape[1:]), field.values.dtype.itemsize)
-            f.create_dataset("data", data=field.values[:first], chunks=chunk, fillvalue=field.fill)
-        done = subprocess.run([augur, "train", f"{data}:/data", "--relative", "1e-2", "--insist", "-o", model, *options],
-                              stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-        if done.returncode != 0:
-            raise SystemExit(f"error: {' '.join(done.args)} ended with {done.returncode}")
+    training.on_first(augur, model, field, first, ["--relative", "1e-2", *options])
 
 
 def shares(augur: str, file: str) -> dict[str, float]:
@@ -129,7 +120,7 @@ def measure(augur: str, name: str, field: Field, models: dict[str, str], args: a
 
 def run(args: argparse.Namespace) -> dict:
     """Trains and measures on all fields."""
-    augur = command()
+    augur = training.command()
     taken: set[str] = set()
     firsts = args.first * len(args.data) if args.first and len(args.first) == 1 else args.first or [None] * len(args.data)
     if len(firsts) != len(args.data):
@@ -137,7 +128,7 @@ def run(args: argparse.Namespace) -> dict:
     fields = []
     for spec, first in zip(args.data, firsts):
         field = load(spec)
-        first = first_steps(field, first) if len(field.values) > 1 else 0
+        first = training.first_steps(field, first) if len(field.values) > 1 else 0
         fields.append((unique_name(spec, field, taken), field, first))
     bar = Progress(len(fields) * (len(args.latents) + len(args.rel) * (len(OWN) + len(OTHERS) + 2 * len(args.latents) - 2)))
     models: dict[str, dict[str, str]] = {}

@@ -22,7 +22,6 @@ import resource
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -33,6 +32,7 @@ import document  # noqa: E402
 import h5py  # noqa: E402
 import numpy as np  # noqa: E402
 import pareto_results  # noqa: E402
+import training  # noqa: E402
 from compare import describe, unique_name, whole_chunks  # noqa: E402
 from fields import Field, load  # noqa: E402
 from progress import Progress  # noqa: E402
@@ -42,41 +42,13 @@ BOUND = 1e-3  # that the models are trained for
 SIZES = ["small", "medium", "large"]
 
 
-def command() -> str:
-    """The `augur` of this folder, or the one that is installed."""
-    built = os.path.join(HERE, "..", "dist", "bin", "augur")
-    found = built if os.path.exists(built) else shutil.which("augur")
-    if not found:
-        raise SystemExit("error: there is no command augur: run `make cli torch`")
-    return found
-
-
-def first_steps(field: Field, asked: int | None) -> int:
-    """Steps to train on: what is asked for, otherwise half of them in whole chunks."""
-    steps = len(field.values)
-    chunk = demo.chunk_shape(field.values.shape, field.values.dtype.itemsize)[0]
-    first = asked or max(steps // 2 // chunk, 1) * chunk
-    if not 8 <= first < steps:
-        raise SystemExit(f"error: {field.name} has {steps} steps: training needs the first 8 of them or more, and others to measure on")
-    return first
-
-
 def train(augur: str, out: str, name: str, field: Field, first: int, size: str, steps: int, seed: int) -> None:
     """Trains a model on the first steps where there is none yet, and notes what that took."""
     model = os.path.join(out, f"{name}-{size}.safetensors")
     if os.path.exists(model):
         return
-    with tempfile.TemporaryDirectory() as directory:
-        data = os.path.join(directory, f"{name}.h5")
-        with h5py.File(data, "w") as f:
-            chunk = demo.chunk_shape((first, *field.values.shape[1:]), field.values.dtype.itemsize)
-            f.create_dataset("data", data=field.values[:first], chunks=chunk, fillvalue=field.fill)
-        start, used = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-        done = subprocess.run([augur, "train", f"{data}:/data", "--relative", str(BOUND), "--size", size, "--steps", str(steps),
-                               "--max-time", "1e9", "--seed", str(seed), "--insist", "-o", model],
-                              stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-        if done.returncode != 0:
-            raise SystemExit(f"error: training of {name}-{size} ended with {done.returncode}")
+    start, used = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    training.on_first(augur, model, field, first, ["--relative", str(BOUND), "--size", size, "--steps", str(steps), "--max-time", "1e9", "--seed", str(seed)])
     used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - used
     with open(model + ".json", "w") as f:
         json.dump({"steps": steps, "seconds": time.monotonic() - start, "cpu": used}, f)
@@ -155,14 +127,14 @@ def measure(augur: str, out: str, name: str, field: Field, repeat: int, bar: Pro
 
 def run(args: argparse.Namespace) -> dict:
     """Trains and measures on all fields."""
-    augur = command()
+    augur = training.command()
     fields, taken = [], set()
     firsts = args.first * len(args.data) if args.first and len(args.first) == 1 else args.first or [None] * len(args.data)
     if len(firsts) != len(args.data):
         raise SystemExit("error: --first takes one number, or one for each field")
     for spec, first in zip(args.data, firsts):
         field = load(spec)
-        first = first_steps(field, first)
+        first = training.first_steps(field, first)
         fields.append((unique_name(spec, field, taken), field, first))
     bar = Progress(len(fields) * len(args.sizes))
     rows, titles = [], {}

@@ -19,35 +19,23 @@ import json
 import math
 import os
 import resource
-import shutil
-import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+
+import training  # noqa: E402
 
 PROPORTIONS = [1.0, 0.5, 0.25, 0.1, 0.05, 0.01]
 SAMPLINGS = ["first", "strided", "random"]
 
 
-def command() -> str:
-    """The `augur` of this folder, or the one that is installed."""
-    built = os.path.join(HERE, "..", "dist", "bin", "augur")
-    found = built if os.path.exists(built) else shutil.which("augur")
-    if not found:
-        raise SystemExit("error: there is no command augur: run `make cli torch`")
-    return found
-
-
 def train(augur: str, spec: str, architecture: str, relative: str, share: float, sampling: str, seconds: float,
           model: str, more: list[str]) -> dict:
     """One training; what it says of itself, and the seconds of a core that it took."""
-    words = [augur, "train", spec, "--architecture", architecture, "--relative", relative, "--proportion", str(share),
-             "--sampling", sampling, "--max-time", str(seconds), "--insist", "--json", "-o", model, *more]
     used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-    done = subprocess.run(words, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    if done.returncode != 0:
-        raise SystemExit(f"error: {' '.join(words)} ended with {done.returncode}")
-    said = json.loads(done.stdout)
+    said = json.loads(training.run(augur, [spec, "--architecture", architecture, "--relative", relative, "--proportion", str(share),
+                                           "--sampling", sampling, "--max-time", str(seconds), "--insist", "--json", "-o", model, *more]))
     said["core_seconds"] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - used
     return said
 
@@ -119,7 +107,7 @@ def main() -> None:
     if os.path.exists(path):
         with open(path) as f:
             results = json.load(f)
-    augur = command()
+    augur = training.command()
     for field in options.fields:
         spec, _, name = field.partition("=")
         name = name or os.path.splitext(os.path.basename(spec.split(":")[0]))[0]
