@@ -1,7 +1,8 @@
 """A second decoder of Augur streams, written from docs/format.md alone: plain Python, slow, for small chunks.
 
-It exists to prove that the page is complete. Section numbers are those of the page. zstandard and xxhash
-bring the two formats that the page refers to; network.py runs the models of streams that name one.
+It exists to prove that the page is complete. Section numbers are those of the page; lattices and weights (6), entropy codes (8,
+9), blocks (11, 12) and the numbers that all read have files of their own. zstandard and xxhash bring the two formats that the
+page refers to; network.py runs the models of streams that name one.
 
     python decoder.py STREAM.augur > chunk.raw
 """
@@ -14,10 +15,12 @@ import struct
 import sys
 from dataclasses import dataclass, field
 
+import blocks
 import network
 import numpy as np
-import xxhash
-import zstandard
+from entropy import CONTEXTS, Symbols, large, read_classes, read_table
+from multiscale import ACTIVITY, MOST, ROOT, SPACE, Lattice, distance, octaves, read_weights, smooth_with_zeros
+from reading import Bits, Parts, checksum, factor, limit, need, toward_zero, wrap, zstd_content
 
 SIZES = {1: 2, 2: 4, 3: 8, 4: 1, 5: 1, 6: 2, 7: 2, 8: 4, 9: 4}
 INTEGERS = {4: "b", 5: "B", 6: "h", 7: "H", 8: "i", 9: "I"}
@@ -26,47 +29,6 @@ PREVIOUS, HIERARCHICAL, INDEPENDENT, FORECAST, RECONSTRUCTED, BOTH_RECONSTRUCTED
 LOSSLESS, PREDICTED, LEARNED = 1, 2, 3
 BETWEEN, RECURRENT = "between", "recurrent"
 NORMAL, FINE, PROVISIONAL = range(3)
-IN_TIME, IN_LEVELS, RUNS = range(3)
-MEAN, LORENZO, PLANE, NETWORK = range(4)
-ESCAPE = 65535
-
-
-class Damaged(Exception):
-    """The stream is not one, or not a whole one."""
-
-
-def need(condition: bool, what: str) -> None:
-    if not condition:
-        raise Damaged(what)
-
-
-def wrap(v: int, bits: int = 32) -> int:
-    """Modulo 2^bits, as a signed number."""
-    v &= (1 << bits) - 1
-    return v - (1 << bits) if v >> (bits - 1) else v
-
-
-def toward_zero(a: int, b: int) -> int:
-    q = abs(a) // abs(b)
-    return q if (a < 0) == (b < 0) else -q
-
-
-def limit(v, low, high):
-    return min(max(v, low), high)
-
-
-def checksum(data: bytes) -> int:
-    return xxhash.xxh3_64_intdigest(data) & 0xFFFFFFFF
-
-
-def zstd_content(frame: bytes, most: int) -> bytes:
-    try:
-        size = zstandard.get_frame_parameters(frame).content_size
-        need(size not in (zstandard.CONTENTSIZE_UNKNOWN, zstandard.CONTENTSIZE_ERROR), "a zstd frame states no size")
-        need(size <= most, "a zstd frame is larger than it can be")
-        return zstandard.ZstdDecompressor().decompress(frame)
-    except zstandard.ZstdError as e:
-        raise Damaged(f"zstd: {e}") from e
 
 
 # --- 1. Frame of the stream -------------------------------------------------------------------------------
@@ -186,76 +148,13 @@ class Band:
     width: int
     symbols: Symbols = None
     plain: Bits = None
-    blocks: Blocks = None
+    part: blocks.Blocks = None
     values: dict = field(default_factory=dict)
     activity: dict = field(default_factory=dict)
     smoothed: dict = field(default_factory=dict)
 
 
 # --- 3. Payload -------------------------------------------------------------------------------------------
-
-
-class Parts:
-    """Numbers and byte strings."""
-
-    def __init__(self, data: bytes):
-        self.data, self.at = data, 0
-
-    def byte(self) -> int:
-        need(self.at < len(self.data), "the payload ends too early")
-        self.at += 1
-        return self.data[self.at - 1]
-
-    def number(self) -> int:
-        v = 0
-        for shift in range(0, 70, 7):
-            b = self.byte()
-            v |= (b & 127) << shift
-            if b < 128:
-                return v
-        raise Damaged("a number has too many bytes")
-
-    def signed(self) -> int:
-        return unzigzag(self.number())
-
-    def bytes(self, n: int | None = None) -> bytes:
-        n = self.number() if n is None else n
-        need(self.at + n <= len(self.data), "the payload ends too early")
-        self.at += n
-        return self.data[self.at - n : self.at]
-
-    def packed(self, most: int) -> bytes:
-        return zstd_content(self.bytes(), most)
-
-
-def unzigzag(u: int) -> int:
-    return u // 2 if u % 2 == 0 else -(u + 1) // 2
-
-
-class Bits:
-    """A bit stream."""
-
-    def __init__(self, data: bytes):
-        self.data, self.at = data, 0
-
-    def get(self, n: int) -> int:
-        v = 0
-        for i in range(n):
-            need(self.at < 8 * len(self.data), "a bit stream ends too early")
-            v |= (self.data[self.at // 8] >> self.at % 8 & 1) << i
-            self.at += 1
-        return v
-
-    def golomb(self, k: int) -> int:
-        n = 0
-        while self.get(1) == 0:
-            n += 1
-        a = self.get(n)
-        return (((1 << n) + a - 1) << k) + self.get(k)
-
-
-def factor(f, x: int) -> int:
-    return (x * f[0] + (1 << f[1] - 1)) >> f[1]
 
 
 def everywhere(band: Band, v: int) -> list[list[int]]:
@@ -286,8 +185,8 @@ class Payload:
         self.model, self.reconstruction = model, None
         if order >= RECONSTRUCTED:
             need(self.predictor == MULTISCALE, "reconstructions without multiscale prediction")
-            blocks = Blocks(*read_shape(r), f)
-            self.reconstruction = blocks.together(Latents(r, blocks.count, blocks).reconstruct(self, blocks))
+            whole = blocks.Blocks(*blocks.read_shape(r), f)
+            self.reconstruction = whole.together(blocks.Latents(r, whole.count, whole).reconstruct(self, whole))
         self.kinds = r.packed(f.count) if flags & 1 else bytes(f.count)
         need(len(self.kinds) == f.count and max(self.kinds) <= 2, "kinds of frames")
         self.mask = self.read_mask(r) if flags & 2 else None
@@ -311,7 +210,7 @@ class Payload:
         count = r.number()
         if self.predictor == BLOCKWISE:
             need(order <= INDEPENDENT, "order of blockwise prediction")
-            self.bands = [Band(0, f.height, f.width, blocks=part) for part in self.read_blocks(Parts(weights), r, count)]
+            self.bands = [Band(0, f.height, f.width, part=part) for part in blocks.read_parts(self, Parts(weights), r, count)]
             need(r.at == len(data), "bytes after the last part")
             return
         need(1 <= count <= min(f.height, 256), "number of bands")
@@ -366,8 +265,8 @@ class Payload:
         for band in self.bands:
             self.states = {}
             if self.predictor == BLOCKWISE:
-                for local, v in enumerate(self.blockwise(band.blocks)):
-                    i = band.blocks.in_chunk(local)
+                for local, v in enumerate(blocks.predicted(self, band.part)):
+                    i = band.part.in_chunk(local)
                     out[i] = self.value(i, i // self.frames.area, v)
                 continue
             if self.predictor == DIRECT:
@@ -598,80 +497,6 @@ class Payload:
             band.values[step.frame] = rows
             seen[step.frame] = p if self.open_loop and not key else rows
 
-    # --- 12. Blockwise prediction -------------------------------------------------------------------------
-
-    def read_blocks(self, r: Parts, payload: Parts, count: int) -> list:
-        """The parts, each with all that its blocks need."""
-        f, shape = self.frames, read_shape(r)
-        blocks = Blocks(*shape, f)
-        each = f.count * f.area // blocks.size[2] if blocks.kind == RUNS else f.height // max(64, blocks.size[1])
-        need(1 <= count <= max(1, min(f.count * f.area >> 19, each, 256)), "number of parts")
-        modes = r.packed(blocks.count)
-        need(len(modes) == blocks.count and max(modes) <= NETWORK, "modes of blocks")
-        means, *planes = ([summed(r, modes.count(mode)) for mode in (MEAN, *[PLANE] * 4)])
-        quantum = max(1, self.step // 4)
-        sides = [max(1, 256 * quantum // n) for n in blocks.size]
-        means = [(quantum * m, (0, 0, 0)) for m in means]
-        planes = [(quantum * base, tuple(s * q for s, q in zip(slopes, sides))) for base, *slopes in zip(*planes)]
-        need(all(abs(v) <= 1 << 44 for base, slopes in means + planes for v in (base, *slopes)), "means and slopes")
-        made = []
-        if NETWORK in modes:
-            latents = Latents(r, modes.count(NETWORK), blocks)
-            made = latents.reconstruct(self, blocks)
-        need(r.at == len(r.data), "bytes after the blocks")
-        lists = {MEAN: iter(means), PLANE: iter(planes), NETWORK: iter(made), LORENZO: iter(lambda: None, 0)}
-        code, parts, modes = read_code(payload), [], iter(modes)
-        for p in range(count):
-            part = blocks.part(p, count)
-            part.modes = [next(modes) for _ in range(part.count)]
-            part.given = [next(lists[mode]) for mode in part.modes]
-            points = math.prod(part.extent)
-            part.symbols = Huffman(code, payload.packed((30 * points + 7) // 8))
-            part.escapes = Parts(payload.packed(5 * points))
-            parts.append(part)
-        return parts
-
-    def blockwise(self, part: Blocks) -> list[int]:
-        """The integers of a part's points."""
-        values = [0] * math.prod(part.extent)
-        for block, (mode, given) in enumerate(zip(part.modes, part.given)):
-            for places in part.rows(block):
-                frames = {part.in_chunk(i) // self.frames.area for _, i, _ in places}
-                scale = self.step if all(self.kinds[frame] == NORMAL for frame in frames) else 1
-                for place, i, at in places:
-                    if mode == LORENZO:
-                        p = self.from_before(part, values, at)
-                    elif mode == NETWORK:
-                        p = given[place]
-                    else:
-                        base, slopes = given
-                        inside = (place // part.size[2] // part.size[1], place // part.size[2] % part.size[1], place % part.size[2])
-                        p = base + (sum(s * x for s, x in zip(slopes, inside)) + 128 >> 8)
-                    p = limit(p, self.low, self.high)
-                    special = self.mask and self.mask[part.in_chunk(i)]
-                    values[i] = p if special else wrap(p + self.residual(part) * scale)
-        part.symbols.finish()
-        need(part.escapes.at == len(part.escapes.data), "escapes that nothing uses")
-        return values
-
-    def residual(self, part: Blocks) -> int:
-        symbol = part.symbols.next()
-        if symbol < ESCAPE:
-            return unzigzag(symbol)
-        u = part.escapes.number()
-        need(u < 1 << 32, "an escape")
-        return unzigzag(u)
-
-    @staticmethod
-    def from_before(part: Blocks, values, at) -> int:
-        total = 0
-        for back in range(1, 8):
-            steps = [back >> k & 1 for k in range(3)]
-            if all(x >= s for x, s in zip(at[1:], steps)):
-                there = part.index([at[0], *(x - s for x, s in zip(at[1:], steps))])
-                total += values[there] * (1 if sum(steps) % 2 else -1)
-        return wrap(total)
-
     # --- 6. Multiscale prediction, continued --------------------------------------------------------------
 
     def plain_roots(self, lattice: Lattice, values, activity, code) -> None:
@@ -832,518 +657,6 @@ def coding_order(order: int, f: Frames, forecasts) -> list[Step]:
             frames = [[s * f.levels + level for s, level in part] for part in (pairs, read)]
             plan.append(Step(t * f.levels + z, frames[0], klass, frames[1], reconstructed))
     return plan
-
-
-# --- 6. Multiscale prediction -----------------------------------------------------------------------------
-
-
-def beyond(i: int, parity: int, lattice: int, length: int) -> int:
-    """Where row or column i of a plane is read."""
-    if i < 0:
-        return limit(-parity - i, 0, length - 1)
-    if i >= length:
-        return limit(lattice - 1 - parity - i, 0, length - 1)
-    return i
-
-
-class Lattice:
-    """The lattice of a level over a band of h x w points. Fields (values, activities) are read at places (y, x) of the band."""
-
-    def __init__(self, h: int, w: int, level: int):
-        self.level, self.height, self.width = level, -(-h >> level), -(-w >> level)
-
-    def size(self, phase: int) -> tuple[int, int]:
-        return (self.height + 1 - phase // 2) // 2, (self.width + 1 - phase % 2) // 2
-
-    def place(self, phase: int, i: int, j: int) -> tuple[int, int]:
-        """Of point (i, j) of a phase's plane, which is within it."""
-        return (2 * i + phase // 2) << self.level, (2 * j + phase % 2) << self.level
-
-    def read(self, field, phase: int, i: int, j: int):
-        """A plane's value, also beyond its edges; None if the phase is empty."""
-        rows, columns = self.size(phase)
-        if rows == 0 or columns == 0:
-            return None
-        i, j = beyond(i, phase // 2, self.height, rows), beyond(j, phase % 2, self.width, columns)
-        y, x = self.place(phase, i, j)
-        return field[y][x]
-
-    def space_tap(self, field, tap, i: int, j: int) -> int:
-        _, phase, di, dj = tap
-        found = self.read(field, phase, i + di, j + dj)
-        return self.read(field, 0, i, j) if found is None else found
-
-    def reference_tap(self, field, tap, phase: int, i: int, j: int) -> int:
-        _, _, dy, dx = tap
-        if phase == 0:
-            return self.read(field, 0, i + dy, j + dx)
-        y, x = phase // 2 + dy, phase % 2 + dx
-        found = self.read(field, 2 * (y % 2) + x % 2, i + y // 2, j + x // 2)
-        return self.read(field, phase, i, j) if found is None else found
-
-    def smooth(self, activity, phase: int, out) -> None:
-        """Sets the smoothed activity of the points of a phase."""
-
-        rows, columns = self.size(phase)
-        for i in range(rows):
-            for j in range(columns):
-                near = [(i, j), (i, j), (i - 1, j), (i + 1, j), (i, j - 1), (i, j + 1)]
-                y, x = self.place(phase, i, j)
-                out[y][x] = min(255, sum(self.read(activity, phase, *place) for place in near))
-
-
-def smooth_with_zeros(activity) -> list[list[int]]:
-    """2 own + the four neighbours, 0 outside."""
-    h, w = len(activity), len(activity[0])
-
-    def at(y, x):
-        return activity[y][x] if 0 <= y < h and 0 <= x < w else 0
-
-    return [
-        [min(255, 2 * at(y, x) + at(y - 1, x) + at(y + 1, x) + at(y, x - 1) + at(y, x + 1)) for x in range(w)]
-        for y in range(h)
-    ]
-
-
-def offsets(text: str) -> list[tuple]:
-    return [("space", *map(int, part.split(","))) for part in text.split()]
-
-
-SPACE = {
-    3: offsets(
-        "0,0,0 0,0,1 0,1,0 0,1,1 0,-1,-1 0,-1,0 0,-1,1 0,-1,2 0,0,-1 0,0,2 0,1,-1 0,1,2 0,2,-1 0,2,0 0,2,1 0,2,2"
-    ),
-    2: offsets(
-        "0,0,0 0,1,0 3,0,-1 3,0,0 0,0,-1 0,0,1 0,1,-1 0,1,1 3,-1,-1 3,-1,0 3,1,-1 3,1,0 0,-1,0 0,2,0 3,0,-2 3,0,1"
-    ),
-    1: offsets(
-        "0,0,0 0,0,1 3,-1,0 3,0,0 2,-1,0 2,-1,1 2,0,0 2,0,1 0,0,-1 0,0,2 3,-2,0 3,1,0 3,-1,-1 3,-1,1 3,0,-1 3,0,1"
-    ),
-    0: [],
-}
-ROOT = 9
-CONTEXTS = 218
-MOST = (1 << 31) - 1
-# By phase, whether the lattice is a coarser one, and decoded references (none, 1 or 2, 3): weights of the activities by
-# distance, and of the smoothed activity of either of two references.
-ACTIVITY = {
-    (3, False, 0): ({(1, 1): 4, (1, 3): 3, (3, 1): 3}, 0),
-    (3, False, 1): ({(1, 1): 6, (1, 3): 3, (3, 1): 3}, 4),
-    (3, False, 2): ({(1, 1): 10, (1, 3): 4, (3, 1): 4}, 2),
-    (3, True, 0): ({(1, 1): 22, (1, 3): 5, (3, 1): 5}, 0),
-    (3, True, 1): ({(1, 1): 11, (1, 3): 3, (3, 1): 3}, 3),
-    (3, True, 2): ({(1, 1): 13, (1, 3): 4, (3, 1): 4}, 2),
-    (2, False, 0): ({(0, 1): 8, (2, 1): 3, (0, 3): 4}, 0),
-    (2, False, 1): ({(0, 1): 3, (1, 0): 1}, 6),
-    (2, False, 2): ({(0, 1): 10, (1, 0): 4, (2, 1): 3}, 2),
-    (2, True, 0): ({(0, 1): 22, (2, 1): 3, (0, 3): 8}, 0),
-    (2, True, 1): ({(0, 1): 6, (1, 0): 4}, 5),
-    (2, True, 2): ({(0, 1): 18, (1, 0): 9, (2, 1): 3}, 2),
-    (1, False, 0): ({(1, 1): 28}, 0),
-    (1, False, 1): ({(1, 1): 15}, 4),
-    (1, False, 2): ({(1, 1): 13, (1, 0): 6, (0, 1): 3}, 2),
-    (1, True, 0): ({(1, 1): 37, (1, 0): 3}, 0),
-    (1, True, 1): ({(1, 1): 17, (0, 1): 3}, 4),
-    (1, True, 2): ({(1, 1): 8, (1, 0): 15, (0, 1): 8}, 2),
-    **{(0, coarse, references): ({}, 6 if references else 0) for coarse in (False, True) for references in (0, 1, 2)},
-}
-
-
-def octaves(total: int) -> int:
-    """Level of the activity sum, about one per octave."""
-    n = total.bit_length() - 1
-    rounded = n + 1 if n > 0 and total >> n - 1 & 1 else n
-    return limit(rounded - 1, 1, 12) if total else 0
-
-
-def taps(kind, references: int) -> list[tuple]:
-    out = list(SPACE[kind])
-    for r in range(references):
-        reach = 3 if r == 0 else 2
-        square = [(dy, dx) for dy in range(-2, 3) for dx in range(-2, 3) if abs(dy) + abs(dx) <= reach]
-        square.sort(key=lambda d: (d[0] ** 2 + d[1] ** 2, d))
-        out += [("reference", r, dy, dx) for dy, dx in square]
-    return out
-
-
-def distance(tap, kind) -> tuple[int, int]:
-    if tap[0] == "reference":
-        return tap[2], tap[3]
-    _, phase, di, dj = tap
-    return 2 * di + phase // 2 - kind // 2, 2 * dj + phase % 2 - kind % 2
-
-
-DEFAULT, RADIAL, AXIAL, DIRECTED, REPEAT = range(5)
-
-
-def groups(tying: int, tap_list, kind) -> tuple[list, int]:
-    """The number of each tap's group, and how many there are."""
-    if tying in (DEFAULT, REPEAT):
-        return [None] * len(tap_list), 0
-
-    def key(tap):
-        dy, dx = distance(tap, kind)
-        square = dy * dy + dx * dx
-        source, farther = (0, 0) if tap[0] == "space" else (1 + tap[1], tap[1])
-        directed = tying == DIRECTED and source > 0 and square <= 2
-        rest = (0, 0) if tying == RADIAL else (dy, dx) if directed else (abs(dy), abs(dx))
-        return (square + farther, source, *rest)
-
-    keys = sorted({key(tap) for tap in tap_list})
-    return [keys.index(key(tap)) for tap in tap_list], len(keys)
-
-
-def read_weights(bits: Bits, plan: list[Step], shift: int) -> dict:
-    """(class, slot) -> [(tap, weight)]."""
-    counts = {s.klass: s.count for s in plan}
-    out, last = {}, {}
-    for klass in sorted(counts):
-        for slot in range(10):
-            if slot == ROOT and counts[klass] == 0:
-                continue
-            kind = 0 if slot == ROOT else (3, 2, 1)[slot % 3]
-            tap_list = taps(kind, counts[klass])
-            tying, precision, values = bits.get(3), 0, []
-            if tying not in (DEFAULT, REPEAT):
-                need(tying < REPEAT, "tying of weights")
-                count = bits.get(6) + 1
-                need(count <= groups(tying, tap_list, kind)[1], "number of weights")
-                precision, k = bits.get(4), bits.get(4)
-                need(precision <= 12, "precision of weights")
-                values = [unzigzag(bits.golomb(k)) for _ in range(count)]
-                last[kind, counts[klass]] = (tying, precision, values)
-            elif tying == REPEAT:
-                tying, precision, values = last.get((kind, counts[klass]), (DEFAULT, 0, []))
-            out[klass, slot] = expand(tying, precision, values, tap_list, kind, shift)
-    return out
-
-
-def expand(tying, precision, values, tap_list, kind, shift):
-    weights = []
-    for g in groups(tying, tap_list, kind)[0]:
-        v = values[g] if g is not None and g < len(values) else 0
-        weights.append(wrap(v << shift - precision) if shift >= precision else v >> precision - shift)
-    missing = wrap((1 << shift) - sum(weights))
-    base = 4 if kind else 1
-    part = toward_zero(missing, base)
-    for i in range(base):
-        weights[i] = wrap(weights[i] + part)
-    weights[0] = wrap(weights[0] + missing - part * base)
-    return [(tap, w) for tap, w in zip(tap_list, weights) if w]
-
-
-# --- 11. Blocks and autoencoders --------------------------------------------------------------------------
-
-
-def read_shape(r: Parts) -> tuple[int, tuple[int, int, int]]:
-    kind = r.byte()
-    need(kind <= RUNS, "kind of blocks")
-    size = (1, 1, r.number()) if kind == RUNS else (r.number(), r.number(), r.number())
-    need(1 <= math.prod(size) <= 65536, "size of blocks")
-    return kind, size
-
-
-class Blocks:
-    """The blocks of a chunk, or of a part of one whose rows (of runs: points) begin at `top`."""
-
-    def __init__(self, kind: int, size, frames: Frames, top: int = 0, end: int | None = None):
-        self.kind, self.size, self.frames, self.top = kind, size, frames, top
-        whole = frames.count * frames.area if kind == RUNS else frames.height
-        rows = (whole if end is None else end) - top
-        if kind == RUNS:
-            self.extent = (1, 1, 1, rows)
-        elif kind == IN_TIME:
-            self.extent = (frames.levels, frames.steps, rows, frames.width)
-        else:
-            self.extent = (frames.steps, frames.levels, rows, frames.width)
-        self.along = (self.extent[0], *(-(-n // s) for n, s in zip(self.extent[1:], size)))
-        self.count, self.points = math.prod(self.along), math.prod(size)
-
-    def part(self, p: int, count: int) -> Blocks:
-        axis = 3 if self.kind == RUNS else 2
-        ends = (min(k * self.along[axis] // count * self.size[axis - 1], self.extent[axis]) for k in (p, p + 1))
-        return Blocks(self.kind, self.size, self.frames, *ends)
-
-    def index(self, at) -> int:
-        """Of a point (outer, first, row, column), in the part's own order, which is that of the chunk."""
-        outer, first, y, x = at
-        t, z = (first, outer) if self.kind == IN_TIME else (outer, first)
-        levels = self.extent[0 if self.kind == IN_TIME else 1]
-        return ((t * levels + z) * self.extent[2] + y) * self.extent[3] + x
-
-    def in_chunk(self, i: int) -> int:
-        if self.kind == RUNS:
-            return self.top + i
-        frame, rest = divmod(i, self.extent[2] * self.extent[3])
-        return frame * self.frames.area + self.top * self.frames.width + rest
-
-    def rows(self, block: int):
-        """For each row of a block that lies inside: place in the block, index, and coordinates of its points."""
-        numbers = []
-        for n in reversed(self.along):
-            block, number = divmod(block, n)
-            numbers.insert(0, number)
-        outer, first, y0, x0 = numbers[0], *(n * s for n, s in zip(numbers[1:], self.size))
-        depth, height, width = self.size
-        for z in range(min(depth, self.extent[1] - first)):
-            for y in range(min(height, self.extent[2] - y0)):
-                row = [(outer, first + z, y0 + y, x0 + x) for x in range(min(width, self.extent[3] - x0))]
-                yield [((z * height + y) * width + x, self.index(at), at) for x, at in enumerate(row)]
-
-    def together(self, made) -> list[int]:
-        """The values of all blocks in the order of the chunk."""
-        out = [0] * math.prod(self.extent)
-        for block, values in enumerate(made):
-            for row in self.rows(block):
-                for place, i, _ in row:
-                    out[i] = values[place]
-        return out
-
-
-class Latents:
-    """The latents of so many blocks."""
-
-    def __init__(self, r: Parts, blocks: int, whole: Blocks):
-        points = whole.points
-        need(whole.count * points <= 8 * math.prod(whole.extent) + (1 << 18), "points outside of the chunk")
-        self.centre, self.output, self.step = r.signed(), (r.number(), r.byte()), r.number()
-        need(abs(self.centre) <= 1 << 29, "centre of the latents")
-        need(self.output[0] <= 32767 and 1 <= self.output[1] <= 46, "factor of the latents")
-        need(1 <= self.step <= 32767, "step of the latents")
-        components = r.number()
-        need(1 <= components <= min(1024, points), "number of latents")
-        flags = r.bytes()
-        need(len(flags) == (components + 7) // 8, "flags of the latents")
-        bits, count = Bits(r.bytes()), min(components, 64)
-        need(not bits.get(1), "quiet contexts of latents")
-        tables = [read_table(bits) for _ in range(count)]
-        symbols, plain = Symbols(r.bytes(), tables, [0] * count), Bits(r.bytes())
-        self.values = []
-        for c in range(components):
-            coded = [large(symbol, plain) for symbol in symbols.run([c * count // components] * blocks)]
-            if flags[c // 8] >> c % 8 & 1:
-                coded = sums(coded)
-            self.values.append(coded)
-        symbols.finish()
-
-    def reconstruct(self, payload: Payload, blocks: Blocks) -> list[list[int]]:
-        """What the model makes of them: for each block the values of its points."""
-        need(payload.model is not None, "latents without a model")
-        model = network.Model(payload.model)
-        graph = model.graphs["decoder"]
-        kind = {"cae": RUNS, "swae": {"time": IN_TIME, "level": IN_LEVELS}[graph.get("third", "time")]}[graph["kind"]]
-        need((kind, tuple(graph["block"])) == (blocks.kind, blocks.size), "blocks of the model")
-        out = []
-        for numbers in zip(*self.values):
-            x = np.array([limit(q * self.step, -32768, 32767) for q in numbers])
-            (o,) = model.run("decoder", [x.reshape(-1, 1, 1, 1)])
-            need(o.size == blocks.points, "output of the model")
-            out.append([limit(self.centre + factor(self.output, int(v)), payload.low, payload.high) for v in o.reshape(-1)])
-        return out
-
-
-# --- 12. Blockwise prediction -----------------------------------------------------------------------------
-
-
-def sums(numbers: list[int]) -> list[int]:
-    out, total = [], 0
-    for v in numbers:
-        total = wrap(total + v)
-        out.append(total)
-    return out
-
-
-def summed(r: Parts, count: int) -> list[int]:
-    part = Parts(r.packed(5 * count))
-    numbers = [part.number() for _ in range(count)]
-    need(all(u < 1 << 32 for u in numbers) and part.at == len(part.data), "means and slopes of blocks")
-    return sums([unzigzag(u) for u in numbers])
-
-
-def read_code(r: Parts) -> dict:
-    """(length, code) -> symbol."""
-    n = r.number()
-    need(n <= 65536, "symbols of a Huffman code")
-    table, symbol, lengths = Parts(r.packed(4 * n)), -1, []
-    for _ in range(n):
-        symbol += table.number() + 1
-        lengths.append((table.byte(), symbol))
-        need(symbol <= ESCAPE and (1 <= lengths[-1][0] <= 30 or n == 1 and lengths[-1][0] == 0), "a Huffman code's symbol")
-    need(table.at == len(table.data), "bytes after a Huffman code")
-    need(n == 0 or sum(1 << 30 - length for length, _ in lengths) == 1 << 30, "a Huffman code is not complete")
-    out, code, last = {}, -1, 0
-    for length, symbol in sorted(lengths):
-        code = (code + 1) << length - last
-        last = length
-        out[length, code] = symbol
-    return out
-
-
-class Huffman:
-    """The symbols of a part."""
-
-    def __init__(self, code: dict, data: bytes):
-        self.code, self.bits = code, Bits(data)
-
-    def next(self) -> int:
-        need(bool(self.code), "a symbol without a code")
-        length = value = 0
-        while (length, value) not in self.code:
-            value = value << 1 | self.bits.get(1)
-            length += 1
-        return self.code[length, value]
-
-    def finish(self) -> None:
-        need(8 * len(self.bits.data) - self.bits.at < 8, "codes after the last symbol")
-
-
-# --- 8. Frequency tables ----------------------------------------------------------------------------------
-
-ONE = 1 << 32
-
-
-def mul(x: int, y: int) -> int:
-    return x * y >> 32
-
-
-def read_classes(bits: Bits) -> list[int]:
-    """How quiet each context is."""
-    out = []
-    if not bits.get(1):
-        return [0] * CONTEXTS
-    while len(out) < CONTEXTS:
-        klass = bits.get(2)
-        need(klass <= 2, "class of a quiet context")
-        out += [klass] * (bits.golomb(2) + 1)
-    need(len(out) == CONTEXTS, "number of quiet contexts")
-    return out
-
-
-def read_table(bits: Bits):
-    """Frequencies of the symbols in use; None for a context that does not occur."""
-    if not bits.get(1):
-        return None
-    top = bits.get(6)
-    used = 2 * top + 1 if top <= 32 else 65 + 2 * (top - 32)
-    if bits.get(1):
-        zero = bits.get(6)
-        return geometric(zero, bits.get(6), used)
-    last, out = [2048, 2048], []
-    for s in range(used):
-        f = bits.golomb(max(last[s % 2].bit_length() - 2, 0))
-        out.append(f)
-        last[s % 2] = f
-        if s == 0:
-            last = [f // 2, f // 2]
-    need(sum(out) == 4096, "sum of frequencies")
-    return out
-
-
-def geometric(zero: int, mean: int, used: int) -> list[int]:
-    nonzero, m = ONE, ONE // 64
-    for _ in range(zero):
-        nonzero = mul(nonzero, 3738986199)
-    for _ in range(mean):
-        m = mul(m, 5107605667)
-    ratio = (m << 32) // (m + ONE)
-
-    weights, tail = [(ONE - nonzero) << 8], ONE
-    for k in range(1, 33):
-        following = mul(tail, ratio)
-        weights += 2 * [mul(tail - following, nonzero) << 7]
-        tail = following
-    direct, power, product = tail, ratio, ratio
-    for _ in range(31):
-        following = min(mul(direct, product), tail)
-        weights += 2 * [mul(tail - following, nonzero) << 7]
-        tail = following
-        power = mul(power, power)
-        product = mul(product, power)
-    weights = weights[:used]
-    total = max(sum(weights), 1)
-    out = [max(1, w * 4096 // total) for w in weights]
-    while sum(out) > 4096:
-        largest = out.index(max(out))
-        out[largest] -= min(sum(out) - 4096, out[largest] // 2)
-    out[out.index(max(out))] += 4096 - sum(out)
-    return out
-
-
-# --- 9. Residuals -----------------------------------------------------------------------------------------
-
-
-def large(symbol: int, plain: Bits) -> int:
-    """The residual of a symbol."""
-    if symbol <= 64:
-        return unzigzag(symbol)
-    n, positive = divmod(symbol - 65, 2)
-    magnitude = 32 + (1 << n) + plain.get(n)
-    return wrap(magnitude if positive else -magnitude)
-
-
-class Symbols:
-    """The entropy-coded symbols of a band."""
-
-    def __init__(self, data: bytes, tables, classes):
-        head = Bits(data)
-        self.states = []
-        for _ in range(32):
-            n = head.get(5)
-            self.states.append((1 << n) + head.get(n))
-        data = data[(head.at + 7) // 8 :]
-        need(len(data) % 2 == 0, "size of an entropy-coded part")
-        self.words = struct.unpack(f"<{len(data) // 2}H", data)
-        self.at, self.tables, self.classes, self.slots = 0, tables, classes, {}
-
-    def slot_table(self, context: int):
-        if context not in self.slots:
-            freqs = self.tables[context]
-            need(freqs is not None, "a context without a frequency table")
-            start, out = 0, []
-            for symbol, f in enumerate(freqs):
-                out += [(symbol, f, start)] * f
-                start += f
-            self.slots[context] = out
-        return self.slots[context]
-
-    def batch(self, contexts) -> list[int]:
-        places = [[i for i, c in enumerate(contexts) if self.classes[c] == klass] for klass in range(3)]
-        blocks = [[p[i : i + 32] for i in range(0, len(p) - 31, 32)] for p in places]
-        if not any(blocks[1:]):
-            return self.run(contexts)
-        out = [0] * len(contexts)
-        counts = self.run([CONTEXTS] * len(blocks[1]) + [CONTEXTS + 1] * len(blocks[2]))
-        need(max(counts) <= 32, "zeros of a block")
-        ends = iter(self.run([222] * sum(z > 0 for z in counts)))
-        others, counts = list(places[0]), iter(counts)
-        for klass in (1, 2):
-            for block in blocks[klass]:
-                z = next(counts)
-                if z > 0:
-                    out[block[z - 1]] = next(ends)
-                    others += block[z:]
-            others += places[klass][32 * len(blocks[klass]) :]
-        for i, symbol in zip(others, self.run([contexts[i] for i in others])):
-            out[i] = symbol
-        return out
-
-    def run(self, tables) -> list[int]:
-        out = []
-        for j, context in enumerate(tables):
-            x = self.states[j % 32]
-            slot = x % 4096
-            symbol, f, start = self.slot_table(context)[slot]
-            x = f * (x // 4096) + slot - start
-            if x < 1 << 16 and self.at < len(self.words):
-                x = (x << 16) + self.words[self.at]
-                self.at += 1
-            self.states[j % 32] = x
-            out.append(symbol)
-        return out
-
-    def finish(self) -> None:
-        need(self.at == len(self.words), "words after the last symbol")
-        need(all(x in (1 << n for n in range(17)) for x in self.states), "the end of an entropy-coded part")
 
 
 if __name__ == "__main__":

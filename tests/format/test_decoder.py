@@ -14,6 +14,7 @@ pytest.importorskip("zstandard", reason="the second decoder needs zstandard")
 pytest.importorskip("xxhash", reason="the second decoder needs xxhash")
 
 import decoder  # noqa: E402
+import reading  # noqa: E402
 import xxhash  # noqa: E402
 
 GOLDEN = Path(__file__).resolve().parents[2] / "core" / "tests" / "golden"
@@ -33,9 +34,9 @@ def test_second_decoder_refuses_damage():
     stream = (GOLDEN / "specials.augur").read_bytes()
     for at in random.Random(1).sample(range(len(stream)), 40):
         bad = stream[:at] + bytes([stream[at] ^ 4]) + stream[at + 1 :]
-        with pytest.raises(decoder.Damaged):
+        with pytest.raises(reading.Damaged):
             decoder.decode(bad)
-    with pytest.raises(decoder.Damaged):
+    with pytest.raises(reading.Damaged):
         decoder.decode(stream[:-1])
 
 
