@@ -67,6 +67,29 @@ fn merged(mut a: Value, b: Value) -> Value {
     a
 }
 
+/// Adds a generalised divisive normalisation, or its inverse, of `c` channels, as node `at` over node `i`.
+fn normalised(g: &mut GraphBuilder, random: &mut Random, at: usize, i: usize, c: usize) -> Element {
+    let (element, inverse) = (random.element(), random.below(2) == 1);
+    let name = |what: &str| format!("{what}{at}");
+    let beta: Vec<i32> = (0..c).map(|_| 1 + random.below(20000) as i32).collect();
+    let gamma: Vec<i8> = (0..c * c).map(|_| random.below(128) as i8).collect();
+    let most = if inverse { 32767 } else { i32::MAX as usize };
+    let most = most >> random.below(15);
+    let multiplier: Vec<i32> = (0..c).map(|_| 1 + random.below(most) as i32).collect();
+    let mut node = json!({
+        "beta": g.tensor(&name("beta"), &[c], &beta),
+        "gamma": g.tensor(&name("gamma"), &[c, c], &gamma),
+        "multiplier": g.tensor(&name("m"), &[c], &multiplier),
+        "type": element.name(),
+    });
+    if inverse {
+        let shift: Vec<u8> = (0..c).map(|_| 1 + random.below(62) as u8).collect();
+        node["shift"] = json!(g.tensor(&name("s"), &[c], &shift));
+    }
+    g.with(if inverse { "igdn" } else { "gdn" }, &[i], node);
+    element
+}
+
 /// A graph of convolutions and what stands between them, with one or two outputs.
 fn graph(seed: u64) -> Arc<Graph> {
     let mut random = Random(seed);
@@ -222,22 +245,7 @@ fn graph(seed: u64) -> Arc<Graph> {
                 Known { channels: outputs, element, down: k.down - 1, ..k }
             }
             17 if k.element == Element::I8 => {
-                let (c, element, inverse) = (k.channels, random.element(), random.below(2) == 1);
-                let name = |what: &str| format!("{what}{}", known.len());
-                let beta: Vec<i32> = (0..c).map(|_| 1 + random.below(20000) as i32).collect();
-                let gamma: Vec<i8> = (0..c * c).map(|_| random.below(128) as i8).collect();
-                let multiplier: Vec<i32> = (0..c).map(|_| 1 + random.below(32767) as i32).collect();
-                let mut node = json!({
-                    "beta": g.tensor(&name("beta"), &[c], &beta),
-                    "gamma": g.tensor(&name("gamma"), &[c, c], &gamma),
-                    "multiplier": g.tensor(&name("m"), &[c], &multiplier),
-                    "type": element.name(),
-                });
-                if inverse {
-                    let shift: Vec<u8> = (0..c).map(|_| 1 + random.below(40) as u8).collect();
-                    node["shift"] = json!(g.tensor(&name("s"), &[c], &shift));
-                }
-                g.with(if inverse { "igdn" } else { "gdn" }, &[i], node);
+                let element = normalised(&mut g, &mut random, known.len(), i, k.channels);
                 Known { element, ..k }
             }
             18 => {

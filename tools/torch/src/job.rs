@@ -9,7 +9,7 @@ use crate::held_out::{self, Score};
 use crate::integers::Integers;
 use crate::recurrent::{self, Kind, MOST_CHANNELS};
 use crate::request::{Message, Report, Request};
-use crate::train::{Run, Schedule, Source};
+use crate::train::{Run, Schedule, Source, Task};
 use augur_core::network::build::ModelBuilder;
 use augur_core::network::Model;
 use rand::rngs::StdRng;
@@ -29,10 +29,10 @@ pub struct Frames<'a> {
     pub train: i64,
 }
 
-/// Steps after which it shows whether there is anything to forecast.
+/// Steps after which it shows whether there is anything to learn.
 const PROBE: u64 = 500;
-/// Bits with the forecast over bits without it above which there is not.
-const HOPELESS: f64 = 0.998;
+/// Bits with the network, or its error, over those without it above which there is not.
+pub const HOPELESS: f64 = 0.998;
 /// Held-out frames that are looked at.
 const LOOKS: i64 = 6;
 
@@ -46,7 +46,7 @@ pub type Outcome = (Report, Option<Vec<u8>>);
 pub fn train(
     request: &Request,
     fields: &[Frames],
-    mut tell: impl FnMut(&Message) -> bool,
+    tell: impl FnMut(&Message) -> bool,
 ) -> Result<Outcome, String> {
     let start = Instant::now();
     let device = device(request)?;
@@ -69,34 +69,74 @@ pub fn train(
             .restore(&net);
     }
     let schedule = schedule(request, Schedule::of(&design), start);
-    let steps = schedule.steps;
     let task = Forecasting::new(&net, &design, &sources, &schedule)?;
-    let run = Run { task: &task, schedule: &schedule };
     let look = || scores(&task, request);
+    let run = Run { task: &task, schedule: &schedule };
+    let watched = watched(&run, request, start, || nothing_gained(&look()), tell)?;
+    let report = Report {
+        operations: net.graph.operations(),
+        parameters: net.graph.parameters(),
+        scores: look(),
+        ..watched
+    };
+    if report.end == Report::HOPELESS {
+        return Ok((report, None));
+    }
+    let (bytes, _) = file(&task, request, report.steps)?;
+    Ok((report, Some(bytes)))
+}
+
+/// Runs a training that is given up where it is hopeless, unless the user insists; what is not known here is empty in the
+/// report.
+///
+/// # Errors
+/// As [`Run::run`].
+pub fn watched<T: Task>(
+    run: &Run<T>,
+    request: &Request,
+    start: Instant,
+    nothing_learnt: impl Fn() -> bool,
+    mut tell: impl FnMut(&Message) -> bool,
+) -> Result<Report, String> {
+    let steps = run.schedule.steps;
     let (mut hopeless, mut done) = (false, 0);
     let probe = (!request.insist && request.init.is_none() && steps >= 2 * PROBE).then_some(PROBE);
     let ended = run.run(request.resume.as_deref(), |p| {
         done = p.step;
-        hopeless = probe == Some(p.step) && nothing_gained(&look());
+        hopeless = probe == Some(p.step) && nothing_learnt();
         let message = Message { step: p.step, steps, done: p.done, loss: p.loss, held_out: p.held_out };
         tell(&message) && !hopeless
     })?;
-    let report = Report {
-        end: if hopeless { "hopeless" } else { ended.end.name() },
+    Ok(Report {
+        end: if hopeless { Report::HOPELESS } else { ended.end.name() },
         steps: done,
         best: ended.best,
         seconds_to_best: ended.seconds,
-        operations: net.graph.operations(),
-        parameters: net.graph.parameters(),
+        operations: 0.0,
+        parameters: 0,
         seconds: start.elapsed().as_secs_f64(),
-        scores: look(),
+        scores: vec![],
         reconstruction: None,
-    };
-    if hopeless {
-        return Ok((report, None));
+    })
+}
+
+/// A model file with what the request says about it.
+pub fn stated(request: &Request) -> ModelBuilder {
+    let mut model = ModelBuilder::new();
+    for (key, value) in &request.metadata {
+        model.metadata(key, value.as_str());
     }
-    let (bytes, _) = file(&task, request, done)?;
-    Ok((report, Some(bytes)))
+    model
+}
+
+/// The file, and the model that the codec reads from it.
+///
+/// # Errors
+/// Why the codec would not take it.
+pub fn accepted(model: &ModelBuilder) -> Result<(Vec<u8>, Model), String> {
+    let bytes = model.to_bytes().map_err(|e| e.to_string())?;
+    let model = Model::from_bytes(&bytes).map_err(|e| format!("the trained model is not accepted: {e}"))?;
+    Ok((bytes, model))
 }
 
 /// How to train as the request says, and as `defaults` say where it says nothing.
@@ -116,16 +156,12 @@ pub fn schedule(request: &Request, defaults: Schedule, start: Instant) -> Schedu
 /// The model file after `steps`, and the model that the codec reads from it.
 fn file(task: &Forecasting, request: &Request, steps: u64) -> Result<(Vec<u8>, Arc<Model>), String> {
     let graph = task.design.describe(task.net);
-    let mut model = ModelBuilder::new();
-    for (key, value) in &request.metadata {
-        model.metadata(key, value.as_str());
-    }
+    let mut model = stated(request);
     model
         .metadata("architecture", task.design.words())
         .metadata("steps", steps.to_string())
         .metadata("size", request.size.as_str());
-    let bytes = model.graph(task.design.name(), graph).to_bytes().map_err(|e| e.to_string())?;
-    let model = Model::from_bytes(&bytes).map_err(|e| format!("the trained model is not accepted: {e}"))?;
+    let (bytes, model) = accepted(model.graph(task.design.name(), graph))?;
     Ok((bytes, Arc::new(model)))
 }
 

@@ -83,7 +83,7 @@ pub struct Message {
 /// What came of a training.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// `done`, `early`, `stopped` or `hopeless`.
+    /// `done`, `early`, `stopped` or [`Report::HOPELESS`].
     pub end: &'static str,
     /// Steps done.
     pub steps: u64,
@@ -102,4 +102,9 @@ pub struct Report {
     /// Of an autoencoder, on held-out blocks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reconstruction: Option<crate::autoencoder::held_out::Reconstruction>,
+}
+
+impl Report {
+    /// How a training ends that learns nothing.
+    pub const HOPELESS: &str = "hopeless";
 }

@@ -1,11 +1,12 @@
 //! Training of autoencoders: blocks that resemble each other are learnt, and a run repeats itself.
 
+mod common;
+
 use augur_core::network::Model;
 use augur_torch::job::{train, Frames};
-use augur_torch::request::{Message, Report, Request};
+use augur_torch::request::Request;
+use common::{alone, scratch, train_on, Ran};
 use serde_json::{json, Value};
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard};
 
 const SIZE: [i64; 4] = [32, 1, 40, 44];
 
@@ -41,28 +42,8 @@ fn swae(steps: u64, share: f64) -> Request {
     request(steps, plan, json!([4, 1, 8, 8]), share)
 }
 
-/// libtorch has one generator of random numbers, so one training at a time.
-static ALONE: Mutex<()> = Mutex::new(());
-
-fn alone() -> MutexGuard<'static, ()> {
-    ALONE.lock().unwrap_or_else(|e| e.into_inner())
-}
-
-/// Report, model file and messages, or what went wrong.
-type Ran = Result<(Report, Option<Vec<u8>>, Vec<Message>), String>;
-
 fn run(request: &Request, values: &[f32]) -> Ran {
-    let mut messages = vec![];
-    let fields = [Frames { values, size: SIZE, train: 24 }];
-    let (report, model) = train(request, &fields, |m| {
-        messages.push(*m);
-        true
-    })?;
-    Ok((report, model, messages))
-}
-
-fn scratch(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{name}", std::process::id()))
+    train_on(request, values, SIZE, 24)
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! Training of PredNet and ConvLSTM: what moves is forecast, several levels at once, and a run can be interrupted.
 
+mod common;
+
 use augur_core::network::Model;
 use augur_torch::job::{train, Frames};
 use augur_torch::request::{Report, Request};
+use common::alone;
 use serde_json::{json, Value};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard};
 
 /// Steps, colours, rows, columns.
 const SIZE: [i64; 4] = [32, 3, 36, 44];
@@ -26,13 +28,6 @@ fn travelling() -> Vec<f32> {
         }
     }
     values
-}
-
-/// libtorch has one generator of random numbers, so one training at a time.
-static ALONE: Mutex<()> = Mutex::new(());
-
-fn alone() -> MutexGuard<'static, ()> {
-    ALONE.lock().unwrap_or_else(|e| e.into_inner())
 }
 
 /// A request with `more` in it.

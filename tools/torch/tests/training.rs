@@ -1,11 +1,12 @@
 //! Training finds what can be forecast, says where nothing can, and repeats itself.
 
+mod common;
+
 use augur_core::network::Model;
 use augur_torch::decoded::Role;
 use augur_torch::job::{train, Frames};
-use augur_torch::request::{Message, Report, Request};
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard};
+use augur_torch::request::Request;
+use common::{alone, scratch, train_on, Ran};
 
 const SIZE: [i64; 4] = [40, 1, 48, 56];
 
@@ -43,28 +44,8 @@ fn request(steps: u64) -> Request {
     serde_json::from_value(text).expect("a request")
 }
 
-/// libtorch has one generator of random numbers, so one training at a time.
-static ALONE: Mutex<()> = Mutex::new(());
-
-fn alone() -> MutexGuard<'static, ()> {
-    ALONE.lock().unwrap_or_else(|e| e.into_inner())
-}
-
-/// Report, model file and messages, or what went wrong.
-type Ran = Result<(Report, Option<Vec<u8>>, Vec<Message>), String>;
-
 fn run(request: &Request, values: &[f32]) -> Ran {
-    let mut messages = vec![];
-    let fields = [Frames { values, size: SIZE, train: 32 }];
-    let (report, model) = train(request, &fields, |m| {
-        messages.push(*m);
-        true
-    })?;
-    Ok((report, model, messages))
-}
-
-fn scratch(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{name}", std::process::id()))
+    train_on(request, values, SIZE, 32)
 }
 
 #[test]

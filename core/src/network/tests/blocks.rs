@@ -1,6 +1,6 @@
 //! The same for graphs of blocks, for several numbers of lanes.
 
-use super::{weights, Random};
+use super::{normalised, weights, Random};
 use crate::network::build::{GraphBuilder, ModelBuilder};
 use crate::network::kernel::Kernel;
 use crate::network::{Element, Graph, Model, Session};
@@ -50,28 +50,6 @@ fn conv(g: &mut GraphBuilder, random: &mut Random, i: usize, k: Known, deep: boo
     Some(Known { channels: outputs, element, points })
 }
 
-fn normalised(g: &mut GraphBuilder, random: &mut Random, at: usize, i: usize, k: Known) -> Known {
-    let (c, element, inverse) = (k.channels, random.element(), random.below(2) == 1);
-    let name = |what: &str| format!("{what}{at}");
-    let beta: Vec<i32> = (0..c).map(|_| 1 + random.below(20000) as i32).collect();
-    let gamma: Vec<i8> = (0..c * c).map(|_| random.below(128) as i8).collect();
-    let most = if inverse { 32767 } else { i32::MAX as usize };
-    let most = most >> random.below(15);
-    let multiplier: Vec<i32> = (0..c).map(|_| 1 + random.below(most) as i32).collect();
-    let mut node = json!({
-        "beta": g.tensor(&name("beta"), &[c], &beta),
-        "gamma": g.tensor(&name("gamma"), &[c, c], &gamma),
-        "multiplier": g.tensor(&name("m"), &[c], &multiplier),
-        "type": element.name(),
-    });
-    if inverse {
-        let shift: Vec<u8> = (0..c).map(|_| 1 + random.below(62) as u8).collect();
-        node["shift"] = json!(g.tensor(&name("s"), &[c], &shift));
-    }
-    g.with(if inverse { "igdn" } else { "gdn" }, &[i], node);
-    Known { element, ..k }
-}
-
 /// A graph of what networks of blocks consist of, with one or two outputs.
 fn graph(seed: u64) -> Arc<Graph> {
     let mut random = Random(seed);
@@ -118,7 +96,7 @@ fn graph(seed: u64) -> Arc<Graph> {
                 Known { channels: outputs, element, ..k }
             }
             9 if k.element == Element::I8 && k.channels < 100 => {
-                normalised(&mut g, &mut random, known.len(), i, k)
+                Known { element: normalised(&mut g, &mut random, known.len(), i, k.channels), ..k }
             }
             10 => match other {
                 Some(j) => {

@@ -4,19 +4,12 @@ use super::blocks::{Shape, Source};
 use super::held_out;
 use super::training::{self, Sampling, Training};
 use super::{Autoencoder, Kind, Plan};
-use crate::job::{self, Frames, Outcome};
+use crate::job::{self, Frames, Outcome, HOPELESS};
 use crate::request::{Message, Report, Request};
 use crate::train::{Run, Schedule};
-use augur_core::network::build::ModelBuilder;
-use augur_core::network::Model;
 use serde::Deserialize;
 use std::time::Instant;
 use tch::Device;
-
-/// Steps after which it shows whether there is anything to learn.
-const PROBE: u64 = 500;
-/// Error over that of the blocks' means above which there is not.
-const HOPELESS: f64 = 0.998;
 
 /// An autoencoder to be trained.
 #[derive(Clone, Debug, Deserialize)]
@@ -64,7 +57,7 @@ pub fn train(
     asked: &Asked,
     fields: &[Frames],
     device: Device,
-    mut tell: impl FnMut(&Message) -> bool,
+    tell: impl FnMut(&Message) -> bool,
 ) -> Result<Outcome, String> {
     let start = Instant::now();
     asked.plan.check()?;
@@ -85,38 +78,23 @@ pub fn train(
     let schedule = Schedule { mirror: asked.plan.kind == Kind::Swae, ..schedule };
     let task = Training::new(&nets, &sources, asked.sampling, &schedule, device)?;
     let look = || held_out::reconstruction(&task, request.bounds);
-    let steps = schedule.steps;
-    let (mut hopeless, mut done) = (false, 0);
-    let probe = (!request.insist && request.init.is_none() && steps >= 2 * PROBE).then_some(PROBE);
-    let ended = Run { task: &task, schedule: &schedule }.run(request.resume.as_deref(), |p| {
-        done = p.step;
-        hopeless = probe == Some(p.step) && look().is_some_and(|r| r.error > HOPELESS * r.mean_error);
-        let message = Message { step: p.step, steps, done: p.done, loss: p.loss, held_out: p.held_out };
-        tell(&message) && !hopeless
-    })?;
+    let run = Run { task: &task, schedule: &schedule };
+    let nothing_learnt = || look().is_some_and(|r| r.error > HOPELESS * r.mean_error);
+    let watched = job::watched(&run, request, start, nothing_learnt, tell)?;
     let report = Report {
-        end: if hopeless { "hopeless" } else { ended.end.name() },
-        steps: done,
-        best: ended.best,
-        seconds_to_best: ended.seconds,
         operations: asked.plan.operations(),
         parameters: nets.parameters(),
-        seconds: start.elapsed().as_secs_f64(),
-        scores: vec![],
         reconstruction: look(),
+        ..watched
     };
-    if hopeless {
+    if report.end == Report::HOPELESS {
         return Ok((report, None));
     }
-    let mut model = ModelBuilder::new();
-    for (key, value) in &request.metadata {
-        model.metadata(key, value.as_str());
-    }
-    model.metadata("architecture", asked.plan.words()).metadata("steps", done.to_string());
+    let mut model = job::stated(request);
+    model.metadata("architecture", asked.plan.words()).metadata("steps", report.steps.to_string());
     for (name, graph) in nets.describe() {
         model.graph(name, graph);
     }
-    let bytes = model.to_bytes().map_err(|e| e.to_string())?;
-    Model::from_bytes(&bytes).map_err(|e| format!("the trained model is not accepted: {e}"))?;
+    let (bytes, _) = job::accepted(&model)?;
     Ok((report, Some(bytes)))
 }
