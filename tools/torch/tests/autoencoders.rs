@@ -4,7 +4,7 @@ mod common;
 
 use augur_core::network::Model;
 use augur_torch::job::{train, Frames};
-use augur_torch::request::Request;
+use augur_torch::request::{Report, Request};
 use common::{alone, scratch, train_on, Ran};
 use serde_json::{json, Value};
 
