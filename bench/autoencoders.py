@@ -66,7 +66,8 @@ def shares(augur: str, file: str) -> dict[str, float]:
     """The share of blocks that each way of prediction has, of all chunks of the file that demo.measure left."""
     shown = json.loads(subprocess.run([augur, "inspect", "--chunks", "--json", file], check=True, capture_output=True, text=True).stdout)
     out, count = dict.fromkeys(MODES, 0.0), 0
-    for chunk in shown["datasets"][0]["chunks"]:
+    field = next(d for d in shown["datasets"] if d["path"] == "/field")  # the model in the file is a dataset, too
+    for chunk in field["chunks"]:
         for share, mode in re.findall(r"([\d.]+) % by ([A-Za-z ]+)", chunk.get("description", "")):
             out[mode] += float(share)
         count += 1

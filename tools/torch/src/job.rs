@@ -142,8 +142,12 @@ pub fn accepted(model: &ModelBuilder) -> Result<(Vec<u8>, Model), String> {
 /// How to train as the request says, and as `defaults` say where it says nothing.
 pub fn schedule(request: &Request, defaults: Schedule, start: Instant) -> Schedule {
     let left = |s: f64| (s - start.elapsed().as_secs_f64()).clamp(1.0, 1e9);
+    let samples = request.batch.unwrap_or(defaults.samples).max(1);
     Schedule {
         steps: request.steps.unwrap_or(defaults.steps),
+        samples,
+        // The noise of a gradient's mean falls with the root of the samples, which is what limits Adam's rate.
+        rate: defaults.rate * (samples as f64 / defaults.samples as f64).sqrt(),
         bounds: request.bounds,
         seed: request.seed,
         most: request.max_seconds.map(|s| Duration::from_secs_f64(left(s))),

@@ -37,6 +37,9 @@ pub struct Request {
     /// Optimiser steps; `None`: 2000.
     #[serde(default)]
     pub steps: Option<u64>,
+    /// Samples (pieces of frames, or blocks) of a step; `None`: as many as the architecture is trained with.
+    #[serde(default)]
+    pub batch: Option<usize>,
     /// Seconds after which to end at the latest.
     #[serde(default)]
     pub max_seconds: Option<f64>,

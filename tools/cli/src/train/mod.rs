@@ -71,6 +71,10 @@ pub struct Train {
     /// Steps of the optimiser [default: 2000; 1000 for prednet and convlstm, 6000 for swae and cae]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     steps: Option<u64>,
+    /// Pieces of frames, or blocks, of a step: more cost a GPU little; the learning rate grows with their root [default: 4; 2
+    /// for prednet and convlstm, 64 for swae and cae]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    batch: Option<u32>,
     /// Seconds after which training ends at the latest; the learning rate falls in time for it
     #[arg(long, value_name = "SECONDS", default_value_t = 480.0, value_parser = seconds, allow_negative_numbers = true)]
     max_time: f64,
@@ -159,7 +163,7 @@ pub fn run(options: &Train) -> Result<()> {
     }
     let mut metadata = provenance::metadata(options, &data, bounds, init.as_deref());
     let mut request = json!({
-        "bounds": [bounds.0, bounds.1], "steps": options.steps,
+        "bounds": [bounds.0, bounds.1], "steps": options.steps, "batch": options.batch,
         "max_seconds": options.max_time, "seed": options.seed, "device": options.device,
         "threads": options.threads, "init": options.init, "checkpoint": options.checkpoint,
         "resume": options.checkpoint.as_ref().filter(|_| options.resume), "insist": options.insist,
