@@ -24,6 +24,7 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 
+import document  # noqa: E402
 import training  # noqa: E402
 
 PROPORTIONS = [1.0, 0.5, 0.25, 0.1, 0.05, 0.01]
@@ -64,19 +65,35 @@ def tables(results: dict, presets: list[str]) -> str:
     return "\n".join(lines)
 
 
-def geometric(results: dict) -> str:
-    """The mean error on held-out blocks over that of the first ones, of the same field and share."""
-    lines = []
-    for sampling in SAMPLINGS[1:]:
-        factors = []
-        for r in results.values():
-            first = next((f for f in results.values() if f["sampling"] == "first" and all(
-                f[k] == r[k] for k in ("name", "share", "architecture"))), None)
-            if r["sampling"] == sampling and first:
-                factors.append(math.log(r["training"]["reconstruction"]["error"] / first["training"]["reconstruction"]["error"]))
-        if factors:
-            lines.append(f"{sampling} over first blocks, mean error: {math.exp(sum(factors) / len(factors)):.3f} ({len(factors)} pairs)")
-    return "\n".join(lines)
+def geometric(results: dict, presets: list[str]) -> str:
+    """Mean error and ratio of each share and sampling over those of training on all blocks: geometric means over the fields."""
+    whole = {(r["name"], r["architecture"]): r for r in results.values() if r["share"] == 1}
+    pairs = [(r, whole[r["name"], r["architecture"]]) for r in results.values()
+             if r["share"] < 1 and (r["name"], r["architecture"]) in whole]
+    if not pairs:
+        return ""
+    preset = next((p for p in presets if all(p in r.get("held_out", {}) for pair in pairs for r in pair)), None)
+    shares = sorted({r["share"] for r, _ in pairs}, reverse=True)
+    lines = [f"| error{f', ratio of `{preset}`' if preset else ''}, over those of all blocks | " + " | ".join(f"{100 * s:g} %" for s in shares) + " |",
+             "|---|" + "---:|" * len(shares)]
+    for sampling in dict.fromkeys(r["sampling"] for r, _ in pairs):
+        cells = []
+        for share in shares:
+            some = [p for p in pairs if (p[0]["sampling"], p[0]["share"]) == (sampling, share)]
+            of = [lambda r: r["training"]["reconstruction"]["error"]] + ([lambda r: r["held_out"][preset]["ratio"]] if preset else [])
+            means = [math.exp(sum(math.log(f(r) / f(w)) for r, w in some) / len(some)) for f in of] if some else []
+            cells.append(", ".join(f"{m:.2f}" for m in means))
+        lines.append(f"| {sampling} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def show(results: dict, options: argparse.Namespace) -> str:
+    """Prints the tables, and puts them into the documents where that is asked for."""
+    text = geometric(results, options.presets) + "\n" + tables(results, options.presets)
+    print(text)
+    if options.docs:
+        document.put(os.path.join(options.docs, "models.md"), "proportion", text)
+    return text
 
 
 def main() -> None:
@@ -92,12 +109,13 @@ def main() -> None:
     parser.add_argument("--samplings", nargs="+", default=SAMPLINGS, choices=SAMPLINGS)
     parser.add_argument("--presets", nargs="*", default=["ae-sz", "ae-sz+"], help="whose ratios are shown")
     parser.add_argument("--out", default=os.path.join(HERE, "..", "build", "bench", "proportion"))
+    parser.add_argument("--docs", help="folder with models.md: puts the tables there, too")
     parser.add_argument("--show", metavar="RESULTS", help="tables of runs that were made")
     options = parser.parse_args(own)
     if options.show:
         with open(options.show) as f:
             results = json.load(f)
-        print(tables(results, options.presets) + "\n" + geometric(results))
+        show(results, options)
         return
     if not options.fields:
         parser.error("name some fields")
@@ -124,10 +142,8 @@ def main() -> None:
                 print(f"{key}: {cell(run, options.presets)} after {found['steps']} steps, {found['seconds']:.0f} s", flush=True)
                 with open(path, "w") as f:
                     json.dump(results, f, indent=1)
-    text = tables(results, options.presets)
     with open(os.path.join(options.out, "proportion.md"), "w") as f:
-        f.write(text)
-    print(text + "\n" + geometric(results))
+        f.write(show(results, options))
 
 
 if __name__ == "__main__":
