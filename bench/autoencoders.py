@@ -205,12 +205,15 @@ def draw_shares(path: str, results: dict) -> None:
 
 
 def draw_latents(path: str, results: dict) -> None:
-    """Ratio against the number of latents, at some bounds."""
-    figure, drawn = panels(len(results["fields"]))
-    for panel, field in zip(drawn, results["fields"]):
-        for rel, colour in zip([r for r in results["rels"] if 1e-3 <= r <= 3e-2], ["#000000", "#0072B2", "#009E73", "#E69F00", "#CC3311", "#CC79A7"]):
-            points = sorted((int(r["model"].split("-")[1]), r["ratio"]) for r in results["rows"]
-                            if r["field"] == field and r["label"] == OWN[0].label and r["rel"] == rel)
+    """Ratio against the number of latents, at some bounds, of the fields with models of several numbers."""
+    own = [r for r in results["rows"] if r["label"] == OWN[0].label]
+    fields = [f for f in results["fields"] if len({r["model"] for r in own if r["field"] == f}) > 1]
+    if not fields:
+        return
+    figure, drawn = panels(len(fields))
+    for panel, field in zip(drawn, fields):
+        for rel, colour in zip([r for r in results["rels"] if r >= 1e-3], ["#000000", "#0072B2", "#009E73", "#E69F00", "#CC3311", "#CC79A7", "#56B4E9"]):
+            points = sorted((int(r["model"].split("-")[1]), r["ratio"]) for r in own if r["field"] == field and r["rel"] == rel)
             panel.plot([p[0] for p in points], [p[1] for p in points], marker="o", color=colour, label=f"{rel:g}")
         panel.set(xscale="log", yscale="log", title=field, xlabel="latents of a block", ylabel="ratio of ae-sz")
         plots.plain_log(panel.xaxis)

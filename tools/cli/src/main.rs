@@ -3,6 +3,10 @@
 //! Exit status of every subcommand: 0 when all is well, 1 when a promise is broken (an error bound, a
 //! damaged chunk, a program that cannot use the plugin), 2 for wrong usage and everything else.
 
+// First, as its macros are used in the others.
+#[macro_use]
+mod output;
+
 mod augur;
 mod boxes;
 mod cd_values;
@@ -15,7 +19,6 @@ mod import;
 mod inspect;
 mod models;
 mod options;
-mod output;
 mod pictures;
 mod spec;
 mod strided;

@@ -1,6 +1,25 @@
 //! How results look: sizes, tables, progress.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::Write;
+
+/// In the place of the standard library's, which panics where nobody reads on (`augur inspect ... | head`).
+macro_rules! println {
+    () => { $crate::output::put(format_args!("\n")) };
+    ($($text:tt)*) => { $crate::output::put(format_args!("{}\n", format_args!($($text)*))) };
+}
+
+/// Writes to standard output. Where its reader has gone, the work is done to its end all the same, so that no file is left
+/// half made; that it cannot be written for another reason ends the command.
+pub fn put(text: std::fmt::Arguments) {
+    match std::io::stdout().lock().write_fmt(text) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+            eprintln!("augur: standard output cannot be written: {e}");
+            std::process::exit(2);
+        }
+        _ => {}
+    }
+}
 
 /// Bytes in the unit that reads best.
 pub fn bytes(n: u64) -> String {

@@ -170,3 +170,15 @@ fn help_has_examples_for_every_subcommand() {
         assert!(out.contains(&format!("  augur models {name}")), "{out}");
     }
 }
+
+#[test]
+fn a_reader_that_goes_away_is_no_reason_to_panic() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let ran = std::process::Command::new(env!("CARGO_BIN_EXE_augur"))
+        .args(["cd-values", "--absolute", "1"])
+        .stdout(writer)
+        .output()
+        .expect("the command runs");
+    assert_eq!((ran.status.code(), String::from_utf8_lossy(&ran.stderr).as_ref()), (Some(0), ""));
+}
