@@ -15,6 +15,7 @@ pub mod error;
 mod grid;
 mod lossless;
 mod machine;
+mod marks;
 pub mod memory;
 pub mod network;
 mod number;

@@ -10,7 +10,7 @@ use crate::network::{Models, NoModels};
 use std::collections::{HashMap, VecDeque};
 use std::mem::MaybeUninit;
 use std::sync::{Mutex, MutexGuard};
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 /// Time steps remembered; the oldest are forgotten first. 24 bytes each.
 const CAPACITY: usize = 1 << 17;
@@ -46,9 +46,10 @@ struct Known {
 /// for, as they are alike in those parts, only comes back exactly, too.
 fn hash(step: &[u8]) -> u64 {
     if step.len() < SKIPPED * LOOKED_AT {
-        return xxh3_64(step);
+        return XxHash3_64::oneshot(step);
     }
-    let parts = step.chunks(SKIPPED * LOOKED_AT).map(|part| xxh3_64(&part[..part.len().min(LOOKED_AT)]));
+    let parts =
+        step.chunks(SKIPPED * LOOKED_AT).map(|part| XxHash3_64::oneshot(&part[..part.len().min(LOOKED_AT)]));
     parts
         .fold(step.len() as u64, |sum, part| (sum ^ part).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29))
 }

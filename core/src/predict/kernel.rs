@@ -120,33 +120,6 @@ for_this_machine! {
     }
 }
 
-/// Appends the elements of a row whose `mask` is 0; says how many.
-pub fn keep(mask: &[u8], row: &[u8], out: &mut Vec<u8>) -> usize {
-    let start = out.len();
-    out.resize(start + row.len(), 0);
-    let to = &mut out[start..];
-    let mut n = 0;
-    for (v, m) in row.iter().zip(mask) {
-        // Written in any case, so that there is no branch.
-        to[n] = *v;
-        n += usize::from(*m == 0);
-    }
-    out.truncate(start + n);
-    n
-}
-
-/// Inverse of [`keep`]: the next of `kept` where `mask` is 0, 0 elsewhere; says how many were used. `kept` has one more
-/// than are used.
-pub fn put_back(mask: &[u8], kept: &[u8], row: &mut [u8]) -> usize {
-    let mut n = 0;
-    for (v, m) in row.iter_mut().zip(mask) {
-        let here = *m == 0;
-        *v = if here { kept[n] } else { 0 };
-        n += usize::from(here);
-    }
-    n
-}
-
 /// Bytes that [`copy_rows`] copies at a time.
 const PIECE: usize = 32;
 
@@ -308,19 +281,6 @@ mod tests {
                 prop_assert_eq!(&out[i * to..][..width], &bytes[i * from..][..width]);
             }
             prop_assert_eq!(&out[(rows - 1) * to + width..], &[0; 3]);
-        }
-
-        #[test]
-        fn kept_elements_are_put_back(row in prop::collection::vec((1u8..9, 0u8..2), 1..100)) {
-            let (values, mask): (Vec<u8>, Vec<u8>) = row.into_iter().unzip();
-            let (mut kept, mut back) = (vec![7], vec![9; values.len()]);
-            let n = keep(&mask, &values, &mut kept);
-            prop_assert_eq!(kept.len(), n + 1);
-            kept.push(0);
-            prop_assert_eq!(put_back(&mask, &kept[1..], &mut back), n);
-            for ((b, v), m) in back.iter().zip(&values).zip(&mask) {
-                prop_assert_eq!(*b, if *m == 0 { *v } else { 0 });
-            }
         }
 
         #[test]

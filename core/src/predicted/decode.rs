@@ -13,10 +13,11 @@ use crate::entropy::slots::DecodeTables;
 use crate::entropy::{join_large, plain_bits, DIRECT_SYMBOLS};
 use crate::error::{Error, Result};
 use crate::grid::Mapping;
+use crate::marks::{self, keep, put_back};
 use crate::network::Model;
 use crate::number::Number;
 use crate::place::{put, written, Place};
-use crate::predict::kernel::{copy_rows, find_large, keep, put_back, reconstruct};
+use crate::predict::kernel::{copy_rows, find_large, reconstruct};
 use crate::predict::multiscale::{self, Weights};
 use crate::predict::plane::Pyramid;
 use crate::predict::{lorenzo, Band, Coder, RunAt};
@@ -111,9 +112,11 @@ pub fn decode<N: Number>(
 
 /// Puts the special values and the patches where they belong.
 pub fn put_exact<N: Number>(raw: &mut [u8], mask: Option<&[u8]>, specials: &[u8], patches: &[(u64, u64)]) {
-    let special = mask.into_iter().flatten().enumerate().filter(|(_, &m)| m != 0);
-    for ((i, _), b) in special.zip(specials.chunks_exact(N::SIZE)) {
-        raw[i * N::SIZE..][..N::SIZE].copy_from_slice(b);
+    let mut specials = specials;
+    for run in mask.into_iter().flat_map(marks::runs) {
+        let (here, rest) = specials.split_at_checked(run.len() * N::SIZE).unwrap_or((specials, &[]));
+        raw[run.start * N::SIZE..][..here.len()].copy_from_slice(here);
+        specials = rest;
     }
     for &(at, bits) in patches {
         raw[at as usize * N::SIZE..][..N::SIZE].copy_from_slice(&bits.to_le_bytes()[..N::SIZE]);

@@ -20,10 +20,11 @@ use crate::entropy::quiet::Quiet;
 use crate::entropy::tables::{histograms, merged, Histogram};
 use crate::entropy::{rans, split_large, DIRECT_SYMBOLS};
 use crate::grid::{allowed_error, lattice, Allowed, Extent, Grid, Mapping};
+use crate::marks::{self, keep};
 use crate::network::Digest;
 use crate::number::Number;
 use crate::params::{Params, Preset};
-use crate::predict::kernel::{find_large, keep, leave_out, quantise, LARGE};
+use crate::predict::kernel::{find_large, leave_out, quantise, LARGE};
 use crate::predict::lorenzo;
 use crate::predict::multiscale::{self, Weights};
 use crate::predict::plane::Pyramid;
@@ -36,6 +37,7 @@ use crate::stream::header::checksum;
 use crate::stream::parts::Writer;
 use crate::threads::parallel;
 use arrayvec::ArrayVec;
+use std::ops::Range;
 
 /// A predicted payload and the numbers that its header states.
 pub struct Encoded {
@@ -259,11 +261,23 @@ impl Shared<'_> {
             let exact = known || held.is_some_and(|held| held[x] != 0);
             allowed.holds(N::read(a).to_f64(), N::read(b).to_f64()) && (!exact || a == b)
         };
-        for (x, (a, b)) in raw.chunks_exact(N::SIZE).zip(out.chunks_exact(N::SIZE)).enumerate() {
-            if !within(x, a, b) && mapped.mask.as_deref().is_none_or(|m| m[at + x] == 0) {
-                patches.push(((at + x) as u64, N::read(a).bits()));
+        let mut check = |points: Range<usize>| {
+            let bytes = points.start * N::SIZE..points.end * N::SIZE;
+            let pairs = raw[bytes.clone()].chunks_exact(N::SIZE).zip(out[bytes].chunks_exact(N::SIZE));
+            for (x, (a, b)) in points.zip(pairs) {
+                if !within(x, a, b) {
+                    patches.push(((at + x) as u64, N::read(a).bits()));
+                }
             }
+        };
+        // Special points are stored apart.
+        let special = mapped.mask.as_deref().map(|m| marks::runs(&m[at..at + line.len()]));
+        let mut next = 0;
+        for run in special.into_iter().flatten() {
+            check(next..run.start);
+            next = run.end;
         }
+        check(next..line.len());
     }
 
     /// The side information of what was coded, and the model that it names; puts what is stored exactly into `decoded`.
@@ -304,8 +318,8 @@ impl Shared<'_> {
     fn specials<N: Number>(&self) -> Vec<u8> {
         let mut out = vec![];
         if let Some(mask) = &self.mapped.mask {
-            for (_, b) in mask.iter().zip(self.raw.chunks_exact(N::SIZE)).filter(|(m, _)| **m != 0) {
-                out.extend_from_slice(b);
+            for run in marks::runs(mask) {
+                out.extend_from_slice(&self.raw[run.start * N::SIZE..run.end * N::SIZE]);
             }
         }
         out

@@ -8,6 +8,7 @@ use crate::entropy::quiet::{self, Quiet};
 use crate::entropy::slots::{DecodeTables, EncodeTables};
 use crate::entropy::tables;
 use crate::error::{Error, Result};
+use crate::marks;
 use crate::predict::fit::sent_classes;
 use crate::predict::fit::slot_kind;
 use crate::predict::lorenzo::{Neighbours, NEIGHBOURS};
@@ -92,29 +93,6 @@ const HAS_MASK: u8 = 2;
 const HAS_NEGATIVE: u8 = 4;
 const HAS_PATCHES: u8 = 8;
 
-/// One bit per point, each frame as the difference to the frame before: masks seldom change in time.
-fn pack_bits(points: &[u8], area: usize) -> Vec<u8> {
-    let mut out = vec![0u8; points.len().div_ceil(8)];
-    for (i, &p) in points.iter().enumerate() {
-        let before = if i >= area { points[i - area] } else { 0 };
-        out[i / 8] |= (u8::from(p != 0) ^ u8::from(before != 0)) << (i % 8);
-    }
-    out
-}
-
-/// Inverse of [`pack_bits`].
-fn unpack_bits(bits: &[u8], n: usize, area: usize) -> Result<Vec<u8>> {
-    if bits.len() != n.div_ceil(8) {
-        return Err(Error::corruption("a mask has not the size of the chunk"));
-    }
-    let mut out = vec![0u8; n];
-    for i in 0..n {
-        let before = if i >= area { out[i - area] } else { 0 };
-        out[i] = (bits[i / 8] >> (i % 8) & 1) ^ before;
-    }
-    Ok(out)
-}
-
 impl Side {
     /// The frames in coding order.
     pub fn plan(&self, frames: &Frames) -> Vec<Step> {
@@ -156,11 +134,11 @@ impl Side {
             w.packed(&codes);
         }
         if let Some(mask) = &self.mask {
-            w.packed(&pack_bits(mask, frames.area()));
+            w.packed(&marks::pack(mask, frames.area()));
             w.packed(&self.specials);
         }
         if let Some(negative) = &self.negative {
-            w.packed(&pack_bits(negative, frames.area()));
+            w.packed(&marks::pack(negative, frames.area()));
         }
         if !self.patches.is_empty() {
             let mut part = Writer::default();
@@ -239,8 +217,8 @@ impl Side {
         };
         let (mut mask, mut specials) = (None, vec![]);
         if flags & HAS_MASK != 0 {
-            let m = unpack_bits(&r.packed(points.div_ceil(8))?, points, frames.area())?;
-            let n = m.iter().filter(|&&b| b != 0).count();
+            let m = marks::unpack(&r.packed(points.div_ceil(8))?, points, frames.area())?;
+            let n = marks::count(&m);
             specials = r.packed(n * value_size)?;
             if specials.len() != n * value_size {
                 return Err(Error::corruption("the special values do not match their mask"));
@@ -248,7 +226,7 @@ impl Side {
             mask = Some(m);
         }
         let negative = if flags & HAS_NEGATIVE != 0 {
-            Some(unpack_bits(&r.packed(points.div_ceil(8))?, points, frames.area())?)
+            Some(marks::unpack(&r.packed(points.div_ceil(8))?, points, frames.area())?)
         } else {
             None
         };
@@ -346,18 +324,4 @@ pub fn write_tables(w: &mut Writer, histograms: &[tables::Histogram], quiet: &Qu
 /// Reads the frequency tables.
 pub fn read_tables(r: &mut Reader) -> Result<DecodeTables> {
     tables::read(&mut BitReader::new(r.bytes()?), CONTEXT_COUNT)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn masks_come_back() {
-        let points: Vec<u8> = (0..103).map(|i| u8::from(i % 7 == 0 || i > 90)).collect();
-        for area in [1, 10, 103] {
-            assert_eq!(unpack_bits(&pack_bits(&points, area), 103, area).unwrap(), points);
-        }
-        assert!(unpack_bits(&[0; 3], 103, 10).is_err());
-    }
 }

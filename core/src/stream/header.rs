@@ -5,7 +5,7 @@ use crate::dtype::{ByteOrder, Dtype};
 use crate::error::{Error, Result};
 use crate::network::Digest;
 use crate::params::{check_shape, MAX_RANK};
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 /// First bytes of every stream; the first one is not ASCII so that text is never taken for a stream.
 pub const MAGIC: [u8; 4] = [0x89, b'A', b'G', b'R'];
@@ -75,7 +75,7 @@ pub struct Header {
 
 /// Low 32 bits of xxh3, the checksum of every part of a stream.
 pub fn checksum(bytes: &[u8]) -> u32 {
-    xxh3_64(bytes) as u32
+    XxHash3_64::oneshot(bytes) as u32
 }
 
 impl Method {

@@ -1,0 +1,202 @@
+//! Points that are marked by bytes, not 0 at each: special values, negative ones. What is marked mostly lies together (land,
+//! the outside of a scan), so that eight points at a time are looked at.
+
+use crate::error::{Error, Result};
+use std::ops::Range;
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const WORD: usize = 8;
+
+/// Eight bytes, the first of them lowest.
+#[inline]
+fn word(bytes: &[u8; WORD]) -> u64 {
+    u64::from_le_bytes(*bytes)
+}
+
+/// 1 in each byte that is not 0.
+#[inline]
+fn marked(word: u64) -> u64 {
+    const LOW: u64 = 0x7f * ONES;
+    (((word & LOW) + LOW) | word) >> 7 & ONES
+}
+
+/// How many are marked.
+pub fn count(marks: &[u8]) -> usize {
+    let (words, rest) = marks.as_chunks::<WORD>();
+    let whole: usize = words.iter().map(|w| marked(word(w)).count_ones() as usize).sum();
+    whole + rest.iter().filter(|m| **m != 0).count()
+}
+
+/// The runs of marked points.
+pub fn runs(marks: &[u8]) -> impl Iterator<Item = Range<usize>> + '_ {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let start = at + find(&marks[at..], |w| w != 0, |m| m != 0)?;
+        at = start + find(&marks[start..], |w| w != ONES, |m| m == 0).unwrap_or(marks.len() - start);
+        Some(start..at)
+    })
+}
+
+/// The first byte for which `is` says yes, in a word for which `has` says that it has one.
+#[inline]
+fn find(marks: &[u8], has: impl Fn(u64) -> bool, is: impl Fn(u8) -> bool) -> Option<usize> {
+    let (words, _) = marks.as_chunks::<WORD>();
+    let skipped = WORD * words.iter().position(|w| has(marked(word(w)))).unwrap_or(words.len());
+    marks[skipped..].iter().position(|m| is(*m)).map(|i| skipped + i)
+}
+
+/// Appends the elements of a row that are not marked; says how many.
+pub fn keep(marks: &[u8], row: &[u8], out: &mut Vec<u8>) -> usize {
+    let start = out.len();
+    out.resize(start + row.len(), 0);
+    let to = &mut out[start..];
+    let mut n = 0;
+    let mut scalar = |row: &[u8], marks: &[u8], n: &mut usize| {
+        for (v, m) in row.iter().zip(marks) {
+            // Written in any case, so that there is no branch.
+            to[*n] = *v;
+            *n += usize::from(*m == 0);
+        }
+    };
+    let ((words, rest), (of, of_rest)) = (row.as_chunks::<WORD>(), marks[..row.len()].as_chunks::<WORD>());
+    for (row, marks) in words.iter().zip(of) {
+        // Whole words are the rule.
+        if word(marks) != 0 {
+            if marked(word(marks)) != ONES {
+                scalar(row, marks, &mut n);
+            }
+            continue;
+        }
+        scalar(row, &[0; WORD], &mut n);
+    }
+    scalar(rest, of_rest, &mut n);
+    out.truncate(start + n);
+    n
+}
+
+/// Inverse of [`keep`]: the next of `kept` where nothing is marked, 0 elsewhere; says how many were used. `kept` has one more
+/// than are used.
+pub fn put_back(marks: &[u8], kept: &[u8], row: &mut [u8]) -> usize {
+    let mut n = 0;
+    let scalar = |row: &mut [u8], marks: &[u8], n: &mut usize| {
+        for (v, m) in row.iter_mut().zip(marks) {
+            let here = *m == 0;
+            *v = if here { kept[*n] } else { 0 };
+            *n += usize::from(here);
+        }
+    };
+    let (of, of_rest) = marks[..row.len()].as_chunks::<WORD>();
+    let (words, rest) = row.as_chunks_mut::<WORD>();
+    for (row, marks) in words.iter_mut().zip(of) {
+        let whole = kept.get(n..).and_then(|k| k.first_chunk::<WORD>());
+        match (marked(word(marks)), whole) {
+            (0, Some(next)) => {
+                *row = *next;
+                n += WORD;
+            }
+            (ONES, _) => *row = [0; WORD],
+            _ => scalar(row, marks, &mut n),
+        }
+    }
+    scalar(rest, of_rest, &mut n);
+    n
+}
+
+/// The eight marks from a place on, 0 where there are none.
+#[inline]
+fn at(marks: &[u8], place: isize) -> u64 {
+    if let Some(whole) = usize::try_from(place).ok().and_then(|i| marks.get(i..)?.first_chunk()) {
+        return word(whole);
+    }
+    let mark = |k: isize| usize::try_from(place + k).ok().and_then(|i| marks.get(i)).copied();
+    word(&std::array::from_fn(|k| mark(k as isize).unwrap_or(0)))
+}
+
+/// One bit per point, each frame of `area` points as the difference to the frame before: marks seldom change in time.
+pub fn pack(marks: &[u8], area: usize) -> Vec<u8> {
+    /// Adds up the lowest bits of eight bytes, each in a place of its own, in the highest byte.
+    const GATHER: u64 = 0x0102_0408_1020_4080;
+    let changes = |i: usize| marked(at(marks, i as isize)) ^ marked(at(marks, i as isize - area as isize));
+    (0..marks.len()).step_by(WORD).map(|i| (changes(i).wrapping_mul(GATHER) >> 56) as u8).collect()
+}
+
+/// Inverse of [`pack`] for `n` points: marks of 1.
+///
+/// # Errors
+/// Too few or too many bits.
+pub fn unpack(bits: &[u8], n: usize, area: usize) -> Result<Vec<u8>> {
+    /// A bit of its own in each byte.
+    const OWN: u64 = 0x8040_2010_0804_0201;
+    if bits.len() != n.div_ceil(WORD) {
+        return Err(Error::corruption("a mask has not the size of the chunk"));
+    }
+    let mut out = vec![0u8; bits.len() * WORD];
+    for (word, b) in out.as_chunks_mut::<WORD>().0.iter_mut().zip(bits) {
+        *word = marked((u64::from(*b) * ONES) & OWN).to_le_bytes();
+    }
+    out.truncate(n);
+    let mut rest = &mut out[..];
+    while rest.len() > area {
+        let (before, later) = rest.split_at_mut(area);
+        for (now, before) in later.iter_mut().zip(&*before) {
+            *now ^= before;
+        }
+        rest = later;
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Marks that lie together, or not.
+    fn marks() -> impl Strategy<Value = Vec<u8>> {
+        let run = (prop_oneof![Just(0u8), Just(0), 1u8..=255], 1usize..30);
+        prop::collection::vec(run, 0..20)
+            .prop_map(|runs| runs.into_iter().flat_map(|(m, n)| std::iter::repeat_n(m, n)).collect())
+    }
+
+    proptest! {
+        #[test]
+        fn runs_are_those_of_marked_points(marks in marks()) {
+            let mut found = vec![0; marks.len()];
+            let mut last = None;
+            for run in runs(&marks) {
+                prop_assert!(!run.is_empty() && last.is_none_or(|l| l < run.start));
+                last = Some(run.end);
+                found[run].fill(1);
+            }
+            prop_assert_eq!(count(&marks), marks.iter().filter(|m| **m != 0).count());
+            prop_assert_eq!(found, marks.iter().map(|m| u8::from(*m != 0)).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn kept_elements_are_put_back(marks in marks(), seed in any::<u8>()) {
+            let values: Vec<u8> = (0..marks.len()).map(|i| (i as u8).wrapping_mul(31) ^ seed).collect();
+            let (mut kept, mut back) = (vec![7], vec![9; values.len()]);
+            let n = keep(&marks, &values, &mut kept);
+            let expected: Vec<u8> = values.iter().zip(&marks).filter(|(_, m)| **m == 0).map(|(v, _)| *v).collect();
+            prop_assert_eq!(&kept[1..], &expected[..]);
+            prop_assert_eq!(kept.len(), n + 1);
+            kept.push(0);
+            prop_assert_eq!(put_back(&marks, &kept[1..], &mut back), n);
+            for ((b, v), m) in back.iter().zip(&values).zip(&marks) {
+                prop_assert_eq!(*b, if *m == 0 { *v } else { 0 });
+            }
+        }
+
+        #[test]
+        fn marks_come_back(marks in marks(), area in 1usize..100) {
+            let bits = pack(&marks, area);
+            for (i, m) in marks.iter().enumerate() {
+                let before = i >= area && marks[i - area] != 0;
+                prop_assert_eq!(bits[i / 8] >> (i % 8) & 1 == 1, (*m != 0) != before);
+            }
+            let back = unpack(&bits, marks.len(), area).unwrap();
+            prop_assert_eq!(back, marks.iter().map(|m| u8::from(*m != 0)).collect::<Vec<_>>());
+            prop_assert!(unpack(&bits, marks.len() + 8, area).is_err());
+        }
+    }
+}
