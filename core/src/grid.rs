@@ -106,6 +106,8 @@ pub struct Extent {
     pub min: f64,
     /// Largest.
     pub max: f64,
+    /// One that many of them are, if there is one.
+    pub frequent: Option<f64>,
 }
 
 impl Extent {
@@ -472,7 +474,7 @@ mod tests {
 
         #[test]
         fn grid_and_steps_keep_the_error(e in 1e-6f64..10.0, v in -1000f64..1000.0, p in -20000i64..20000) {
-            let extent = Extent { min: -1000.0, max: 1000.0 };
+            let extent = Extent { min: -1000.0, max: 1000.0, frequent: None };
             if let Some(grid) = Grid::choose::<f32>(e, &extent, false) {
                 let v = f64::from(v as f32);
                 let k = grid.position(v).round() as i64;

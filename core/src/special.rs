@@ -15,6 +15,8 @@ const LARGE: f64 = 9.9e19;
 const RARE: usize = 1000;
 /// Blocks that are surveyed at a time.
 const SURVEY_BLOCKS: usize = 64;
+/// Values that are looked at for a frequent one.
+const LOOKED_AT: usize = 500;
 /// How far from all others, in ranges of the others.
 const FAR: f64 = 4.0;
 
@@ -123,7 +125,18 @@ impl Special {
             self.none = false;
             extent = self.extent::<N>(raw, threads)?;
         }
+        extent.frequent = self.frequent::<N>(raw);
         Some(extent)
+    }
+
+    /// A value that at least a quarter of the values that are not special have, judged by some of them.
+    fn frequent<N: Number>(&self, raw: &[u8]) -> Option<f64> {
+        let values = raw.chunks_exact(N::SIZE);
+        let apart = (values.len() / LOOKED_AT).max(1);
+        let mut some: Vec<N> = values.step_by(apart).map(N::read).filter(|v| !self.is(*v)).collect();
+        some.sort_unstable_by_key(|v| v.bits());
+        let most = some.chunk_by(|a, b| a.bits() == b.bits()).max_by_key(|run| run.len())?;
+        (4 * most.len() >= some.len()).then(|| most[0].to_f64())
     }
 
     fn extent<N: Number>(&mut self, raw: &[u8], threads: usize) -> Option<Extent> {
@@ -134,7 +147,7 @@ impl Special {
             all.merge(&range);
             self.none &= none;
         }
-        let extent = Extent { min: all.low.to_f64(), max: all.high.to_f64() };
+        let extent = Extent { min: all.low.to_f64(), max: all.high.to_f64(), frequent: None };
         // Integers have no infinity to begin with, but then every value is one.
         (extent.min <= extent.max).then_some(extent)
     }

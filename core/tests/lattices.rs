@@ -230,3 +230,25 @@ fn targets_of_psnr_are_reached_and_hardly_more() {
         }
     }
 }
+
+#[test]
+fn a_value_that_many_points_have_comes_back_without_error() {
+    let calm = -0.2;
+    // Waves on the right, and the same value everywhere else.
+    let write = |(i, v): (usize, f64)| if i % SHAPE[2] < 24 { calm } else { v };
+    let values: Vec<f64> = chunk(|v| v, 1.0).into_iter().enumerate().map(write).collect();
+    let error = 0.17;
+    for preset in [Preset::Balanced, Preset::Fast] {
+        let params = Params { preset, ..Params::new(Dtype::F32, &SHAPE, Bound::Absolute(error)) };
+        let raw = pack(Dtype::F32, &values);
+        let stream = encode(&params, &raw).unwrap();
+        let decoded = unpack(Dtype::F32, &decode(&stream, Some(raw.len()), 1).unwrap());
+        let far = |i: usize| i % SHAPE[2] < 8;
+        for (i, (a, b)) in values.iter().zip(&decoded).enumerate() {
+            assert!(
+                (a - b).abs() <= if far(i) { error / 10.0 } else { error },
+                "{preset:?}, point {i}: {a}, {b}"
+            );
+        }
+    }
+}

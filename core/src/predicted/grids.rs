@@ -93,5 +93,5 @@ pub fn logarithms<N: Number>(raw: &[u8], special: &Special) -> Option<Extent> {
             max = max.max(v.to_f64().abs());
         }
     }
-    (max > 0.0 && min > 0.0).then(|| Extent { min: min.log2(), max: max.log2() })
+    (max > 0.0 && min > 0.0).then(|| Extent { min: min.log2(), max: max.log2(), frequent: None })
 }

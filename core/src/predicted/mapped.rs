@@ -51,7 +51,14 @@ pub fn map<N: Number>(
     writing: Writing,
     threads: usize,
 ) -> Mapped {
-    let offset = grid.position(0.5 * (extent.min + extent.max)).round();
+    let mut offset = grid.position(0.5 * (extent.min + extent.max)).round();
+    if let (Some(v), Some(_)) = (extent.frequent, grid.linear(0.0)) {
+        // A whole number of steps away, where values that continue each other come back as they are: calm regions have no
+        // error then, whatever the bound is.
+        let step = f64::from(grid.step);
+        let away = grid.position(v).round() - offset;
+        offset += away - step * (away / step).round();
+    }
     let area = frames.area();
     let count = raw.len() / N::SIZE;
     // Every frame sets its own.

@@ -8,7 +8,7 @@ use crate::scan::{self, BLOCK};
 use crate::special::Special;
 
 /// Most encodings of a chunk.
-const ENCODINGS: usize = 4;
+const ENCODINGS: usize = 8;
 /// A ratio of mean squares that is near enough: 0.1 dB.
 const NEAR: f64 = 0.977;
 /// Where in that range to aim.
