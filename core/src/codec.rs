@@ -4,7 +4,7 @@ use crate::bound::Bound;
 use crate::chunk::{axis_back, axis_first, swap_bytes, Frames};
 use crate::dtype::ByteOrder;
 use crate::error::{Error, Result};
-use crate::grid::Mapping;
+use crate::grid::{allowed_error, Extent, Mapping};
 use crate::lossless;
 use crate::memory::{Decoding, Memory};
 use crate::network::Model;
@@ -93,6 +93,28 @@ fn canonical<'a>(params: &Params, raw: &'a [u8]) -> Cow<'a, [u8]> {
     bytes
 }
 
+/// The points of a chunk that are as they were decoded, where single steps are not remembered.
+fn held(memory: &Memory, params: &Params, raw: &[u8]) -> Option<Vec<u8>> {
+    let size = params.dtype.size();
+    if params.preset == Preset::Tezip && !params.dtype.is_float() {
+        // Integers on a grid of counts are like any others, and those of three counts in frames of few points. Where a chunk
+        // that was read is written anew, many of its points are as they were decoded by chance.
+        let least = if matches!(params.bound, Bound::PointwiseRelative { .. }) { 16 } else { 2 };
+        return memory.unchanged(raw, size, least, None);
+    }
+    if Memory::remembers_steps(raw.len() / params.shape[params.time_axis]) {
+        return None;
+    }
+    // Of the same bound only: what is written with a wider one is to be smaller.
+    let same = match params.bound {
+        Bound::Absolute(_) | Bound::Relative { range: Some(_), .. } | Bound::PointwiseRelative { .. } => {
+            allowed_error(&params.bound, &Extent::default())
+        }
+        _ => None,
+    };
+    memory.unchanged(raw, size, 16, Some(same?))
+}
+
 /// The predicted stream, and whether it keeps values as they were decoded before.
 fn encode_predicted(params: &Params, raw: &[u8], memory: Option<&Memory>) -> Option<(Vec<u8>, bool)> {
     let frames = Frames::new(&params.shape, params.time_axis);
@@ -104,12 +126,7 @@ fn encode_predicted(params: &Params, raw: &[u8], memory: Option<&Memory>) -> Opt
         }
     }
     let known = memory.map_or(vec![], |m| m.recall(&bytes, params.shape[params.time_axis]));
-    // Integers on a grid of counts are like any others, and those of three counts in frames of few points. Where a chunk that
-    // was read is written anew, many of its points are as they were decoded by chance.
-    let least = if matches!(params.bound, Bound::PointwiseRelative { .. }) { 16 } else { 2 };
-    let held = memory
-        .filter(|_| params.preset == Preset::Tezip && !params.dtype.is_float())
-        .and_then(|m| m.unchanged(&bytes, params.dtype.size(), least));
+    let held = memory.and_then(|m| held(m, &params, &bytes));
     let held = held.as_deref();
     let encoded =
         with_number!(params.dtype, N => predicted::encode::<N>(&params, &frames, &bytes, &known, held))?;
@@ -149,14 +166,14 @@ fn encode_predicted(params: &Params, raw: &[u8], memory: Option<&Memory>) -> Opt
 }
 
 /// Writes the values of a predicted payload, little-endian and time first, or what they were predicted to be, to all of
-/// `out`; says how integers become values.
+/// `out`; says how integers become values, and which frames are final.
 fn decode_payload(
     header: &Header,
     payload: &[u8],
     decoding: &Decoding,
     wanted: Wanted,
     out: &mut Place,
-) -> Result<Mapping> {
+) -> Result<(Mapping, Vec<bool>)> {
     let Decoding { threads, models, .. } = *decoding;
     let frames = Frames::new(&header.shape, header.time_axis);
     let (unit, origin) = (header.unit, header.origin);
@@ -170,8 +187,8 @@ fn decode_payload(
         return Err(Error::invalid("a model with another digest than asked for was given"));
     }
     let model = model.as_ref();
-    with_number!(header.dtype, N => predicted::decode::<N>(payload, &frames, mapping, model, wanted, threads, out))?;
-    Ok(mapping)
+    let finals = with_number!(header.dtype, N => predicted::decode::<N>(payload, &frames, mapping, model, wanted, threads, out))?;
+    Ok((mapping, finals))
 }
 
 /// Decodes a predicted payload to all of `out`.
@@ -188,20 +205,19 @@ fn decode_predicted(header: &Header, payload: &[u8], decoding: &Decoding, out: &
 /// Decodes a predicted payload to all of `out`, little-endian and time first.
 fn decode_canonical(header: &Header, payload: &[u8], decoding: &Decoding, out: &mut Place) -> Result<()> {
     let memory = decoding.memory;
-    let mapping = decode_payload(header, payload, decoding, Wanted::Values, out)?;
+    let (mapping, finals) = decode_payload(header, payload, decoding, Wanted::Values, out)?;
     // SAFETY: all of it was written.
     let bytes = unsafe { written(out) };
-    let frames = Frames::new(&header.shape, header.time_axis);
     // Lattices and integers on a grid of single counts lost nothing: they may be rounded later.
     let counts = !header.dtype.is_float() && header.unit == 1.0 && !predicted::is_direct(payload);
     let exact = header.error == 0.0 || mapping.is_lattice() || counts;
     if let (Some(memory), false) = (memory, exact) {
-        if predicted::is_direct(payload) && !header.dtype.is_float() {
-            memory.remember_whole(bytes);
-        }
-        let size = header.dtype.size();
         let steps = header.shape[header.time_axis];
-        let kept = predicted::final_steps(payload, &frames, size, steps)?;
+        let kept = predicted::final_steps(&finals, steps);
+        let counted = predicted::is_direct(payload) && !header.dtype.is_float();
+        if counted || !Memory::remembers_steps(bytes.len() / steps) {
+            memory.remember_whole(bytes, kept.clone(), header.error);
+        }
         let errors: Vec<_> = kept.into_iter().map(|is_final| is_final.then_some(header.error)).collect();
         memory.remember(bytes, &errors);
     }

@@ -26,10 +26,13 @@ const SKIPPED: usize = 8;
 const WHOLE: usize = 128 << 20;
 /// See [`WHOLE`].
 const CHUNKS: usize = 64;
+/// Points of a chunk that are looked at before all are compared.
+const SAMPLED: usize = 256;
+
 /// Hashes of decoded time steps with the error that they were decoded with.
 ///
-/// Where that does not do, as decoded values are like any others and may be kept in a part of a frame of which the rest
-/// changes (integers that the direct predictor rounded), whole chunks are remembered.
+/// Where that does not do, whole chunks are remembered: where decoded values are like any others and may be kept in a part of
+/// a frame of which the rest changes (integers that the direct predictor rounded), and where steps are of a few bytes.
 #[derive(Default)]
 pub struct Memory {
     known: Mutex<Known>,
@@ -39,7 +42,15 @@ pub struct Memory {
 struct Known {
     errors: HashMap<u64, f64>,
     order: VecDeque<u64>,
-    chunks: VecDeque<Vec<u8>>,
+    chunks: VecDeque<Whole>,
+}
+
+/// A decoded chunk.
+struct Whole {
+    raw: Vec<u8>,
+    /// Which steps are final: others are rounded later.
+    finals: Vec<bool>,
+    error: f64,
 }
 
 /// Hash of a step: of all of it where it is short, otherwise of one part in [`SKIPPED`]. A step that another one is taken
@@ -96,27 +107,47 @@ impl Memory {
         }
     }
 
-    /// Remembers a whole chunk.
-    pub(crate) fn remember_whole(&self, raw: &[u8]) {
+    /// Whether steps of this size are remembered one by one.
+    pub(crate) fn remembers_steps(size: usize) -> bool {
+        size >= SMALLEST
+    }
+
+    /// Remembers a whole chunk that was decoded with this error, and which of its steps are final.
+    pub(crate) fn remember_whole(&self, raw: &[u8], finals: Vec<bool>, error: f64) {
         let Some(mut known) = self.lock() else { return };
-        known.chunks.retain(|chunk| chunk != raw);
-        known.chunks.push_back(raw.to_vec());
-        while known.chunks.len() > CHUNKS || known.chunks.iter().map(Vec::len).sum::<usize>() > WHOLE {
+        known.chunks.retain(|chunk| chunk.raw != raw);
+        known.chunks.push_back(Whole { raw: raw.to_vec(), finals, error });
+        while known.chunks.len() > CHUNKS
+            || known.chunks.iter().map(|c| c.raw.len() + c.finals.len()).sum::<usize>() > WHOLE
+        {
             known.chunks.pop_front();
         }
     }
 
-    /// The points of `raw`, values of `size` bytes, that are as in the remembered chunk that is most like it: not 0 at each
-    /// of them. `None` where no chunk has one in `least` of the points in common.
-    pub(crate) fn unchanged(&self, raw: &[u8], size: usize, least: usize) -> Option<Vec<u8>> {
+    /// The points of `raw`, values of `size` bytes, that are as in the final steps of the remembered chunk that is most like
+    /// it: not 0 at each of them. `None` where no chunk has one in `least` of the points in common. Only chunks of this error
+    /// count, where one is given.
+    pub(crate) fn unchanged(
+        &self,
+        raw: &[u8],
+        size: usize,
+        least: usize,
+        error: Option<f64>,
+    ) -> Option<Vec<u8>> {
         let known = self.lock()?;
-        let alike = |chunk: &&Vec<u8>| -> usize {
-            chunk.chunks_exact(size).zip(raw.chunks_exact(size)).filter(|(a, b)| a == b).count()
+        let points = raw.len() / size;
+        let alike = |chunk: &Whole, every: usize| -> usize {
+            let values = chunk.raw.chunks_exact(size).zip(raw.chunks_exact(size));
+            values.step_by(every).filter(|(a, b)| a == b).count()
         };
-        let same = known.chunks.iter().filter(|chunk| chunk.len() == raw.len());
-        let (count, best) = same.map(|chunk| (alike(&chunk), chunk)).max_by_key(|(count, _)| *count)?;
-        (count * least >= raw.len() / size).then(|| {
-            best.chunks_exact(size).zip(raw.chunks_exact(size)).map(|(a, b)| u8::from(a == b)).collect()
+        let every = (points / SAMPLED).max(1);
+        let same =
+            known.chunks.iter().filter(|c| c.raw.len() == raw.len() && error.is_none_or(|e| e == c.error));
+        let (_, best) = same.map(|chunk| (alike(chunk, every), chunk)).max_by_key(|(count, _)| *count)?;
+        let step = points / best.finals.len().max(1);
+        (alike(best, 1) * least >= points).then(|| {
+            let values = best.raw.chunks_exact(size).zip(raw.chunks_exact(size)).enumerate();
+            values.map(|(i, (a, b))| u8::from(a == b && best.finals[i / step])).collect()
         })
     }
 

@@ -40,7 +40,8 @@ struct Shared<'a> {
 }
 
 /// Decodes a payload to little-endian values, time first, or what they were predicted to be, and writes them to all of `out`,
-/// which has their size; `model` is the one that the header names.
+/// which has their size; `model` is the one that the header names. Says which frames are final: those of chunks that are not
+/// full yet may be rounded later.
 ///
 /// # Errors
 /// `Corruption` for damaged payloads, `Compatibility` for methods of newer versions.
@@ -52,9 +53,10 @@ pub fn decode<N: Number>(
     wanted: Wanted,
     threads: usize,
     out: &mut Place,
-) -> Result<()> {
+) -> Result<Vec<bool>> {
     let mut r = Reader::new(payload);
     let side = Side::read(&mut r, frames, N::SIZE)?;
+    let finals = side.kinds.iter().map(|kind| *kind != FrameKind::Provisional).collect();
     if let Predictor::Direct(direct) = &side.predictor {
         let whole = Band { top: 0, height: frames.height, width: frames.width };
         let forecaster = forecasts(&side, model, frames, threads)?
@@ -68,7 +70,7 @@ pub fn decode<N: Number>(
         }
         put(out, &raw);
         recycle(raw);
-        return Ok(());
+        return Ok(finals);
     }
     if wanted == Wanted::Predictions {
         return Err(Error::invalid(
@@ -82,7 +84,7 @@ pub fn decode<N: Number>(
         put_exact::<N>(&mut raw, side.mask.as_deref(), &side.specials, &side.patches);
         put(out, &raw);
         recycle(raw);
-        return Ok(());
+        return Ok(finals);
     }
     let tables = read_tables(&mut r)?;
     let forecasts = forecasts(&side, model, frames, threads)?;
@@ -107,7 +109,7 @@ pub fn decode<N: Number>(
     // SAFETY: the bands share the rows of a frame without a gap, and each band has decoded all frames, or failed.
     let raw = unsafe { written(out) };
     put_exact::<N>(raw, side.mask.as_deref(), &side.specials, &side.patches);
-    Ok(())
+    Ok(finals)
 }
 
 /// Puts the special values and the patches where they belong.

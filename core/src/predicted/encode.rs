@@ -137,7 +137,12 @@ fn encode_chunk<N: Number>(
         Grid::whole(error, &extent, provisional || error < 1.0)?
     };
     let provisional = provisional && N::FLOAT && grid.step > 1;
-    let known_frames = known_frames(known, steps, frames);
+    let mut known_frames = known_frames(known, steps, frames);
+    if let Some(held) = held.filter(|_| !tezip) {
+        // Points that must come back as they are do so in frames that are coded in units; others they would leave patched.
+        let frames = held.chunks_exact(frames.area());
+        known_frames.iter_mut().zip(frames).for_each(|(known, held)| *known |= held.iter().any(|h| *h != 0));
+    }
     let mut writing = Writing { points, provisional, known: &known_frames, fresh: false };
     let mut mapped = map::<N>(raw, frames, &grid, special, &domain, writing, params.threads);
     let seen = mapped.kinds.iter().zip(&known_frames).any(|(k, known)| *k == FrameKind::Fine && !known);

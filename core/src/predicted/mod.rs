@@ -105,21 +105,16 @@ pub fn describe(payload: &[u8], frames: &Frames, value_size: usize) -> Result<St
     Ok(text)
 }
 
-/// For each of the `steps` of the time axis, whether its values are final: not provisional ones that a later encoding
-/// may still round.
-///
-/// # Errors
-/// As [`describe`].
-pub fn final_steps(payload: &[u8], frames: &Frames, value_size: usize, steps: usize) -> Result<Vec<bool>> {
-    let side = Side::read(&mut Reader::new(payload), frames, value_size)?;
+/// Which of the time steps are final, from which of the frames are.
+pub fn final_steps(frames: &[bool], steps: usize) -> Vec<bool> {
     let mut out = vec![true; steps];
-    for (f, _) in side.kinds.iter().enumerate().filter(|(_, k)| **k == FrameKind::Provisional) {
+    for (f, _) in frames.iter().enumerate().filter(|(_, is_final)| !**is_final) {
         // A frame is a part of a step, or a chunk of one frame holds them all.
-        let first = f * steps / frames.count();
-        let last = ((f + 1) * steps).div_ceil(frames.count());
+        let first = f * steps / frames.len();
+        let last = ((f + 1) * steps).div_ceil(frames.len());
         out[first..last].fill(false);
     }
-    Ok(out)
+    out
 }
 
 /// Whether the payload was made by the direct predictor, which loses counts of integers though its unit is one.
