@@ -79,18 +79,23 @@ impl<N: Number> Range<N> {
 number_kernel! {
     /// Range of the values; without meaning, but for `top`, where NaN is among them.
     pub fn range[N: Number][N](raw: &[u8]) -> Range<N> {
-        let mut lanes = [Range::<N>::empty(); LANES];
+        // An array for each accumulator: together they would be put in order and out of it again at each step.
+        let none = Range::<N>::empty();
+        let (mut low, mut high, mut top) = ([none.low; LANES], [none.high; LANES], [none.top; LANES]);
         let mut rows = raw.chunks_exact(LANES * N::SIZE);
         for row in &mut rows {
-            for (lane, b) in lanes.iter_mut().zip(row.chunks_exact(N::SIZE)) {
-                lane.add(N::read(b));
+            for i in 0..LANES {
+                let v = N::read(&row[i * N::SIZE..][..N::SIZE]);
+                low[i] = if v < low[i] { v } else { low[i] };
+                high[i] = if v > high[i] { v } else { high[i] };
+                top[i] = top[i].max(v.magnitude());
             }
         }
-        for (lane, b) in lanes.iter_mut().zip(rows.remainder().chunks_exact(N::SIZE)) {
-            lane.add(N::read(b));
+        let mut all = none;
+        rows.remainder().chunks_exact(N::SIZE).for_each(|b| all.add(N::read(b)));
+        for ((low, high), top) in low.into_iter().zip(high).zip(top) {
+            all.merge(&Range { low, high, top });
         }
-        let mut all = lanes[0];
-        lanes[1..].iter().for_each(|lane| all.merge(lane));
         all
     }
 }
