@@ -1,6 +1,7 @@
 //! The codec as a whole: chooses how a chunk is stored, and reads any stream.
 
 use crate::bound::Bound;
+use crate::checksum::{checksum, checksum_on};
 use crate::chunk::{axis_back, axis_first, swap_bytes, Frames};
 use crate::dtype::ByteOrder;
 use crate::error::{Error, Result};
@@ -14,7 +15,8 @@ use crate::place::{filled, put, written, Place};
 use crate::predicted::{self, Wanted};
 use crate::reference::autoencoder::Autoencoder;
 use crate::reference::forecast;
-use crate::stream::header::{checksum, Header, Method};
+use crate::stream::header::{Header, Method};
+use crate::threads::team;
 use std::borrow::Cow;
 
 /// What a stream says about itself, without decoding it.
@@ -57,7 +59,7 @@ pub(crate) fn encode_known(params: &Params, raw: &[u8], memory: Option<&Memory>)
     let exact = params.preset == Preset::Lossless || params.bound == Bound::Lossless;
     let exactly = exact.then(|| Params { bound: Bound::Lossless, ..params.clone() });
     let params = exactly.as_ref().unwrap_or(params);
-    match encode_predicted(params, raw, memory) {
+    match team(|| encode_predicted(params, raw, memory)) {
         // Values that were decoded before stay on their grid, and so do the new ones beside them. Stored lossless, the new
         // ones would leave the old ones in the minority, until these are not recognised any more.
         Some((stream, true)) if stream.len() <= raw.len() => Ok(stream),
@@ -76,6 +78,9 @@ pub(crate) fn encode_known(params: &Params, raw: &[u8], memory: Option<&Memory>)
 const PLAUSIBLE_RATIO: u64 = 1 << 17;
 /// Chunks of up to this length are believed.
 const PLAUSIBLE_LEN: u64 = 1 << 26;
+
+/// Bytes of a chunk from which on its checksum is worth another thread.
+const SHARED_SUM: usize = 1 << 22;
 
 /// Compression ratio that shuffle and zstd do not reach where a predictor does not.
 const LOSSLESS_RATIO: usize = 4;
@@ -150,7 +155,7 @@ fn encode_predicted(params: &Params, raw: &[u8], memory: Option<&Memory>) -> Opt
     let decoded = host_order(&header, Cow::Borrowed(&encoded.decoded));
     header.reconstruction_sum = match &decoded {
         Cow::Borrowed(_) => encoded.decoded_sum,
-        Cow::Owned(moved) => checksum(moved),
+        Cow::Owned(moved) => checksum_on(moved, params.threads),
     };
     // Of large chunks the tests of memory would see it.
     debug_assert!(
@@ -250,7 +255,7 @@ fn encode_lossless(params: &Params, raw: &[u8]) -> Vec<u8> {
         origin: 0.0,
         model: None,
         payload_len: 0,
-        reconstruction_sum: checksum(raw),
+        reconstruction_sum: checksum_on(raw, params.threads),
         payload_sum: 0,
     };
     match lossless::compress(raw, params.dtype.size()) {
@@ -358,13 +363,13 @@ pub(crate) fn decode_to(stream: &[u8], decoding: &Decoding, out: &mut Place) -> 
     if let Some(other) = [Some(out.len()), decoding.expected_len].into_iter().flatten().find(|n| *n != len) {
         return Err(Error::invalid(format!("the stream holds a chunk of {len} bytes, expected {other}")));
     }
-    decode_method(&header, payload, decoding, out)
+    team(|| decode_method(&header, payload, decoding, out))
 }
 
 /// The chunk, whatever the method.
 fn decoded_method(header: &Header, payload: &[u8], decoding: &Decoding) -> Result<Vec<u8>> {
     // SAFETY: where it succeeds, decoding has written all.
-    unsafe { filled(header.raw_len(), |out| decode_method(header, payload, decoding, out)) }
+    unsafe { filled(header.raw_len(), |out| team(|| decode_method(header, payload, decoding, out))) }
 }
 
 /// Decodes a payload, whatever the method, to all of `out`, which has the size of the chunk.
@@ -383,7 +388,8 @@ fn decode_method(header: &Header, payload: &[u8], decoding: &Decoding, out: &mut
     }
     // SAFETY: each method has written all.
     let raw = unsafe { written(out) };
-    if checksum(raw) != header.reconstruction_sum {
+    let threads = if raw.len() < SHARED_SUM { 1 } else { decoding.threads };
+    if checksum_on(raw, threads) != header.reconstruction_sum {
         return Err(Error::corruption(
             "the decoded values do not match their checksum: the stream is damaged or this build decodes wrongly",
         ));

@@ -9,6 +9,7 @@
 //! The crate knows neither HDF5 nor files: `augur-filter` puts it behind HDF5's filter interface.
 
 pub mod bound;
+mod checksum;
 mod chunk;
 pub mod dtype;
 pub mod error;

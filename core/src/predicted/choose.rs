@@ -122,24 +122,32 @@ pub fn choose(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Params, lo
         return simple();
     }
     let effort = effort(params);
-    // Small samples tell which order is better; weights are worth a larger one. Lorenzo is one more piece of work.
-    let quick = effort.quick();
-    let mut tries = vec![];
+    let mut orders = vec![first];
     if frames.steps > 2 && params.preset != Preset::Fast {
-        tries.extend([Some(first), Some(TimeOrder::Hierarchical)]);
+        orders.push(TimeOrder::Hierarchical);
     }
-    tries.extend(lorenzo.then_some(None));
+    // Small samples tell which order is better; weights are worth a larger one, at once where there is one order. Lorenzo is
+    // one more piece of work.
+    let several = orders.len() > 1;
+    let trial = if several { effort.quick() } else { *effort };
+    let tries = orders.into_iter().map(Some).chain(lorenzo.then_some(None)).collect();
     let tried = parallel(tries, params.threads, |order| match order {
-        Some(order) => fitted((order, None, None), mapped, frames, grid, &quick, 1),
+        Some(order) => fitted((order, None, None), mapped, frames, grid, &trial, params.threads),
         None => simple(),
     });
-    let (multiscale, simple): (Vec<&Choice>, Vec<&Choice>) =
-        tried.iter().partition(|c| matches!(c.predictor, Predictor::Multiscale(_)));
-    let order = multiscale.into_iter().min_by(|a, b| a.bits.total_cmp(&b.bits)).map_or(first, |c| c.order);
-    let multiscale = fitted((order, None, None), mapped, frames, grid, effort, params.threads);
-    match simple.first() {
-        Some(lorenzo) if lorenzo.bits < multiscale.bits => (*lorenzo).clone(),
-        _ => multiscale,
+    let (multiscale, simple): (Vec<Choice>, Vec<Choice>) =
+        tried.into_iter().partition(|c| matches!(c.predictor, Predictor::Multiscale(_)));
+    let best = multiscale.into_iter().min_by(|a, b| a.bits.total_cmp(&b.bits));
+    let best = match best {
+        Some(best) if !several => best,
+        best => {
+            let order = best.map_or(first, |c| c.order);
+            fitted((order, None, None), mapped, frames, grid, effort, params.threads)
+        }
+    };
+    match simple.into_iter().next() {
+        Some(lorenzo) if lorenzo.bits < best.bits => lorenzo,
+        _ => best,
     }
 }
 

@@ -11,6 +11,7 @@ use super::encode::{Encoded, Shared};
 use super::mapped::Mapped;
 use super::side::{FrameKind, Predictor, Side};
 use crate::bound::Bound;
+use crate::checksum::checksum_on;
 use crate::chunk::Frames;
 use crate::entropy::rank;
 use crate::error::{Error, Result};
@@ -23,7 +24,6 @@ use crate::reference::normal::Normal;
 use crate::reference::window::Window;
 use crate::reference::{coding_order, Step, TimeOrder};
 use crate::scratch::Buffer;
-use crate::stream::header::checksum;
 use crate::stream::parts::{Reader, Writer};
 use std::sync::Arc;
 
@@ -271,7 +271,7 @@ pub fn encode<N: Number>(shared: &Shared, choice: Choice, mut direct: Direct) ->
     let mut w = Writer::default();
     side.write(&mut w, frames, N::SIZE);
     rank::write(&mut w, &merged);
-    let decoded_sum = checksum(&decoded);
+    let decoded_sum = checksum_on(&decoded, shared.params.threads);
     let keeps = mapped.kinds.contains(&FrameKind::Fine);
     Ok(Encoded { payload: w.out, error, mapping: grid.mapping, decoded, decoded_sum, keeps, model })
 }

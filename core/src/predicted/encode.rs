@@ -14,6 +14,7 @@ use super::side::{write_tables, FrameKind, Predictor, Side, CONTEXT_COUNT};
 use super::target;
 use super::{band_count, band_rows, bands};
 use crate::bound::Bound;
+use crate::checksum::checksum_on;
 use crate::chunk::Frames;
 use crate::entropy::bits::{zigzag, BitWriter};
 use crate::entropy::quiet::Quiet;
@@ -33,7 +34,6 @@ use crate::reference::coding_order;
 use crate::reference::forecast::Forecasts;
 use crate::scratch::Buffer;
 use crate::special::Special;
-use crate::stream::header::checksum;
 use crate::stream::parts::Writer;
 use crate::threads::parallel;
 use arrayvec::ArrayVec;
@@ -127,7 +127,15 @@ fn encode_chunk<N: Number>(
     // The grid of steps that were decoded with a smaller error serves the others, too.
     let error = known.iter().flatten().copied().fold(allowed?, f64::min);
     let grid = if N::FLOAT {
-        float_grid::<N>(present, frames.area(), special, error, &domain, logarithmic, provisional)?
+        float_grid::<N>(
+            present,
+            frames.area(),
+            special,
+            error,
+            &domain,
+            (logarithmic, provisional),
+            params.threads,
+        )?
     } else if logarithmic {
         // Counts leave no room between them to tell decoded frames by.
         (!provisional).then(|| Grid::choose::<N>(error, &domain, true))??
@@ -423,14 +431,13 @@ fn code_as<N: Number>(shared: &Shared, choice: Choice) -> Encoded {
     let mut w = Writer::default();
     side.write(&mut w, frames, N::SIZE);
     let tables = write_tables(&mut w, &histograms, &quiet);
-    // The checksum of what was decoded is one more piece of work.
-    let work = (0..=coded.len()).rev().collect();
+    // The checksum of what was decoded is one more piece of work, which is shared by those who are done with theirs.
+    let work = (0..=coded.len()).collect();
     let mut streams = parallel(work, params.threads, |i| match (arranged.get(i), coded.get(i)) {
-        (_, None) => (vec![], checksum(&decoded)),
+        (_, None) => (vec![], checksum_on(&decoded, params.threads)),
         (Some(a), _) => (rans::encode(&a.symbols, &a.contexts, &a.rows, &tables), 0),
         (None, Some(c)) => (rans::encode(&c.symbols, &c.contexts, &c.runs, &tables), 0),
     });
-    streams.reverse();
     let decoded_sum = streams.pop().map_or(0, |s| s.1);
     let streams = streams.into_iter().map(|s| s.0);
     for (band, residuals) in coded.iter().zip(streams) {

@@ -62,11 +62,11 @@ pub fn float_grid<N: Number>(
     special: &Special,
     error: f64,
     domain: &Extent,
-    logarithmic: bool,
-    provisional: bool,
+    (logarithmic, provisional): (bool, bool),
+    threads: usize,
 ) -> Option<Grid> {
     let grids = Grid::all::<N>(error, domain, logarithmic);
-    let mut decoded = decoded_grids::<N>(raw, area, &grids, special);
+    let mut decoded = decoded_grids::<N>(raw, area, &grids, special, threads);
     let units: Vec<f64> = decoded.iter().flat_map(|&i| grids[i]).map(|g| g.mapping.quantum()).collect();
     if !units.is_empty() && !logarithmic && lattice::is_unrelated::<N>(raw, special, &units) {
         decoded.clear();

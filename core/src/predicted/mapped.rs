@@ -251,18 +251,17 @@ fn logarithmic_on_grid<N: Number>(
 }
 
 /// The indices of the grids on which frames of the chunk were decoded before; `raw` holds the frames that are written,
-/// `grids` are the grids to look for.
+/// `grids` are the grids to look for, on at most `threads` threads.
 pub fn decoded_grids<N: Number>(
     raw: &[u8],
     area: usize,
     grids: &[Option<Grid>],
     special: &Special,
+    threads: usize,
 ) -> Vec<usize> {
     let every = area.div_ceil(SAMPLES) | 1;
-    let mut found = vec![false; grids.len()];
-    let mut samples = Vec::with_capacity(SAMPLES);
-    for bytes in raw.chunks(area * N::SIZE) {
-        samples.clear();
+    let found = parallel(raw.chunks(area * N::SIZE).collect(), threads, |bytes: &[u8]| {
+        let mut samples = Vec::with_capacity(SAMPLES);
         let mut before = None;
         for v in bytes.chunks_exact(N::SIZE).step_by(every).map(N::read) {
             let repeated = before.replace(v.bits()) == Some(v.bits());
@@ -270,17 +269,16 @@ pub fn decoded_grids<N: Number>(
                 samples.push(v.to_f64());
             }
         }
-        for (found, grid) in found.iter_mut().zip(grids) {
-            if let (false, Some(grid)) = (*found, grid) {
-                let on_grid = match grid.mapping {
-                    Mapping::Linear(unit) => scan::grid_points::<N>(&samples, unit),
-                    _ => samples.iter().filter(|x| is_grid_point::<N>(**x, grid)).count(),
-                };
-                *found = was_decoded(samples.len(), on_grid, grid.chance);
-            }
-        }
-    }
-    (0..grids.len()).filter(|&i| found[i]).collect()
+        let decoded = |grid: &Grid| {
+            let on_grid = match grid.mapping {
+                Mapping::Linear(unit) => scan::grid_points::<N>(&samples, unit),
+                _ => samples.iter().filter(|x| is_grid_point::<N>(**x, grid)).count(),
+            };
+            was_decoded(samples.len(), on_grid, grid.chance)
+        };
+        grids.iter().map(|grid| grid.as_ref().is_some_and(decoded)).collect::<Vec<bool>>()
+    });
+    (0..grids.len()).filter(|&i| found.iter().any(|frame| frame[i])).collect()
 }
 
 /// Points of a frame that [`decoded_grids`] looks at.

@@ -1,11 +1,11 @@
 //! The header of a stream: what it holds, how it was made, and checksums over everything.
 
 use crate::bound::Bound;
+use crate::checksum::checksum;
 use crate::dtype::{ByteOrder, Dtype};
 use crate::error::{Error, Result};
 use crate::network::Digest;
 use crate::params::{check_shape, MAX_RANK};
-use twox_hash::XxHash3_64;
 
 /// First bytes of every stream; the first one is not ASCII so that text is never taken for a stream.
 pub const MAGIC: [u8; 4] = [0x89, b'A', b'G', b'R'];
@@ -71,11 +71,6 @@ pub struct Header {
     pub reconstruction_sum: u32,
     /// xxh3 (low 32 bits) of the payload.
     pub payload_sum: u32,
-}
-
-/// Low 32 bits of xxh3, the checksum of every part of a stream.
-pub fn checksum(bytes: &[u8]) -> u32 {
-    XxHash3_64::oneshot(bytes) as u32
 }
 
 impl Method {

@@ -3,6 +3,7 @@
 use super::parts::{part_count, Line, Part};
 use super::prices::Prices;
 use super::{units, Blockwise};
+use crate::checksum::checksum_on;
 use crate::entropy::huffman::{self, Code, Counts, ESCAPE};
 use crate::error::Result;
 use crate::number::Number;
@@ -17,7 +18,6 @@ use crate::reference::autoencoder::{Normalisation, Reconstruction};
 use crate::reference::blocks::Blocks;
 use crate::reference::latents::Latent;
 use crate::scratch::Buffer;
-use crate::stream::header::checksum;
 use crate::stream::parts::Writer;
 use crate::threads::parallel;
 
@@ -81,12 +81,11 @@ pub fn encode<N: Number>(shared: &Shared, choice: Choice, blockwise: Blockwise) 
     let code = Code::of(&counts);
     code.write(&mut w);
     let encoder = code.encoder();
-    // The checksum of what was decoded is one more piece of work.
-    let mut streams = parallel((0..=coded.len()).rev().collect(), params.threads, |i| match coded.get(i) {
-        None => (vec![], checksum(&decoded)),
+    // The checksum of what was decoded is one more piece of work, which is shared by those who are done with theirs.
+    let mut streams = parallel((0..=coded.len()).collect(), params.threads, |i| match coded.get(i) {
+        None => (vec![], checksum_on(&decoded, params.threads)),
         Some(c) => (encoder.encode(&c.symbols), 0),
     });
-    streams.reverse();
     let decoded_sum = streams.pop().map_or(0, |s| s.1);
     for (coded, (stream, _)) in coded.iter().zip(streams) {
         w.bytes(&stream);
