@@ -1,5 +1,6 @@
 //! Products of rows of 16-bit integers, summed: the part of the normal equations that takes the time.
 
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused_imports))]
 use crate::machine::{instruction_set, InstructionSet};
 
 /// Values of a row.

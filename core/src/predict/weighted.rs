@@ -1,5 +1,6 @@
 //! Weighted sums of rows of neighbours: the prediction itself, and the loop that decoding spends most time in.
 
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused_imports))]
 use crate::machine::{instruction_set, InstructionSet};
 
 /// A row of neighbour values and its weight.

@@ -34,6 +34,7 @@ pub enum Kernel {
 impl Kernel {
     /// Those of this machine, the best last.
     pub fn all() -> Vec<Self> {
+        #[cfg_attr(not(target_arch = "x86_64"), allow(unused_mut))]
         let mut found = vec![Self::Portable];
         #[cfg(target_arch = "x86_64")]
         {

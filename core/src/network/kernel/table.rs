@@ -1,5 +1,6 @@
 //! Tables of 256 bytes, looked up for many bytes at once.
 
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused_imports))]
 use crate::machine::{instruction_set, InstructionSet};
 
 /// out\[i\] = table\[x\[i\] + 128\].
