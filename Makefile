@@ -20,7 +20,7 @@ LIBRARY := $(if $(filter Darwin,$(shell uname -s)),libh5z_augur.dylib,libh5z_aug
 WITH_CMAKE = CMAKE=$$($(SETUP)/cmake.sh build/cmake) && export CMAKE &&
 
 .DEFAULT_GOAL := help
-.PHONY: help build plugin cli torch test-torch venv package data turbulence demo demo-learned test test-rust test-hosts bench figures pareto autoencoders install uninstall clean check-rust
+.PHONY: help build plugin cli torch test-torch test-arm venv package data turbulence demo demo-learned test test-rust test-hosts bench figures pareto autoencoders install uninstall clean check-rust
 
 help: ## list the targets
 	@echo "Augur: error-bounded compression of time-evolving fields, as an HDF5 filter"
@@ -116,6 +116,16 @@ ifeq ($(shell uname -sm),Linux x86_64)
 	CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="qemu-x86_64 -cpu Nehalem" CARGO_PROFILE_DEV_OPT_LEVEL=2 \
 		cargo test --locked -p augur-core --test golden --test network
 endif
+
+# Another architecture, with NEON, on cores with dot products and without; for rustup and Debian's cross compiler.
+test-arm: check-rust ## test the codec's golden streams and networks on 64-bit Arm, emulated (needs rustup and Linux on x86-64)
+	rustup target add aarch64-unknown-linux-gnu
+	@$(SETUP)/packages.sh aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu /usr/aarch64-linux-gnu/include/stdio.h=libc6-dev-arm64-cross qemu-aarch64=qemu-user
+	for core in max cortex-a57; do \
+		CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc CARGO_PROFILE_DEV_OPT_LEVEL=1 \
+		CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -cpu $$core -L /usr/aarch64-linux-gnu" \
+		cargo test --locked --target aarch64-unknown-linux-gnu -p augur-core --lib --test golden --test network --test network_golden || exit 1; \
+	done
 
 test-hosts: build package
 	@$(SETUP)/packages.sh h5repack=hdf5-tools ncdump=netcdf-bin gfortran=gfortran h5cc=libhdf5-dev

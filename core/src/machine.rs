@@ -82,6 +82,11 @@ fn limit() -> String {
     std::env::var("AUGUR_CPU").unwrap_or_default()
 }
 
+/// Whether only the twins in plain Rust are to be used.
+pub fn portable_only() -> bool {
+    limit() == "portable"
+}
+
 /// Whether the machine's newer instructions of 256 bits are to be left unused, too.
 pub fn no_newer_than_avx2() -> bool {
     limit() == "avx2"

@@ -9,6 +9,8 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod conv;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 mod rows;
 mod table;
@@ -17,11 +19,11 @@ pub use conv::Job;
 pub use rows::{Rows, Tap};
 pub use table::lookup;
 
-use crate::machine::{instruction_set, no_newer_than_avx2, InstructionSet};
+use crate::machine::{instruction_set, no_newer_than_avx2, portable_only, InstructionSet};
 
 /// Instruction sets that there are kernels for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+#[allow(dead_code)] // each architecture has its own
 pub enum Kernel {
     Portable,
     Avx2,
@@ -29,13 +31,24 @@ pub enum Kernel {
     AvxVnni,
     /// AVX-512 with VNNI.
     Avx512Vnni,
+    /// NEON, as every 64-bit Arm has it.
+    Neon,
+    /// NEON with dot products.
+    NeonDot,
 }
 
 impl Kernel {
     /// Those of this machine, the best last.
     pub fn all() -> Vec<Self> {
-        #[cfg_attr(not(target_arch = "x86_64"), allow(unused_mut))]
+        #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(unused_mut))]
         let mut found = vec![Self::Portable];
+        #[cfg(target_arch = "aarch64")]
+        {
+            found.push(Self::Neon);
+            if std::arch::is_aarch64_feature_detected!("dotprod") {
+                found.push(Self::NeonDot);
+            }
+        }
         #[cfg(target_arch = "x86_64")]
         {
             if is_x86_feature_detected!("avx2") {
@@ -60,6 +73,7 @@ impl Kernel {
         static FOUND: std::sync::OnceLock<Kernel> = std::sync::OnceLock::new();
         let best = *FOUND.get_or_init(|| Self::all().last().copied().unwrap_or(Self::Portable));
         match (instruction_set(), best) {
+            (_, best @ (Self::Neon | Self::NeonDot)) if !portable_only() => best,
             (InstructionSet::Portable, _) => Self::Portable,
             (InstructionSet::Avx2, _) if no_newer_than_avx2() => Self::Avx2,
             _ => best,
@@ -78,6 +92,10 @@ impl Kernel {
                 Self::AvxVnni => avx2::convolve_vnni(job, rows, out),
                 #[cfg(target_arch = "x86_64")]
                 Self::Avx2 => avx2::convolve(job, rows, out),
+                #[cfg(target_arch = "aarch64")]
+                Self::NeonDot => neon::convolve_dot(job, rows, out),
+                #[cfg(target_arch = "aarch64")]
+                Self::Neon => neon::convolve(job, rows, out),
                 _ => portable::convolve(job, rows, out),
             }
         }
