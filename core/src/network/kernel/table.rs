@@ -9,9 +9,9 @@ use crate::machine::{instruction_set, InstructionSet};
 pub fn lookup(table: &[i8; 256], x: &[i8], out: &mut [i8]) {
     #[cfg(target_arch = "x86_64")]
     match instruction_set() {
-        // SAFETY: the machine has the instructions.
         InstructionSet::Avx512 if is_x86_feature_detected!("avx512vbmi") => {
-            return unsafe { x86::vbmi(table, x, out) }
+            // SAFETY: the machine has the instructions.
+            return unsafe { x86::vbmi(table, x, out) };
         }
         // SAFETY: as above; AVX-512 has AVX2.
         InstructionSet::Avx512 | InstructionSet::Avx2 => return unsafe { x86::avx2(table, x, out) },
