@@ -1,15 +1,14 @@
 //! Autoencoders: the integers that training exports are what the codec computes, and what training sees.
 
+mod common;
+
 use augur_core::network::build::ModelBuilder;
 use augur_core::network::{Model, Session};
 use augur_torch::autoencoder::{Autoencoder, Kind, Plan, Third, GRAPHS};
 use augur_torch::block::integers::Integers;
 use augur_torch::block::net::Net;
-use std::sync::Mutex;
+use common::alone;
 use tch::{no_grad, Device, Kind as Type, Tensor};
-
-/// libtorch has one generator of random numbers.
-static ALONE: Mutex<()> = Mutex::new(());
 
 fn swae(block: [i64; 3], channels: &[i64], latent: i64) -> Plan {
     Plan { kind: Kind::Swae, block, third: Third::Level, channels: channels.to_vec(), latent }
@@ -81,7 +80,7 @@ fn blocks(net: &Net, lanes: i64, spread: f64) -> Tensor {
 
 #[test]
 fn the_codec_computes_the_same_integers() {
-    let _alone = ALONE.lock().unwrap_or_else(|e| e.into_inner());
+    let _alone = alone();
     for (i, plan) in plans().iter().enumerate() {
         let nets = random(plan, i as i64);
         let model = model(&nets);
@@ -100,7 +99,7 @@ fn the_codec_computes_the_same_integers() {
 
 #[test]
 fn training_sees_what_the_integers_will_do() {
-    let _alone = ALONE.lock().unwrap_or_else(|e| e.into_inner());
+    let _alone = alone();
     for (i, plan) in plans().iter().enumerate() {
         let nets = random(plan, i as i64);
         for net in [&nets.encoder, &nets.decoder] {
@@ -117,7 +116,7 @@ fn training_sees_what_the_integers_will_do() {
 
 #[test]
 fn a_model_can_be_trained_further() {
-    let _alone = ALONE.lock().unwrap_or_else(|e| e.into_inner());
+    let _alone = alone();
     for (i, plan) in plans().iter().enumerate() {
         let nets = random(plan, i as i64);
         let file = model(&nets).bytes().to_vec();
@@ -137,7 +136,7 @@ fn a_model_can_be_trained_further() {
 
 #[test]
 fn a_model_states_what_the_codec_asks_for() {
-    let _alone = ALONE.lock().unwrap_or_else(|e| e.into_inner());
+    let _alone = alone();
     for plan in plans() {
         let model = model(&random(&plan, 1));
         let graphs = GRAPHS.map(|name| model.graph(name).expect("a graph"));

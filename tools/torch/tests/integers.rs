@@ -1,11 +1,14 @@
 //! The integers that training exports are what the codec computes.
 
+mod common;
+
 use augur_core::network::build::ModelBuilder;
 use augur_core::network::{Model, Session};
 use augur_torch::forecaster::{Plan, MULTIPLE, SIZES};
 use augur_torch::graph::WIDE;
 use augur_torch::integers::{to_wide, Integers};
 use augur_torch::net::Net;
+use common::alone;
 use tch::{no_grad, Device, Kind, Tensor};
 
 /// A network whose every layer does something: random weights, also in the outputs.
@@ -43,6 +46,7 @@ fn codec(model: &Model, planes: &Tensor) -> Vec<i64> {
 
 #[test]
 fn the_codec_computes_the_same_integers() {
+    let _alone = alone();
     for (i, (_, plan)) in SIZES.iter().enumerate() {
         for (frames, levels) in [(2, 0), (3, 1)] {
             let plan = Plan { frames, levels, ..*plan };
@@ -61,21 +65,32 @@ fn the_codec_computes_the_same_integers() {
 
 #[test]
 fn training_sees_what_the_integers_will_do() {
+    let _alone = alone();
     let plan = SIZES[1].1;
-    let net = random(&plan, 7, Device::Cpu);
-    let integers = Integers::of(&net);
-    let x = planes(&plan, 64, 64, 1.0);
-    let float = no_grad(|| net.forward(&(x.to_kind(Kind::Float) / WIDE))) * WIDE;
-    let exact = integers.evaluate(&x).to_kind(Kind::Float);
-    let off = (&float - &exact).abs();
-    // A sum that lies on the edge between two integers may fall to either side, and moves what follows a little.
-    let (mean, typical) =
-        (off.mean(Kind::Double).double_value(&[]), exact.abs().mean(Kind::Double).double_value(&[]));
-    assert!(mean < 0.01 * typical, "mean difference {mean} of {typical}");
+    let mean = |t: &Tensor| t.abs().mean(Kind::Double).double_value(&[]);
+    let (mut rounded, mut unrounded, mut typical) = (0.0, 0.0, 0.0);
+    // Random numbers differ from machine to machine, and so do these networks: only several say something.
+    for seed in 0..8 {
+        let mut net = random(&plan, seed, Device::Cpu);
+        let integers = Integers::of(&net);
+        let x = planes(&plan, 64, 64, 1.0);
+        let exact = integers.evaluate(&x).to_kind(Kind::Float);
+        let off =
+            |net: &Net| mean(&(no_grad(|| net.forward(&(x.to_kind(Kind::Float) / WIDE))) * WIDE - &exact));
+        rounded += off(&net);
+        net.rounded = false;
+        unrounded += off(&net);
+        typical += mean(&exact);
+    }
+    // A sum that lies on the edge between two integers may fall to either side, and moves what follows a little: about 1 %
+    // of the outputs, a third of what training without rounding would be off by.
+    assert!(rounded < 0.02 * typical, "mean difference {rounded} of {typical}");
+    assert!(rounded < 0.6 * unrounded, "rounded {rounded}, not rounded {unrounded}");
 }
 
 #[test]
 fn a_model_can_be_trained_further() {
+    let _alone = alone();
     let plan = SIZES[0].1;
     let net = random(&plan, 3, Device::Cpu);
     let integers = Integers::of(&net);

@@ -1,12 +1,14 @@
 //! Networks that remember: what is exported is what is trained, frame by frame, and what moves is forecast.
 
+mod common;
+
 use augur_core::network::build::ModelBuilder;
 use augur_core::network::{Element, Model, Session};
 use augur_torch::graph::{values, Node};
 use augur_torch::integers::{to_wide, Integers};
 use augur_torch::net::Net;
 use augur_torch::recurrent::{Kind, Plan, GRAPH};
-use std::sync::Mutex;
+use common::alone;
 use tch::{no_grad, Device, Kind as Type, Tensor};
 
 /// Frames that a network is run over.
@@ -28,7 +30,7 @@ fn plans() -> Vec<Plan> {
 
 /// A network whose every layer does something.
 fn random(plan: &Plan, seed: i64) -> Net {
-    let _alone = ALONE.lock().unwrap_or_else(|e| e.into_inner());
+    let _alone = alone();
     tch::manual_seed(seed);
     let net = Net::new(plan.graph(), Device::Cpu);
     let values: Vec<Tensor> =
@@ -37,11 +39,8 @@ fn random(plan: &Plan, seed: i64) -> Net {
     net
 }
 
-/// libtorch has one generator of random numbers.
-static ALONE: Mutex<()> = Mutex::new(());
-
 fn frames(plan: &Plan, h: i64, w: i64, spread: f64) -> Vec<Tensor> {
-    let _alone = ALONE.lock().unwrap_or_else(|e| e.into_inner());
+    let _alone = alone();
     tch::manual_seed(h + w);
     let frame = |_| {
         let x = Tensor::randn([1, plan.channels * plan.planes, h, w], (Type::Float, Device::Cpu)) * spread;

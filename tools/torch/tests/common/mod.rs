@@ -8,10 +8,10 @@ use augur_torch::request::{Message, Report, Request};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
-/// libtorch has one generator of random numbers, so one training at a time.
+/// libtorch has one generator of random numbers, so one test at a time.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// Waits until no other test of the program trains.
+/// Waits until no other test of the program trains or makes random networks.
 pub fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(|e| e.into_inner())
 }
