@@ -12,7 +12,8 @@ use crate::network::Model;
 use crate::number::with_number;
 use crate::params::{Params, Preset};
 use crate::place::{filled, put, written, Place};
-use crate::predicted::{self, Wanted};
+use crate::predict::corrector;
+use crate::predicted::{self, Given, Shown, Wanted};
 use crate::reference::autoencoder::Autoencoder;
 use crate::reference::forecast;
 use crate::stream::header::{Header, Method};
@@ -45,6 +46,16 @@ pub fn encode(params: &Params, raw: &[u8]) -> Result<Vec<u8>> {
 
 /// [`encode`], keeping exactly the time steps that `memory` knows as decoded.
 pub(crate) fn encode_known(params: &Params, raw: &[u8], memory: Option<&Memory>) -> Result<Vec<u8>> {
+    encode_shown(params, raw, memory, None)
+}
+
+/// [`encode_known`], for those who look on as [`lessons`](crate::lessons) says.
+pub(crate) fn encode_shown(
+    params: &Params,
+    raw: &[u8],
+    memory: Option<&Memory>,
+    shown: Shown,
+) -> Result<Vec<u8>> {
     params.validate()?;
     if raw.len() != params.raw_len() {
         return Err(Error::invalid(format!(
@@ -59,7 +70,7 @@ pub(crate) fn encode_known(params: &Params, raw: &[u8], memory: Option<&Memory>)
     let exact = params.preset == Preset::Lossless || params.bound == Bound::Lossless;
     let exactly = exact.then(|| Params { bound: Bound::Lossless, ..params.clone() });
     let params = exactly.as_ref().unwrap_or(params);
-    match team(|| encode_predicted(params, raw, memory)) {
+    match team(|| encode_predicted(params, raw, memory, shown)) {
         // Values that were decoded before stay on their grid, and so do the new ones beside them. Stored lossless, the new
         // ones would leave the old ones in the minority, until these are not recognised any more.
         Some((stream, true)) if stream.len() <= raw.len() => Ok(stream),
@@ -121,7 +132,12 @@ fn held(memory: &Memory, params: &Params, raw: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The predicted stream, and whether it keeps values as they were decoded before.
-fn encode_predicted(params: &Params, raw: &[u8], memory: Option<&Memory>) -> Option<(Vec<u8>, bool)> {
+fn encode_predicted(
+    params: &Params,
+    raw: &[u8],
+    memory: Option<&Memory>,
+    shown: Shown,
+) -> Option<(Vec<u8>, bool)> {
     let frames = Frames::new(&params.shape, params.time_axis);
     let bytes = canonical(params, raw);
     let mut params = params.clone();
@@ -132,9 +148,8 @@ fn encode_predicted(params: &Params, raw: &[u8], memory: Option<&Memory>) -> Opt
     }
     let known = memory.map_or(vec![], |m| m.recall(&bytes, params.shape[params.time_axis]));
     let held = memory.and_then(|m| held(m, &params, &bytes));
-    let held = held.as_deref();
-    let encoded =
-        with_number!(params.dtype, N => predicted::encode::<N>(&params, &frames, &bytes, &known, held))?;
+    let given = Given { known: &known, held: held.as_deref(), shown };
+    let encoded = with_number!(params.dtype, N => predicted::encode::<N>(&params, &frames, &bytes, given))?;
     let (unit, origin) = encoded.mapping.parameters();
     let mut header = Header {
         method: Method::Predicted,
@@ -412,10 +427,12 @@ pub fn check_model(preset: Preset, model: &Model) -> Result<()> {
             ))),
         };
     }
-    if forecast::windows(model)?.is_empty() {
+    let corrector = corrector::graph(model)?.is_some();
+    if forecast::windows(model)?.is_empty() && (!corrector || preset == Preset::Tezip) {
         return Err(Error::invalid(format!(
-            "the model sha256:{} has none of the graphs forecaster, interpolator and recurrent",
-            model.digest()
+            "the model sha256:{} has none of the graphs forecaster, interpolator and recurrent{}",
+            model.digest(),
+            if corrector { ", and the preset tezip needs one" } else { ", and no corrector" }
         )));
     }
     Ok(())

@@ -14,6 +14,7 @@ mod chunk;
 pub mod dtype;
 pub mod error;
 mod grid;
+pub mod lessons;
 mod lossless;
 mod machine;
 mod marks;

@@ -149,6 +149,7 @@ impl Stages {
             error: 0.0,
             known: &[],
             held: None,
+            shown: None,
         };
         let mut coder = Unchecked(Encoder::new(&shared, &band, vec![]));
         walk(&band, &mut coder);
@@ -158,7 +159,7 @@ impl Stages {
     fn predicted(&self) -> CodedBand {
         let model = Weights::new(self.scale, &self.plan, &self.sent);
         let fine = vec![false; self.frames.count()];
-        self.coded(|band, coder| multiscale::walk(&model, &self.plan, band, &fine, None, coder))
+        self.coded(|band, coder| multiscale::walk(&model, &self.plan, band, &fine, (None, None), coder))
     }
 
     /// Multiscale prediction, quantisation and reconstruction of the chunk, symbols counted; returns their number.

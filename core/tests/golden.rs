@@ -8,9 +8,12 @@
 
 #[path = "support/autoencoders.rs"]
 mod autoencoders;
+#[path = "support/corrections.rs"]
+mod corrections;
 #[path = "support/forecasts.rs"]
 mod forecasts;
 
+use augur_core::network::build::ModelBuilder;
 use augur_core::network::Digest;
 use augur_core::params::{KeyFrames, Selection, Windows};
 use augur_core::{
@@ -18,7 +21,8 @@ use augur_core::{
     Params, Preset, Result,
 };
 use autoencoders::{in_boxes, patterned, patterns};
-use forecasts::{bridge, mover, moving, recurrent};
+use corrections::{bent_moving, corrector};
+use forecasts::{bridge, mover, mover_graph, moving, recurrent};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -117,6 +121,8 @@ fn golden_streams_cover_the_format() {
         "levels x",
         "runs of",
         "reconstructions by an autoencoder",
+        "corrected by a network",
+        "forecasts by a network, corrected",
     ];
     for want in wanted.chain(words.map(String::from)) {
         assert!(seen.contains(&want), "no golden stream has \"{want}\"; there are:\n{seen}");
@@ -137,7 +143,8 @@ fn write_golden_streams() {
     let recurrents = RECURRENT.map(|(_, _, channels, changes, _)| recurrent(3, 4, channels, changes));
     let autoencoders = AUTOENCODERS.map(|(_, _, block, kind, third, _)| patterns(block, kind, third));
     let forecasters = [mover(3, 4, 2), mover(3, 4, 3), bridge(3, 4)].into_iter().chain(recurrents);
-    for model in forecasters.chain(autoencoders) {
+    let correctors = CORRECTED.map(|(_, _, by)| correcting(by));
+    for model in forecasters.chain(autoencoders).chain(correctors) {
         fs::write(directory().join(format!("{}.safetensors", model.digest())), model.bytes()).unwrap();
     }
     let mut sums = String::from("# stream, bytes of the chunk, xxh3-64 of the chunk\n");
@@ -156,6 +163,22 @@ const RECURRENT: [(&str, usize, usize, bool, Preset); 4] = [
     ("recurrent-levels", 3, 1, true, Preset::Tezip),
     ("recurrent-together", 3, 3, false, Preset::Tezip),
 ];
+
+/// Streams with corrections: name, chunk, by how many rows and columns the field moves in a step, which is forecast.
+const CORRECTED: [(&str, [usize; 4], (isize, isize)); 3] = [
+    ("corrected", [5, 1, 25, 30], (0, 0)),
+    ("corrected-levels", [3, 4, 16, 20], (0, 0)),
+    ("corrected-forecasts", [5, 1, 33, 40], (3, 4)),
+];
+
+/// The model of such a stream.
+fn correcting((dy, dx): (isize, isize)) -> Arc<Model> {
+    let mut others = ModelBuilder::new();
+    if dy != 0 {
+        others.graph("forecaster", mover_graph(dy as i32, dx as i32, 2));
+    }
+    corrections::with(others, corrector(1))
+}
 
 type AutoencoderCase = (&'static str, [usize; 4], [usize; 3], &'static str, Option<&'static str>, Preset);
 
@@ -215,6 +238,14 @@ fn streams() -> Vec<(String, Vec<u8>)> {
         params.preset = preset;
         params.model = Some(recurrent(3, 4, channels, changes));
         let values: Vec<f64> = moving(5, levels, 16, 19).into_iter().map(f64::from).collect();
+        out.push((name.to_string(), encode(&params, &bytes(&params, &values)).unwrap()));
+    }
+    for (name, shape, by) in CORRECTED {
+        let mut params = Params::new(Dtype::F32, &shape, Bound::Absolute(0.01));
+        params.preset = Preset::Learned;
+        params.model = Some(correcting(by));
+        let values = bent_moving(shape[0], shape[1] * shape[2], shape[3], by);
+        let values: Vec<f64> = values.into_iter().map(f64::from).collect();
         out.push((name.to_string(), encode(&params, &bytes(&params, &values)).unwrap()));
     }
     for (name, shape, block, kind, third, preset) in AUTOENCODERS {

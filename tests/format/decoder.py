@@ -19,7 +19,7 @@ import blocks
 import network
 import numpy as np
 from entropy import CONTEXTS, Symbols, large, read_classes, read_table
-from multiscale import ACTIVITY, MOST, ROOT, SPACE, Lattice, distance, octaves, read_weights, smooth_with_zeros
+from multiscale import ACTIVITY, MOST, ROOT, SPACE, Lattice, distance, octaves, read_weights, smooth_with_zeros, taps
 from reading import Bits, Parts, checksum, factor, limit, need, toward_zero, wrap, zstd_content
 
 SIZES = {1: 2, 2: 4, 3: 8, 4: 1, 5: 1, 6: 2, 7: 2, 8: 4, 9: 4}
@@ -169,6 +169,7 @@ class Payload:
         f, size, r = self.frames, SIZES[header.dtype], Parts(data)
         self.points = f.count * f.area
         first, flags = r.byte(), r.byte()
+        need(flags < 32, "flags")
         self.predictor, order = first & 15, first >> 4
         need(self.predictor <= BLOCKWISE and order <= BOTH_RECONSTRUCTED, "predictor and time order")
         self.step, self.shift = r.number(), r.byte()
@@ -207,6 +208,13 @@ class Payload:
         weights = r.bytes()
         if self.predictor == MULTISCALE:
             self.weights = read_weights(Bits(weights), self.plan, self.shift)
+        self.corrected_classes = set()
+        if flags & 16:
+            need(self.predictor == MULTISCALE and model is not None, "corrections without a model")
+            corrected = Bits(r.bytes())
+            self.corrected_classes = {key for key in self.weights if key[1] < 6 and corrected.get(1)}
+            need(self.corrected_classes, "corrections of nothing")
+            self.network = network.Model(model)
         count = r.number()
         if self.predictor == BLOCKWISE:
             need(order <= INDEPENDENT, "order of blockwise prediction")
@@ -372,6 +380,8 @@ class Payload:
                         return lattice.space_tap(field, tap, i, j)
 
                     p = self.predict(weights, at)
+                    if (step.klass, slot) in self.corrected_classes:
+                        p = self.correct(step, phase, level, p, scale, [at(t) for t in taps(phase, len(references))])
                     y, x = lattice.place(phase, i, j)
                     total = sum(weight * at(t, activity) for t, weight in weighed)
                     if calm:
@@ -388,6 +398,22 @@ class Payload:
             for phase in (0, 1, 2, 3) if level == levels - 1 else (1, 2, 3):
                 lattice.smooth(activity, phase, smoothed)
         band.values[frame], band.activity[frame], band.smoothed[frame] = values, activity, smoothed
+
+    def correct(self, step: Step, phase: int, level: int, p: int, scale: int, values: list[int]) -> int:
+        """The prediction with what the network makes of the values at the taps."""
+        scale = min(scale, 1 << 23)
+        d = [wrap(v - p) for v in values]
+        space, references = d[:16], [d[16:37], d[37:50], d[50:63]]
+        t = scale + sum(abs(limit(v, -(1 << 23), 1 << 23)) for v in (space[:8] + references[0][:5] if references[0] else space))
+        spread = t // 16 + 1
+        reciprocal = (1 << 27) // spread
+        channels = [limit(v, -8 * spread, 8 * spread) * reciprocal + (1 << 16) >> 17 for v in space]
+        for r, count in zip(references, (21, 13, 13)):
+            channels += [limit(v, -8 * spread, 8 * spread) * reciprocal + (1 << 16) >> 17 for v in r] or [0] * count
+        yes = [phase // 2, phase % 2, level > 0, step.reconstructed or step.forecast, max(step.references, default=-1) > step.frame]
+        channels += [log(scale) - log(spread), *(1024 * bool(is_so) for is_so in (*yes, step.klass >= 5)), 256 * (step.klass % 5)]
+        o = int(self.network.run("corrector", [np.array(channels)[:, None, None, None]])[0][0, 0, 0, 0])
+        return limit(wrap(p + (o * spread + (1 << 11) >> 12)), self.low, self.high)
 
     def forecast(self, band: Band, step: Step, known) -> list[list[int]]:
         """Section 5: what the network makes of the frames of the window."""
@@ -572,6 +598,12 @@ def exp2(e: int) -> float:
         return 0.0
     half = toward_zero(scaled, 2)
     return float(m) * 2.0**half * 2.0 ** (scaled - half)
+
+
+def log(x: int) -> int:
+    """256 times the base-2 logarithm, linear between powers of 2."""
+    m = x.bit_length() - 1
+    return 256 * m + (256 * (x - (1 << m)) >> m)
 
 
 def cast(x: float, dtype: int) -> bytes:

@@ -33,7 +33,7 @@ mod weights;
 
 pub use digest::Digest;
 pub use graph::{
-    Element, Graph, Port, MAX_BLOCK, MAX_BLOCK_CHANNELS, MAX_CHANNELS, MAX_DOWN, MAX_KERNEL,
+    Element, Graph, Op, Port, MAX_BLOCK, MAX_BLOCK_CHANNELS, MAX_CHANNELS, MAX_DOWN, MAX_KERNEL,
     MAX_MACS_PER_POINT, MAX_NODES, MAX_WEIGHTS,
 };
 pub use model::{Model, MAX_MODEL_LEN};

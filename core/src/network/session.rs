@@ -51,7 +51,7 @@ impl Session {
     }
 
     /// A session that no backend has a part in.
-    pub(super) fn native(graph: &Arc<Graph>, size: [usize; 3]) -> Result<Self> {
+    pub(crate) fn native(graph: &Arc<Graph>, size: [usize; 3]) -> Result<Self> {
         Self::made(graph, size, Some(Kernel::best()))
     }
 
@@ -152,6 +152,14 @@ impl Session {
     pub fn input_mut(&mut self, index: usize) -> &mut [i16] {
         self.fed[index] = false;
         &mut self.inputs[index]
+    }
+
+    /// The values of input `index`, as they were given.
+    ///
+    /// # Panics
+    /// If there is no such input.
+    pub fn input(&self, index: usize) -> &[i16] {
+        &self.inputs[index]
     }
 
     /// The values of output `index`: \[channel\]\[level\]\[row\]\[column\].

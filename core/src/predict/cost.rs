@@ -40,6 +40,14 @@ impl Cost {
         }
     }
 
+    /// Adds what another collected.
+    pub fn join(&mut self, other: &Self) {
+        let mut whole = other.clone();
+        whole.start_run();
+        self.bits += whole.bits;
+        self.count += whole.count;
+    }
+
     /// Estimated bits per residual; 0 without any.
     pub fn bits_per_residual(&self) -> f64 {
         let mut whole = self.clone();

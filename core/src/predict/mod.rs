@@ -7,10 +7,12 @@
 pub mod blockwise;
 mod choice;
 pub mod contexts;
+pub mod corrector;
 pub mod cost;
 pub mod dot;
 pub mod fit;
 pub mod gram;
+mod inputs;
 pub mod kernel;
 pub mod lorenzo;
 pub mod multiscale;
@@ -18,6 +20,8 @@ pub mod plane;
 pub mod taps;
 pub mod weighted;
 pub mod weights;
+
+use corrector::Reading;
 
 /// Where a run of points lies: rows of a plane of the frame's pyramid.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +74,10 @@ pub trait Coder {
         values: &mut [i32],
         activity: &mut [u8],
     );
+    /// Sees what a network corrected, before the points are coded.
+    fn corrected(&mut self, at: RunAt, reading: &Reading) {
+        let _ = (at, reading);
+    }
     /// Whether something went wrong, so that there is no use in going on.
     fn failed(&self) -> bool {
         false

@@ -7,6 +7,7 @@
 //! chunk and references in time as taps of the same filter are Augur's.
 
 use super::contexts::{activity_rows, contexts, thresholds, Thresholds, CONTEXTS};
+use super::corrector::{About, Corrector, NeighbourRows};
 use super::fit::{class_index, sent_classes, slot, slot_kind, slot_points, ROOT_SLOT, SLOTS};
 use super::kernel::{smooth, used_bits};
 use super::plane::{interleave_row, refine, Phases, Plane, Pyramid};
@@ -118,13 +119,13 @@ impl Weights {
 }
 
 /// Codes all frames of a band with `coder`. `fine[frame]` says that a frame is coded in steps of one grid unit,
-/// with contexts of its own; `forecaster` makes the forecasts that the coding order has.
+/// with contexts of its own; `forecaster` makes the forecasts that the coding order has, `corrector` corrects predictions.
 pub fn walk(
     weights: &Weights,
     plan: &[Step],
     band: &Band,
     fine: &[bool],
-    mut forecaster: Option<Forecaster>,
+    (mut forecaster, mut corrector): (Option<Forecaster>, Option<Corrector>),
     coder: &mut impl Coder,
 ) {
     let release = released(plan);
@@ -156,7 +157,8 @@ pub fn walk(
         let fine = fine[step.frame];
         let narrow = forecast.is_none() && references.iter().all(|r| r.narrow);
         let scratch = &mut scratch;
-        Walk { weights, step, size, fine, references, narrow, bits: 0, forecast, scratch, coder }
+        let corrector = corrector.as_mut();
+        Walk { weights, step, size, fine, references, narrow, bits: 0, forecast, corrector, scratch, coder }
             .frame(&mut frame);
         coder.frame(step.frame, &mut |y, out: &mut [i32]| interleave_row(&frame.values.levels[0], y, out));
         decoded[step.frame] = Some(frame);
@@ -196,6 +198,7 @@ struct Walk<'a, C: Coder> {
     /// Bits that the values of the frame use so far.
     bits: i32,
     forecast: Option<&'a Pyramid<i32>>,
+    corrector: Option<&'a mut Corrector>,
     scratch: &'a mut Scratch,
     coder: &'a mut C,
 }
@@ -266,6 +269,13 @@ impl<C: Coder> Walk<'_, C> {
             self.references.iter().map(|r| r.activity.levels[level][p].from(0, 0)).collect();
         let mut activities = activity_rows(kind, level, known.map(|k| k.1), &active);
         let near = known.map(|k| nearest(kind, k.0));
+        let class = self.corrector.as_ref().and_then(|c| c.class(self.step, slot));
+        let mut corrected = class.map(|class| {
+            let all = NeighbourRows::taps(kind, self.step.reference_count());
+            let rows = tap_rows(kind, level, &all, known.map(|k| k.0), &pyramids);
+            let units = if self.fine { 1 } else { self.weights.scale.step };
+            (NeighbourRows::new(&rows), About::new(kind, level, self.step, units, class))
+        });
         let Scratch { predicted, contexts: context, .. } = &mut *self.scratch;
         let rows = (RUN_POINTS / stride).max(1);
         let most = (rows.min(values.height) - 1) * stride + width;
@@ -283,6 +293,10 @@ impl<C: Coder> Walk<'_, C> {
                 narrow_sum(&taps, rounding, predicted);
             } else {
                 weighted_sum(&taps, rounding, predicted);
+            }
+            if let (Some(corrector), Some((rows, about))) = (&mut self.corrector, &mut corrected) {
+                corrector.correct(rows, about, at, predicted, self.coder);
+                rows.advance(at.rows * stride);
             }
             let near = near.map_or([&*predicted; 4], |v| v.map(|v| &v[start..start + n]));
             contexts(&activities, near, predicted, thresholds, group * CONTEXTS, context);

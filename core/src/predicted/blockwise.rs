@@ -142,7 +142,7 @@ pub fn choose(frames: &Frames, params: &Params) -> Choice {
     };
     let shape = model.map_or(default, |m| m.shape);
     let predictor = Predictor::Blockwise(Blockwise::new(shape));
-    Choice { predictor, order: TimeOrder::Independent, forecasts: None, bits: 0.0 }
+    Choice { predictor, order: TimeOrder::Independent, forecasts: None, corrections: None, bits: 0.0 }
 }
 
 /// Units per quantisation step of some points in a row: `step` where all their frames are normal. Points of frames that are

@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::grid::Grid;
 use crate::network::Model;
 use crate::params::{Params, Preset};
+use crate::predict::corrector::Corrections;
 use crate::predict::fit::{self, fit, Effort, Samples};
 use crate::predict::{lorenzo, Scale};
 use crate::reference::forecast::{self, Forecaster, Forecasts, Numbers};
@@ -30,6 +31,8 @@ pub struct Choice {
     pub order: TimeOrder,
     /// What the forecasts of the order are made with.
     pub forecasts: Option<Forecasts>,
+    /// What corrects predictions, and where.
+    pub corrections: Option<Corrections>,
     /// Estimated bits of the chunk.
     pub bits: f64,
 }
@@ -102,7 +105,13 @@ pub fn fitted(
     let samples =
         Samples { grid: &mapped.grid, mask: mapped.mask.as_deref(), frames: *frames, decoded, forecasts };
     let (sent, bits) = fit(&samples, &coding_order(order, frames), &scale(mapped, grid), effort, threads);
-    Choice { predictor: Predictor::Multiscale(sent), order, forecasts: forecasts.cloned(), bits }
+    Choice {
+        predictor: Predictor::Multiscale(sent),
+        order,
+        forecasts: forecasts.cloned(),
+        corrections: None,
+        bits,
+    }
 }
 
 /// The predictor and order of the fewest estimated bits, without networks; `lorenzo` says whether it may be Lorenzo's.
@@ -116,7 +125,8 @@ pub fn choose(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Params, lo
     let first = if frames.count() == 1 { TimeOrder::Independent } else { TimeOrder::Previous };
     let simple = || {
         let (neighbours, bits) = lorenzo::estimate(&mapped.grid, mapped.mask.as_deref(), frames, grid.step);
-        Choice { predictor: Predictor::Lorenzo(neighbours), order: first, forecasts: None, bits }
+        let predictor = Predictor::Lorenzo(neighbours);
+        Choice { predictor, order: first, forecasts: None, corrections: None, bits }
     };
     if lorenzo && grid.shift < WEIGHT_BITS {
         return simple();

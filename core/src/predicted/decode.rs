@@ -17,6 +17,7 @@ use crate::marks::{self, keep, put_back};
 use crate::network::Model;
 use crate::number::Number;
 use crate::place::{put, written, Place};
+use crate::predict::corrector::{Corrections, Corrector};
 use crate::predict::kernel::{copy_rows, find_large, reconstruct};
 use crate::predict::multiscale::{self, Weights};
 use crate::predict::plane::Pyramid;
@@ -35,6 +36,7 @@ struct Shared<'a> {
     frames: &'a Frames,
     mapping: Mapping,
     forecasts: Option<&'a Forecasts>,
+    corrections: Option<&'a Corrections>,
     /// Threads for each band.
     inner: usize,
 }
@@ -98,7 +100,9 @@ pub fn decode<N: Number>(
     r.finish()?;
     let inner = (threads / side.bands).max(1);
     let forecasts = forecasts.as_ref();
-    let shared = Shared { side: &side, tables: &tables, frames, mapping, forecasts, inner };
+    let corrections = corrections(&side, model)?;
+    let corrections = corrections.as_ref();
+    let shared = Shared { side: &side, tables: &tables, frames, mapping, forecasts, corrections, inner };
     let cut: Vec<Band> = parts.iter().map(|part| part.0).collect();
     let rows = band_rows(out, frames, &cut, N::SIZE);
     let work = parts.into_iter().zip(rows).collect();
@@ -141,6 +145,13 @@ fn forecasts(
     Ok(Some(Forecasts::Given(named()?.digest(), Arc::new(made))))
 }
 
+/// What the corrections are made with, if there are any.
+fn corrections(side: &Side, model: Option<&Arc<Model>>) -> Result<Option<Corrections>> {
+    let Some(classes) = side.corrected else { return Ok(None) };
+    let model = model.ok_or_else(|| Error::corruption("the stream has corrections but names no model"))?;
+    Ok(Some(Corrections { model: Some(Arc::clone(model)), classes }))
+}
+
 /// Decodes a band to `values`, a slice of rows for each frame.
 fn decode_band<N: Number>(
     shared: &Shared,
@@ -174,7 +185,9 @@ fn decode_band<N: Number>(
             let numbers = numbers(&side.scale, shared.frames);
             let made = shared.forecasts.map(|f| f.forecaster(numbers, shared.frames, band, shared.inner));
             let forecaster = made.transpose()?;
-            multiscale::walk(&weights, &plan, band, &fine, forecaster, &mut runs);
+            let size = (band.height, band.width);
+            let corrector = shared.corrections.map(|c| Corrector::new(c, &side.scale, size)).transpose()?;
+            multiscale::walk(&weights, &plan, band, &fine, (forecaster, corrector), &mut runs);
         }
         Predictor::Lorenzo(neighbours) => lorenzo::walk(*neighbours, &plan, band, &mut runs),
         // Decoded by themselves.

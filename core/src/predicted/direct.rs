@@ -162,7 +162,7 @@ pub fn choose(mapped: &Mapped, frames: &Frames, scale: &crate::predict::Scale, p
     let Windows { warm_up, open_loop, .. } = params.windows;
     let direct = Direct { keys: vec![], warm_up: warm_up.max(1), open_loop };
     let forecasts = forecasts.map(|(_, forecasts)| forecasts);
-    Choice { predictor: Predictor::Direct(direct), order, forecasts, bits: 0.0 }
+    Choice { predictor: Predictor::Direct(direct), order, forecasts, corrections: None, bits: 0.0 }
 }
 
 /// Whether step `t` is a key frame, before its prediction is known.

@@ -2,13 +2,12 @@
 //! decoder's own arithmetic.
 
 use super::blockwise;
-use super::choose::{
-    choose, choose_forecasts, choose_reconstruction, effort, fitted, numbers, scale, Choice, FORECAST_GAIN,
-    NAME_BYTES, REFIT_POINTS,
-};
+use super::choose::{choose, numbers, scale, Choice};
 use super::decode::put_exact;
 use super::direct;
+use super::gains::{self, Gains};
 use super::grids::{exact_grid, float_grid, logarithms, survey, Surveyed, LATTICE};
+use super::learned::with_networks;
 use super::mapped::{map, Mapped, Writing};
 use super::side::{write_tables, FrameKind, Predictor, Side, CONTEXT_COUNT};
 use super::target;
@@ -21,10 +20,12 @@ use crate::entropy::quiet::Quiet;
 use crate::entropy::tables::{histograms, merged, Histogram};
 use crate::entropy::{rans, split_large, DIRECT_SYMBOLS};
 use crate::grid::{allowed_error, lattice, Allowed, Extent, Grid, Mapping};
+use crate::lessons::Lesson;
 use crate::marks::{self, keep};
 use crate::network::Digest;
 use crate::number::Number;
 use crate::params::{Params, Preset};
+use crate::predict::corrector::{Classes, Corrections, Corrector, Reading};
 use crate::predict::kernel::{find_large, leave_out, quantise, LARGE};
 use crate::predict::lorenzo;
 use crate::predict::multiscale::{self, Weights};
@@ -57,26 +58,31 @@ pub struct Encoded {
     pub model: Option<Digest>,
 }
 
+/// What is known of a chunk besides its values.
+#[derive(Clone, Copy)]
+pub struct Given<'a> {
+    /// For each step of the time axis the error that it was decoded with, if it was: it must come back bit for bit.
+    pub known: &'a [Option<f64>],
+    /// The same for points of other steps, not 0 at each of them.
+    pub held: Option<&'a [u8]>,
+    /// Whom to show what a corrector would be asked.
+    pub shown: Shown<'a>,
+}
+
+/// See [`lessons`](crate::lessons).
+pub type Shown<'a> = Option<&'a (dyn Fn(&Lesson) + Sync)>;
+
 /// Encodes little-endian values, time first; `None` where only lossless storage keeps the bound or nothing is to be
 /// lost.
-///
-/// `known` gives, for each step of the time axis, the error that it was decoded with if it was: it must come back bit
-/// for bit. `held` does so for points of other steps, not 0 at each of them.
-pub fn encode<N: Number>(
-    params: &Params,
-    frames: &Frames,
-    raw: &[u8],
-    known: &[Option<f64>],
-    held: Option<&[u8]>,
-) -> Option<Encoded> {
+pub fn encode<N: Number>(params: &Params, frames: &Frames, raw: &[u8], given: Given) -> Option<Encoded> {
     let chunk = survey::<N>(params, raw)?;
-    let encode = |share| encode_chunk::<N>(params, frames, raw, (known, held), &chunk, share);
+    let encode = |share| encode_chunk::<N>(params, frames, raw, given, &chunk, share);
     let Bound::Psnr(db) = params.bound else { return encode(1.0) };
     let written = &raw[..chunk.points * N::SIZE];
     let whole = allowed_error(&params.bound, &chunk.extent).filter(|_| !N::FLOAT);
     target::reach::<N>(written, &chunk.special, &chunk.extent, db, whole, |share| {
         let encoded = encode(share)?;
-        let free = !encoded.keeps && !chunk.provisional && known.iter().all(Option::is_none);
+        let free = !encoded.keeps && !chunk.provisional && given.known.iter().all(Option::is_none);
         Some((encoded, free))
     })
 }
@@ -86,7 +92,7 @@ fn encode_chunk<N: Number>(
     params: &Params,
     frames: &Frames,
     raw: &[u8],
-    (known, held): (&[Option<f64>], Option<&[u8]>),
+    Given { known, held, shown }: Given,
     &Surveyed { ref special, extent, points, provisional }: &Surveyed,
     share: f64,
 ) -> Option<Encoded> {
@@ -95,7 +101,13 @@ fn encode_chunk<N: Number>(
     let pointwise = matches!(params.bound, Bound::PointwiseRelative { .. });
     let tezip = params.preset == Preset::Tezip;
     if pointwise && tezip && !N::FLOAT && !provisional {
-        return code_shares::<N>(params, frames, raw, (known, held), (special, &extent, points));
+        return code_shares::<N>(
+            params,
+            frames,
+            raw,
+            Given { known, held, shown },
+            (special, &extent, points),
+        );
     }
     let logarithmic = pointwise;
     let allowed = allowed_error(&params.bound, &extent).map(|e| share * e);
@@ -119,6 +131,7 @@ fn encode_chunk<N: Number>(
                 error: slack,
                 known: &all,
                 held: None,
+                shown,
             };
             return code::<N>(&shared, choice, again);
         }
@@ -165,14 +178,15 @@ fn encode_chunk<N: Number>(
             let grid = Grid::single::<N>(error, &domain, logarithmic)?;
             let writing = Writing { provisional: false, ..writing };
             let mapped = map::<N>(raw, frames, &grid, special, &domain, writing, params.threads);
-            let shared = Shared { params, frames, raw, mapped: &mapped, grid: &grid, error, known, held };
+            let shared =
+                Shared { params, frames, raw, mapped: &mapped, grid: &grid, error, known, held, shown };
             return Some(code_as::<N>(&shared, choice));
         }
         choice = choose(&mapped, frames, &grid, params, false);
     }
     let fresh = Writing { fresh: true, provisional: false, ..writing };
     let again = |raw: &[u8]| map::<N>(raw, frames, &grid, special, &domain, fresh, params.threads);
-    let shared = Shared { params, frames, raw, mapped: &mapped, grid: &grid, error, known, held };
+    let shared = Shared { params, frames, raw, mapped: &mapped, grid: &grid, error, known, held, shown };
     code::<N>(&shared, choice, again)
 }
 
@@ -188,7 +202,7 @@ fn code_shares<N: Number>(
     params: &Params,
     frames: &Frames,
     raw: &[u8],
-    (known, held): (&[Option<f64>], Option<&[u8]>),
+    Given { known, held, shown }: Given,
     (special, extent, points): (&Special, &Extent, usize),
 ) -> Option<Encoded> {
     let grid = Grid::counts(extent)?;
@@ -198,7 +212,7 @@ fn code_shares<N: Number>(
     let mapped = map::<N>(raw, frames, &grid, special, extent, writing, params.threads);
     let choice = choose(&mapped, frames, &grid, params, false);
     let error = allowed_error(&params.bound, extent)?;
-    let shared = Shared { params, frames, raw, mapped: &mapped, grid: &grid, error, known, held };
+    let shared = Shared { params, frames, raw, mapped: &mapped, grid: &grid, error, known, held, shown };
     // Nothing else is tried, for which the decoded values would be mapped.
     let Predictor::Direct(direct) = choice.predictor.clone() else { return None };
     direct::encode::<N>(&shared, choice, direct).ok()
@@ -219,6 +233,8 @@ pub struct CodedBand {
     pub patches: Vec<(u64, u64)>,
     /// How often each symbol occurs in each context.
     pub histograms: Vec<Histogram>,
+    /// What corrections saved.
+    pub gains: Gains,
 }
 
 /// What the coding of every band shares.
@@ -239,6 +255,8 @@ pub struct Shared<'a> {
     pub known: &'a [Option<f64>],
     /// Points that must, not 0, if any.
     pub held: Option<&'a [u8]>,
+    /// Whom to show what a corrector would be asked.
+    pub shown: Shown<'a>,
 }
 
 impl Shared<'_> {
@@ -304,7 +322,9 @@ impl Shared<'_> {
         let mapped = self.mapped;
         let specials = self.specials::<N>();
         put_exact::<N>(decoded, mapped.mask.as_deref(), &specials, &patches);
-        let model = choice.forecasts.as_ref().map(Forecasts::model);
+        let corrections = choice.corrections.as_ref();
+        let corrector = corrections.and_then(|c| c.model.as_ref()).map(|m| m.digest());
+        let model = choice.forecasts.as_ref().map(Forecasts::model).or(corrector);
         let (normal, latent) = match choice.forecasts {
             Some(Forecasts::Network(_, normal)) => (Some(normal), None),
             Some(Forecasts::Given(_, made)) => (None, Some((made.blocks.shape, made.latent.clone()))),
@@ -322,6 +342,7 @@ impl Shared<'_> {
             specials,
             negative: mapped.negative.clone(),
             patches,
+            corrected: corrector.and(corrections).map(|c| c.classes),
             bands,
         };
         (side, model)
@@ -350,45 +371,26 @@ fn code<N: Number>(shared: &Shared, choice: Choice, again: impl Fn(&[u8]) -> Map
         return blockwise::encode::<N>(shared, choice, blockwise).ok();
     }
     let multiscale = matches!(choice.predictor, Predictor::Multiscale(_));
-    let plain = choice.clone();
-    let encoded = code_as::<N>(shared, choice);
-    let preset = shared.params.preset;
-    let learned = preset.uses_model() && shared.params.model.is_some();
-    let provisional = shared.mapped.kinds.contains(&FrameKind::Provisional);
-    if !learned || !multiscale || provisional || preset.uses_forecasts() && shared.frames.steps < 3 {
+    let encoded = code_as::<N>(shared, choice.clone());
+    if !multiscale {
         return Some(encoded);
     }
-    // What is decoded has other errors than noise: where most residuals are zero, what the predictor misses. Only
-    // really decoded frames tell what a network makes of them.
-    let decoded = again(&encoded.decoded).grid;
-    let found = match preset {
-        Preset::AeSzPlus => choose_reconstruction(shared, &plain, &decoded, encoded.payload.len()),
-        _ => choose_forecasts(shared, &decoded, encoded.payload.len()),
-    };
-    let Some(choice) = found else {
-        return Some(encoded);
-    };
-    drop(decoded);
-    let order = choice.order;
-    let forecasts = choice.forecasts.clone();
-    let mut forecast = code_as::<N>(shared, choice);
-    if forecast.payload.len() < shared.mapped.grid.len() / REFIT_POINTS {
-        // Forecasts change what is missed; weights that allow for it are worth their time where little else is left.
-        let decoded = again(&forecast.decoded).grid;
-        let Shared { params, frames, mapped, grid, .. } = *shared;
-        let trial = (order, forecasts.as_ref(), Some(&decoded[..]));
-        let choice = fitted(trial, mapped, frames, grid, effort(params), params.threads);
-        drop(decoded);
-        let refitted = code_as::<N>(shared, choice);
-        if refitted.payload.len() < forecast.payload.len() {
-            forecast = refitted;
-        }
+    let (encoded, choice) = with_networks::<N>(shared, choice, encoded, again);
+    if shared.shown.is_some() {
+        // Once more, as it was coded, for those who look on.
+        let corrections = Some(Corrections { model: None, classes: Classes::ALL });
+        code_as::<N>(shared, Choice { corrections, ..choice });
     }
-    let size = forecast.payload.len() as f64 * FORECAST_GAIN + NAME_BYTES as f64;
-    Some(if size < encoded.payload.len() as f64 { forecast } else { encoded })
+    Some(encoded)
 }
 
-fn code_as<N: Number>(shared: &Shared, choice: Choice) -> Encoded {
+/// Codes a chunk as `choice` says.
+pub fn code_as<N: Number>(shared: &Shared, choice: Choice) -> Encoded {
+    code_measured::<N>(shared, choice).0
+}
+
+/// [`code_as`], and what corrections save.
+pub fn code_measured<N: Number>(shared: &Shared, choice: Choice) -> (Encoded, Gains) {
     let &Shared { params, frames, raw, mapped, grid, error, .. } = shared;
     let count = band_count(frames);
     let cut = bands(frames, count);
@@ -399,6 +401,7 @@ fn code_as<N: Number>(shared: &Shared, choice: Choice) -> Encoded {
     let inner = (params.threads / count).max(1);
     let coded = parallel(work, params.threads, |(band, values)| {
         let mut rows = Encoder::<N>::new(shared, band, values);
+        rows.shown = shared.shown.filter(|_| choice.corrections.as_ref().is_some_and(|c| c.model.is_none()));
         match &choice.predictor {
             Predictor::Multiscale(sent) => {
                 let fine: Vec<bool> = mapped.kinds.iter().map(|k| *k != FrameKind::Normal).collect();
@@ -407,7 +410,10 @@ fn code_as<N: Number>(shared: &Shared, choice: Choice) -> Encoded {
                     .forecasts
                     .as_ref()
                     .and_then(|f| f.forecaster(numbers(&scale, frames), frames, band, inner).ok());
-                multiscale::walk(&weights, &plan, band, &fine, forecaster, &mut rows);
+                let size = (band.height, band.width);
+                let corrector =
+                    choice.corrections.as_ref().and_then(|c| Corrector::new(c, &scale, size).ok());
+                multiscale::walk(&weights, &plan, band, &fine, (forecaster, corrector), &mut rows);
             }
             Predictor::Lorenzo(neighbours) => lorenzo::walk(*neighbours, &plan, band, &mut rows),
             // Coded by themselves.
@@ -444,7 +450,9 @@ fn code_as<N: Number>(shared: &Shared, choice: Choice) -> Encoded {
         w.bytes(&residuals);
         w.bytes(&band.plain);
     }
-    Encoded { payload: w.out, error, mapping: grid.mapping, decoded, decoded_sum, keeps, model }
+    let mut gains = Gains::default();
+    coded.iter().for_each(|band| gains.join(&band.gains));
+    (Encoded { payload: w.out, error, mapping: grid.mapping, decoded, decoded_sum, keeps, model }, gains)
 }
 
 /// Codes a band: quantises, records the residuals and checks the values.
@@ -460,6 +468,7 @@ pub struct Encoder<'a, N> {
     mask: Pyramid<u8>,
     symbols: Vec<u8>,
     line: Vec<i32>,
+    shown: Shown<'a>,
     number: std::marker::PhantomData<N>,
 }
 
@@ -481,6 +490,7 @@ impl<'a, N: Number> Encoder<'a, N> {
             mask: Pyramid::default(),
             symbols: vec![],
             line: vec![0; band.width],
+            shown: None,
             number: std::marker::PhantomData,
         }
     }
@@ -570,6 +580,34 @@ impl<N: Number> Coder for Encoder<'_, N> {
             }
         }
         self.out.runs.push(count as u32);
+    }
+
+    fn corrected(&mut self, at: RunAt, reading: &Reading) {
+        let step = self.step(at.frame);
+        let n = reading.linear.len();
+        let plane = &self.source.levels[at.level][at.phase];
+        let start = at.row * plane.stride() + at.column + reading.first;
+        let target = &plane.from(0, 0)[start..start + n];
+        let special = self.shared.mapped.mask.as_ref().map(|_| &self.mask.levels[at.level][at.phase]);
+        let special = special.map(|plane| &plane.from(0, 0)[start..start + n]);
+        // Between the rows of a run lies what is no point of the frame.
+        let counts =
+            |j: &usize| (reading.first + j) % at.stride < at.width && special.is_none_or(|m| m[*j] == 0);
+        if let Some(show) = self.shown {
+            let points: Vec<usize> = (0..n).filter(counts).collect();
+            let missed: Vec<i32> =
+                target.iter().zip(reading.linear).map(|(v, p)| v.wrapping_sub(*p)).collect();
+            let Reading { inputs, stride, spread, class, .. } = *reading;
+            show(&Lesson { inputs, stride, spread, missed: &missed, points: &points, step, class });
+            return;
+        }
+        let residual =
+            |j: usize, p: &[i32]| target[j].wrapping_sub(p[j]).wrapping_add(step >> 1).div_euclid(step);
+        for from in (0..n).step_by(gains::EVERY) {
+            let window = (from..n.min(from + gains::WINDOW)).filter(counts);
+            let residuals = window.map(|j| (residual(j, reading.linear), residual(j, reading.corrected)));
+            self.out.gains.add(reading.class, residuals);
+        }
     }
 
     fn row(

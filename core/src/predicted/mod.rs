@@ -8,8 +8,10 @@ mod choose;
 mod decode;
 mod direct;
 pub mod encode;
+mod gains;
 mod grids;
 mod latent;
+mod learned;
 pub mod mapped;
 mod rivals;
 pub mod side;
@@ -17,7 +19,7 @@ mod target;
 
 pub use decode::decode;
 pub use direct::Wanted;
-pub use encode::encode;
+pub use encode::{encode, Given, Shown};
 
 use crate::chunk::Frames;
 use crate::error::Result;
@@ -81,9 +83,13 @@ pub fn describe(payload: &[u8], frames: &Frames, value_size: usize) -> Result<St
         }
         TimeOrder::Forecast(Window::Between) => "hierarchical in time and interpolation by a network",
     };
+    let corrected = match side.corrected {
+        Some(classes) => format!(", corrected by a network in {} classes", classes.count()),
+        None => String::new(),
+    };
     let count = |kind| side.kinds.iter().filter(|k| **k == kind).count();
     let mut text = format!(
-        "{predictor}, {order}, {} band(s); side information {} B, tables {} B, residuals {} B",
+        "{predictor}, {order}{corrected}, {} band(s); side information {} B, tables {} B, residuals {} B",
         side.bands,
         payload.len() - before_tables,
         before_tables - after_tables,

@@ -9,8 +9,8 @@ use crate::entropy::slots::{DecodeTables, EncodeTables};
 use crate::entropy::tables;
 use crate::error::{Error, Result};
 use crate::marks;
-use crate::predict::fit::sent_classes;
-use crate::predict::fit::slot_kind;
+use crate::predict::corrector::{Classes, CORRECTED_SLOTS};
+use crate::predict::fit::{class_index, sent_classes, slot_kind};
 use crate::predict::lorenzo::{Neighbours, NEIGHBOURS};
 pub use crate::predict::multiscale::CONTEXT_COUNT;
 use crate::predict::weights::Sent;
@@ -83,6 +83,8 @@ pub struct Side {
     pub negative: Option<Vec<u8>>,
     /// Points that the grid and quantiser miss, with their bits.
     pub patches: Vec<(u64, u64)>,
+    /// Weight classes whose predictions a network corrects, if any.
+    pub corrected: Option<Classes>,
     /// Number of bands.
     pub bands: usize,
 }
@@ -92,6 +94,9 @@ const HAS_KINDS: u8 = 1;
 const HAS_MASK: u8 = 2;
 const HAS_NEGATIVE: u8 = 4;
 const HAS_PATCHES: u8 = 8;
+const HAS_CORRECTIONS: u8 = 16;
+/// All of them.
+const FLAGS: u8 = 31;
 
 impl Side {
     /// The frames in coding order.
@@ -114,7 +119,8 @@ impl Side {
             flag(special_kinds, HAS_KINDS)
                 | flag(self.mask.is_some(), HAS_MASK)
                 | flag(self.negative.is_some(), HAS_NEGATIVE)
-                | flag(!self.patches.is_empty(), HAS_PATCHES),
+                | flag(!self.patches.is_empty(), HAS_PATCHES)
+                | flag(self.corrected.is_some(), HAS_CORRECTIONS),
         );
         w.number(self.scale.step as u64);
         w.byte(self.scale.shift as u8);
@@ -160,6 +166,13 @@ impl Side {
                 w.bytes(&bits.finish());
             }
         }
+        if let Some(classes) = self.corrected {
+            let mut bits = BitWriter::default();
+            for class in corrected_classes(&self.plan(frames)) {
+                bits.put(u32::from(classes.has(class)), 1);
+            }
+            w.bytes(&bits.finish());
+        }
         w.number(self.bands as u64);
     }
 
@@ -167,6 +180,9 @@ impl Side {
     pub fn read(r: &mut Reader, frames: &Frames, value_size: usize) -> Result<Self> {
         let method = r.byte()?;
         let flags = r.byte()?;
+        if flags > FLAGS {
+            return Err(Error::compatibility(format!("flags {flags} are unknown to this build")));
+        }
         let points = frames.count() * frames.area();
         let step = r.at_most(1 << 30, "units per step")? as i32;
         let shift = u32::from(r.byte()?);
@@ -263,6 +279,10 @@ impl Side {
                     Error::compatibility(format!("predictor {m} is unknown to this build"))
                 })?),
             };
+        let corrected = match flags & HAS_CORRECTIONS != 0 {
+            true => Some(read_corrected(r, &predictor, &coding_order(order, frames))?),
+            false => None,
+        };
         let most = match &predictor {
             Predictor::Blockwise(_) => MAX_BANDS,
             _ => frames.height.min(MAX_BANDS),
@@ -286,9 +306,33 @@ impl Side {
             specials,
             negative,
             patches,
+            corrected,
             bands,
         })
     }
+}
+
+/// The weight classes that a network may correct, in the order in which the stream says of each whether it does.
+fn corrected_classes(plan: &[Step]) -> impl Iterator<Item = usize> {
+    let classes = sent_classes(plan).into_iter().filter(|c| c.slot < CORRECTED_SLOTS);
+    classes.map(|c| class_index(c.class, c.slot))
+}
+
+fn read_corrected(r: &mut Reader, predictor: &Predictor, plan: &[Step]) -> Result<Classes> {
+    if !matches!(predictor, Predictor::Multiscale(_)) {
+        return Err(Error::corruption("only the multiscale predictor has corrections"));
+    }
+    let mut bits = BitReader::new(r.bytes()?);
+    let mut classes = Classes::default();
+    for class in corrected_classes(plan) {
+        if bits.get(1)? == 1 {
+            classes.insert(class);
+        }
+    }
+    if classes.is_empty() {
+        return Err(Error::corruption("the stream has corrections of nothing"));
+    }
+    Ok(classes)
 }
 
 fn read_patches(r: &mut Reader, points: usize, value_size: usize) -> Result<Vec<(u64, u64)>> {

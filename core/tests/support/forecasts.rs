@@ -12,6 +12,17 @@ use std::sync::Arc;
 /// A network that forecasts a picture of uncorrelated noise which moves by (`dy`, `dx`) points a step: farther than the
 /// linear predictor's patches reach. The mean change of such noise is its deviation times the root of 2.
 pub fn mover(dy: i32, dx: i32, frames: usize) -> Arc<Model> {
+    model("forecaster", mover_graph(dy, dx, frames))
+}
+
+/// A model of this graph alone.
+fn model(name: &str, graph: GraphBuilder) -> Arc<Model> {
+    let bytes = ModelBuilder::new().graph(name, graph).to_bytes().unwrap();
+    Arc::new(Model::from_bytes(&bytes).unwrap())
+}
+
+/// The graph of [`mover`].
+pub fn mover_graph(dy: i32, dx: i32, frames: usize) -> GraphBuilder {
     let mut g = GraphBuilder::new("forecaster");
     let side = 9;
     let channels = frames + 1;
@@ -30,8 +41,7 @@ pub fn mover(dy: i32, dx: i32, frames: usize) -> Arc<Model> {
     };
     g.conv("conv2d", input, &w, (-32768, 32767), Element::I16, json!({"stride": 1}));
     g.key("frames", frames).key("levels", 0);
-    let bytes = ModelBuilder::new().graph("forecaster", g).to_bytes().unwrap();
-    Arc::new(Model::from_bytes(&bytes).unwrap())
+    g
 }
 
 /// A network that interpolates the same picture in the middle of two steps: the earlier frame moved by (`dy`, `dx`), which
@@ -54,8 +64,7 @@ pub fn bridge(dy: i32, dx: i32) -> Arc<Model> {
         shift: vec![22],
     };
     g.conv("conv2d", input, &w, (-32768, 32767), Element::I16, json!({"stride": 1}));
-    let bytes = ModelBuilder::new().graph("interpolator", g).to_bytes().unwrap();
-    Arc::new(Model::from_bytes(&bytes).unwrap())
+    model("interpolator", g)
 }
 
 /// A recurrent network for the same picture, of `channels` frames a step. With `changes` it gives the change, and from
@@ -98,8 +107,7 @@ pub fn recurrent(dy: i32, dx: i32, channels: usize, changes: bool) -> Arc<Model>
         g.conv("conv2d", both, &conv(&forecast, multiplier, shift), wide, Element::I16, json!({"stride": 1}));
     let next = g.conv("conv2d", both, &conv(&remember, 16384, 20), wide, Element::I16, json!({"stride": 1}));
     g.key("channels", channels).key("planes", 1 + usize::from(changes)).key("outputs", vec![out, next]);
-    let bytes = ModelBuilder::new().graph("recurrent", g).to_bytes().unwrap();
-    Arc::new(Model::from_bytes(&bytes).unwrap())
+    model("recurrent", g)
 }
 
 /// Noise that moves by (3, 4) points a step, with something of its own at each step.

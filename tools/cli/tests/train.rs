@@ -99,6 +99,9 @@ fn arguments_are_checked_before_anything_is_done() {
             format!("{bare} --relative 1e-2 --architecture prednet --channels 2,3"),
             &["--channels", "one number"],
         ),
+        (format!("{bare} --relative 1e-2 --parts all"), &["--parts", "forecaster, corrector"]),
+        (format!("{bare} --relative 1e-2 --architecture prednet --parts corrector"), &["prednet", "--parts"]),
+        (format!("{bare} --relative 1e-2 --architecture swae --parts corrector"), &["swae", "--parts"]),
         (format!("{bare} --relative 1e-2 --block 8x8x8"), &["learned", "--block"]),
         (format!("{bare} --relative 1e-2 --sampling first"), &["learned", "--sampling"]),
         (

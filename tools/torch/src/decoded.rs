@@ -273,7 +273,7 @@ impl Decoded {
 }
 
 /// The bound at a share of the way from the least to the greatest.
-fn at((low, high): (f64, f64), share: f64) -> f64 {
+pub fn at((low, high): (f64, f64), share: f64) -> f64 {
     low * (high / low).powf(share)
 }
 
@@ -286,9 +286,32 @@ fn piece(
     model: Option<Arc<Model>>,
     rng: &mut StdRng,
 ) -> Result<Piece, String> {
+    let (original, field) = cut(whole, steps, design.channels(), false, rng)?;
+    let size = field.size;
+    let bound = bound * whole.range;
+    let decoded = through_codec(design, &original, size, bound, model)?;
+    let decoded = Field::new(&decoded, size, field.frames.device()).frames;
+    let scales = match design {
+        Design::Recurrent(plan) => sequence::scales(&field, plan.channels),
+        Design::Frame(..) => vec![],
+    };
+    Ok(Piece { field, decoded, bound, scales })
+}
+
+/// A random piece of `steps`, perhaps mirrored, in which something changes: its values, NaN where they are missing, and the
+/// field that they are. Its levels are groups of `channels`.
+///
+/// # Errors
+/// None was found.
+pub fn cut(
+    whole: &Field,
+    steps: &Range<i64>,
+    channels: i64,
+    mirror: bool,
+    rng: &mut StdRng,
+) -> Result<(Vec<f32>, Field), String> {
     let length = STEPS.min(steps.end - steps.start);
     let (height, width) = (SIDE.min(whole.size[2]), SIDE.min(whole.size[3]));
-    let channels = design.channels();
     let levels = (AREA / (height * width)).max(3).min(whole.size[1]);
     let levels = (levels / channels).max(1) * channels;
     let size = [length, levels, height, width];
@@ -304,19 +327,16 @@ fn piece(
         if let Some(mask) = &whole.mask {
             frames = frames.where_scalarother(&cut(mask).ge(0.5), f64::NAN);
         }
+        for axis in [-2, -1] {
+            if mirror && rng.random::<bool>() {
+                frames = frames.flip([axis]);
+            }
+        }
         let original = numbers(&frames)?;
         let field = Field::new(&original, size, frames.device());
-        if field.scales(0, length as usize).is_none() {
-            continue;
+        if field.scales(0, length as usize).is_some() {
+            return Ok((original, field));
         }
-        let bound = bound * whole.range;
-        let decoded = through_codec(design, &original, size, bound, model)?;
-        let decoded = Field::new(&decoded, size, frames.device()).frames;
-        let scales = match design {
-            Design::Recurrent(plan) => sequence::scales(&field, plan.channels),
-            Design::Frame(..) => vec![],
-        };
-        return Ok(Piece { field, decoded, bound, scales });
     }
     Err("nothing changes in this field: there is nothing to learn".into())
 }

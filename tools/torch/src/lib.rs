@@ -9,6 +9,8 @@ pub mod autoencoder;
 pub mod block;
 pub mod cell;
 pub mod convlstm;
+pub mod correcting;
+pub mod corrector;
 pub mod decoded;
 pub mod design;
 pub mod field;

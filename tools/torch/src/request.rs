@@ -29,6 +29,9 @@ pub struct Request {
     /// What a network that remembers forecasts: 1, frames, or 2, changes (the default).
     #[serde(default)]
     pub planes: Option<i64>,
+    /// Which networks of a model to train, of one that reads a few frames.
+    #[serde(default = "forecaster_alone")]
+    pub parts: Vec<Part>,
     /// What is minimised.
     #[serde(default)]
     pub loss: Loss,
@@ -67,9 +70,26 @@ pub struct Request {
     pub metadata: BTreeMap<String, String>,
 }
 
+/// A network of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// Predicts whole frames.
+    Forecaster,
+    /// Corrects the prediction of points.
+    Corrector,
+}
+
+fn forecaster_alone() -> Vec<Part> {
+    vec![Part::Forecaster]
+}
+
 /// Where a training is.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Message {
+    /// What is being trained; nothing where a model has one network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
     /// Steps done.
     pub step: u64,
     /// Steps in all, if time suffices.
@@ -102,9 +122,33 @@ pub struct Report {
     pub seconds: f64,
     /// On held-out steps, for a few bounds.
     pub scores: Vec<crate::held_out::Score>,
+    /// Of a corrector.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub corrector: Option<Corrected>,
     /// Of an autoencoder, on held-out blocks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reconstruction: Option<crate::autoencoder::held_out::Reconstruction>,
+}
+
+/// What came of the training of a corrector.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Corrected {
+    /// `done`, `early` or `stopped`.
+    pub end: &'static str,
+    /// Steps done.
+    pub steps: u64,
+    /// Steps until the weights that were kept.
+    pub best: u64,
+    /// Multiply-adds per point.
+    pub operations: f64,
+    /// Weights and biases.
+    pub parameters: i64,
+    /// Estimated bits per held-out point of the finest passes without corrections; 0 where nothing is held out.
+    pub bits_without: f64,
+    /// The same with them.
+    pub bits_with: f64,
+    /// Whether it is in the model.
+    pub kept: bool,
 }
 
 impl Report {

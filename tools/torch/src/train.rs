@@ -192,6 +192,8 @@ pub fn restore(variables: Vec<Tensor>, values: &[Tensor]) {
 pub struct Ended {
     /// How it ended.
     pub end: End,
+    /// Steps done, those before it was resumed among them.
+    pub steps: u64,
     /// Steps until the weights that did best.
     pub best: u64,
     /// Seconds until then.
@@ -288,7 +290,7 @@ impl<T: Task> Run<'_, T> {
             self.look(&average, (step, start), &mut best);
         }
         restore(variables(), if best.weights.is_empty() { &average } else { &best.weights });
-        Ok(Ended { end, best: best.step, seconds: best.seconds })
+        Ok(Ended { end, steps: step, best: best.step, seconds: best.seconds })
     }
 
     /// Judges the mean of weights on what is held out, and keeps it where it is the best so far.

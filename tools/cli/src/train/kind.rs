@@ -21,6 +21,10 @@ pub struct Architecture {
     /// learned: forecaster, of the next frame, or interpolator, of the frame between two
     #[arg(long, value_name = "ROLE", default_value = "forecaster", value_parser = ["forecaster", "interpolator"])]
     role: String,
+    /// learned: which networks to train: forecaster (or interpolator), of whole frames; corrector, of what the prediction of
+    /// each point misses, behind the forecaster that was trained before or that --init has [default: forecaster,corrector]
+    #[arg(long, value_name = "PARTS", value_delimiter = ',', value_parser = ["forecaster", "corrector"])]
+    parts: Vec<String>,
     /// prednet, convlstm: levels (colours, variables) that are forecast together, up to 16 [default: all of 2 to 4, else 1];
     /// swae: channels after each halving of a block, as 32,64,128 (the default for 8x8x8)
     #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=512))]
@@ -113,6 +117,9 @@ impl Architecture {
         if let Some(option) = self.autoencoder.unfit(name) {
             return wrong(option);
         }
+        if name != "learned" && !self.parts.is_empty() {
+            return wrong("--parts");
+        }
         if self.autoencoder()?.is_some() {
             return match (&self.size, self.role.as_str(), &self.planes, self.loss.as_str()) {
                 (Some(_), ..) => wrong("--size: --block, --channels and --latent say what it is like"),
@@ -170,6 +177,8 @@ impl Architecture {
         request["loss"] = json!(self.loss);
         if !self.is_recurrent() {
             request["role"] = json!(self.role);
+            let both = || vec!["forecaster".to_string(), "corrector".to_string()];
+            request["parts"] = json!(if self.parts.is_empty() { both() } else { self.parts.clone() });
             return Ok(());
         }
         let bytes = sources.iter().all(|s| matches!(s.dtype.0, Dtype::I8 | Dtype::U8));

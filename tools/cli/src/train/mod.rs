@@ -189,8 +189,8 @@ pub fn run(options: &Train) -> Result<()> {
             report["steps"],
             match plan {
                 Some(_) => "held-out blocks are reconstructed no better than by their means: there is nothing to learn",
-                None => "the forecast saves nothing on held-out steps: these fields cannot be forecast from the frames \
-                         before, and `balanced` serves them as well",
+                None => "what was trained saves nothing on held-out steps: these fields cannot be forecast from the \
+                         frames before, nor corrected point by point, and `balanced` serves them as well",
             }
         )));
     };
@@ -275,7 +275,7 @@ fn bar(quiet: bool) -> ProgressBar {
     let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
     let bar = ProgressBar::with_draw_target(Some(1), target);
     if let Ok(style) =
-        ProgressStyle::with_template("training [{bar:30}] {pos}/{len} steps {per_sec} {msg} {elapsed}")
+        ProgressStyle::with_template("{prefix} [{bar:30}] {pos}/{len} steps {per_sec} {msg} {elapsed}")
     {
         bar.set_style(style.progress_chars("=> "));
     }
@@ -288,6 +288,11 @@ fn show(bar: &ProgressBar, message: &Value) {
     let steps = (number("step") / number("done").max(1e-9)).min(number("steps"));
     bar.set_length(steps as u64);
     bar.set_position(number("step") as u64);
+    bar.set_prefix(
+        message["part"]
+            .as_str()
+            .map_or_else(|| "training".to_string(), |part| format!("training the {part}")),
+    );
     if let Some(held_out) = message["held_out"].as_f64() {
         bar.set_message(format!("loss {:.4}, held out {held_out:.4}", number("loss")));
     }
@@ -329,14 +334,11 @@ fn print(options: &Train, model: &Model, report: &Value, outcome: &Outcome) {
         "{} steps in {:.0} s ({}); {:.0} multiply-adds per point",
         report["steps"],
         number("seconds"),
-        match report["end"].as_str() {
-            Some("early") => "ended early: the held-out steps got no better",
-            Some("stopped") => "stopped",
-            _ => "done",
-        },
+        ended(report),
         number("operations")
     );
     errors(report);
+    corrector(report);
     reconstruction(report);
     println!("\nOn {} of held-out steps:", output::bytes(outcome.raw));
     let row = |name: &str, c: &outcome::Cost| {
@@ -359,6 +361,34 @@ fn print(options: &Train, model: &Model, report: &Value, outcome: &Outcome) {
             output::bytes(from)
         ),
         None => println!("The model saves nothing here: use balanced."),
+    }
+}
+
+/// How a training ended, in words.
+fn ended(report: &Value) -> &'static str {
+    match report["end"].as_str() {
+        Some("early") => "ended early: the held-out steps got no better",
+        Some("stopped") => "stopped",
+        Some("hopeless") => "given up",
+        _ => "done",
+    }
+}
+
+/// What a corrector saves, as its trainer estimates.
+fn corrector(report: &Value) {
+    let found = &report["corrector"];
+    let of = |key: &str| found[key].as_f64().unwrap_or(f64::NAN);
+    if found.is_object() {
+        println!(
+            "\nCorrector: {} steps ({}); {:.0} multiply-adds per point of the finest passes, whose held-out points take {:.3} bits \
+             without it and {:.3} with it, as estimated{}",
+            found["steps"],
+            ended(found),
+            of("operations"),
+            of("bits_without"),
+            of("bits_with"),
+            if found["kept"] == true { "" } else { ": not worth its weights, left out" }
+        );
     }
 }
 

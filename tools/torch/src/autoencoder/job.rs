@@ -80,7 +80,7 @@ pub fn train(
     let look = || held_out::reconstruction(&task, request.bounds);
     let run = Run { task: &task, schedule: &schedule };
     let nothing_learnt = || look().is_some_and(|r| r.error > HOPELESS * r.mean_error);
-    let watched = job::watched(&run, request, start, nothing_learnt, tell)?;
+    let watched = job::watched(&run, request, None, start, nothing_learnt, tell)?;
     let report = Report {
         operations: asked.plan.operations(),
         parameters: nets.parameters(),

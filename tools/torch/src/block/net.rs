@@ -2,7 +2,7 @@
 
 use super::{Chain, Layer, Op, Size, KERNEL};
 use crate::graph::Values;
-use crate::net::{channel_scale, straight};
+use crate::net::{channel_scale, quantised, straight};
 use tch::{no_grad, Device, Kind, Tensor};
 
 /// Coupling of each channel with itself, and with others, at first, in units of its own.
@@ -211,6 +211,5 @@ pub fn unflatten(layer: &Layer, x: &Tensor) -> Tensor {
 
 /// Rounded to integers and limited to their range; gradients pass within it.
 fn rounded(x: &Tensor, values: &Values) -> Tensor {
-    let (low, high) = values.clamp;
-    x.fake_quantize_per_tensor_affine(1.0 / values.unit, 0, i64::from(low), i64::from(high))
+    quantised(x, values.unit, values.clamp)
 }
