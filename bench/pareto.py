@@ -5,7 +5,7 @@ part of each field that training did not see, and what writing and reading cost.
     pareto.py FILE[:/dataset] ... [--first STEPS ...] [--sizes small medium large] [--steps 800] [--out build/bench/pareto]
     pareto.py --draw build/bench/pareto/results.json [--docs docs]
 
-For each field and size a model is trained with `augur train` on the first steps of the field, for a fixed number of optimiser
+For each field and size a forecaster is trained with `augur train` on the first steps of the field, for a fixed number of optimiser
 steps, so that sizes compare fairly; the others are then written and read on one core, with the demo's chunks and no chunk cache. Speeds are
 those of processor time, which other work on the machine hardly changes. Models are kept in `--out`, as FIELD-SIZE.safetensors, and trained only where they are not there yet; others that
 are put beside them under such names are measured, too. In `--out`: `results.json`, `pareto.png`, `pareto.md`.
@@ -48,7 +48,7 @@ def train(augur: str, out: str, name: str, field: Field, first: int, size: str, 
     if os.path.exists(model):
         return
     start, used = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-    training.on_first(augur, model, field, first, ["--relative", str(BOUND), "--size", size, "--steps", str(steps), "--max-time", "1e9", "--seed", str(seed)])
+    training.on_first(augur, model, field, first, ["--parts", "forecaster", "--relative", str(BOUND), "--size", size, "--steps", str(steps), "--max-time", "1e9", "--seed", str(seed)])
     used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - used
     with open(model + ".json", "w") as f:
         json.dump({"steps": steps, "seconds": time.monotonic() - start, "cpu": used}, f)
