@@ -85,7 +85,7 @@ fn block<const N: usize>(
     for k in (0..near).chain(SPACE..SPACE + AROUND) {
         let Some(v) = values(k) else { continue };
         for j in 0..N {
-            sums[j] += v[j].wrapping_sub(p[j]).max(-FARTHEST).min(FARTHEST).abs();
+            sums[j] += v[j].wrapping_sub(p[j]).clamp(-FARTHEST, FARTHEST).abs();
         }
     }
     let mut reciprocal = [0i32; N];
