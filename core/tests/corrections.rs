@@ -4,44 +4,16 @@
 
 #[path = "support/corrections.rs"]
 mod corrections;
+#[path = "support/learned.rs"]
+mod learned;
 
 use augur_core::lessons::{lessons, Lesson, CHANNELS};
 use augur_core::network::build::GraphBuilder;
 use augur_core::network::Element;
-use augur_core::{
-    check_model, decode, decode_with, encode, inspect, Bound, Decoding, Dtype, Header, Model, Params, Preset,
-};
+use augur_core::{check_model, decode, encode, inspect, Header, Params, Preset};
 use corrections::{bent, corrector, dense, model};
+use learned::{bytes, params, round_trip};
 use std::sync::{Arc, Mutex};
-
-const BOUND: f64 = 0.01;
-
-fn bytes(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|v| v.to_le_bytes()).collect()
-}
-
-fn params(shape: &[usize], model: Option<Arc<Model>>) -> Params {
-    let mut params = Params::new(Dtype::F32, shape, Bound::Absolute(BOUND));
-    params.preset = Preset::Learned;
-    params.model = model;
-    params
-}
-
-/// Encodes, decodes, checks the bound; gives the stream, the same for any number of threads.
-fn round_trip(params: &Params, values: &[f32]) -> Vec<u8> {
-    let raw = bytes(values);
-    let stream = encode(params, &raw).unwrap();
-    for threads in [1, 2, 3] {
-        assert_eq!(encode(&Params { threads, ..params.clone() }, &raw).unwrap(), stream);
-        let decoding = Decoding { threads, models: &params.model, ..Decoding::default() };
-        let back = decode_with(&stream, &decoding).unwrap();
-        for (v, b) in values.iter().zip(back.chunks_exact(4)) {
-            let b = f32::from_le_bytes(b.try_into().unwrap());
-            assert!((f64::from(*v) - f64::from(b)).abs() <= BOUND || v.to_bits() == b.to_bits(), "{v} {b}");
-        }
-    }
-    stream
-}
 
 #[test]
 fn a_corrector_predicts_what_no_linear_filter_can() {

@@ -4,41 +4,15 @@
 
 #[path = "support/forecasts.rs"]
 mod forecasts;
+#[path = "support/learned.rs"]
+mod learned;
 
 use augur_core::network::build::{GraphBuilder, ModelBuilder};
 use augur_core::network::Element;
-use augur_core::{
-    decode, decode_with, encode, inspect, Bound, Decoding, Dtype, Header, Model, Params, Preset,
-};
+use augur_core::{decode, decode_with, encode, inspect, Decoding, Header, Model, Params, Preset};
 use forecasts::{bridge, mover, moving};
+use learned::{bytes, params, round_trip};
 use std::sync::Arc;
-
-fn bytes(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|v| v.to_le_bytes()).collect()
-}
-
-fn params(shape: &[usize], model: Option<Arc<Model>>) -> Params {
-    let mut params = Params::new(Dtype::F32, shape, Bound::Absolute(0.01));
-    params.preset = Preset::Learned;
-    params.model = model;
-    params
-}
-
-/// Encodes, decodes, checks the bound; gives the stream.
-fn round_trip(params: &Params, values: &[f32]) -> Vec<u8> {
-    let raw = bytes(values);
-    let stream = encode(params, &raw).unwrap();
-    for threads in [1, 2, 3] {
-        assert_eq!(encode(&Params { threads, ..params.clone() }, &raw).unwrap(), stream);
-        let decoding = Decoding { threads, models: &params.model, ..Decoding::default() };
-        let back = decode_with(&stream, &decoding).unwrap();
-        for (v, b) in values.iter().zip(back.chunks_exact(4)) {
-            let b = f32::from_le_bytes(b.try_into().unwrap());
-            assert!((f64::from(*v) - f64::from(b)).abs() <= 0.01 || v.to_bits() == b.to_bits(), "{v} {b}");
-        }
-    }
-    stream
-}
 
 #[test]
 fn a_forecast_predicts_what_moves_too_fast_for_the_taps() {
