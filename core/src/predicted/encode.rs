@@ -1,43 +1,38 @@
-//! The encoder's half: choice of grid, order and predictor, residuals, and the check of every point in the
-//! decoder's own arithmetic.
+//! The encoder's half: choice of grid, order and predictor, and the payload of what its bands are coded as.
 
+use super::band::{CodedBand, Encoder};
 use super::blockwise;
 use super::choose::{choose, numbers, scale, Choice};
 use super::decode::put_exact;
 use super::direct;
-use super::gains::{self, Gains};
+use super::gains::Gains;
 use super::grids::{exact_grid, float_grid, logarithms, survey, Surveyed, LATTICE};
 use super::learned::with_networks;
 use super::mapped::{map, Mapped, Writing};
-use super::side::{write_tables, FrameKind, Predictor, Side, CONTEXT_COUNT};
+use super::side::{write_tables, FrameKind, Predictor, Side};
 use super::target;
 use super::{band_count, band_rows, bands};
 use crate::bound::Bound;
 use crate::checksum::checksum_on;
 use crate::chunk::Frames;
-use crate::entropy::bits::{zigzag, BitWriter};
 use crate::entropy::quiet::Quiet;
-use crate::entropy::tables::{histograms, merged, Histogram};
-use crate::entropy::{rans, split_large, DIRECT_SYMBOLS};
+use crate::entropy::rans;
+use crate::entropy::tables::merged;
 use crate::grid::{allowed_error, lattice, Allowed, Extent, Grid, Mapping};
 use crate::lessons::Lesson;
-use crate::marks::{self, keep};
+use crate::marks;
 use crate::network::Digest;
 use crate::number::Number;
 use crate::params::{Params, Preset};
-use crate::predict::corrector::{Classes, Corrections, Corrector, Reading};
-use crate::predict::kernel::{find_large, leave_out, quantise, LARGE};
+use crate::predict::corrector::{Classes, Corrections, Corrector};
 use crate::predict::lorenzo;
 use crate::predict::multiscale::{self, Weights};
-use crate::predict::plane::Pyramid;
-use crate::predict::{Band, Coder, RunAt};
 use crate::reference::coding_order;
 use crate::reference::forecast::Forecasts;
 use crate::scratch::Buffer;
 use crate::special::Special;
 use crate::stream::parts::Writer;
 use crate::threads::parallel;
-use arrayvec::ArrayVec;
 use std::ops::Range;
 
 /// A predicted payload and the numbers that its header states.
@@ -216,25 +211,6 @@ fn code_shares<N: Number>(
     // Nothing else is tried, for which the decoded values would be mapped.
     let Predictor::Direct(direct) = choice.predictor.clone() else { return None };
     direct::encode::<N>(&shared, choice, direct).ok()
-}
-
-/// One coded band.
-#[derive(Default)]
-pub struct CodedBand {
-    /// Symbols, run after run.
-    pub symbols: Buffer<u8>,
-    /// Their contexts.
-    pub contexts: Buffer<u8>,
-    /// Symbols of each run.
-    pub runs: Vec<u32>,
-    /// Plain bits of large residuals.
-    pub plain: Vec<u8>,
-    /// Points that miss the bound, with their bits.
-    pub patches: Vec<(u64, u64)>,
-    /// How often each symbol occurs in each context.
-    pub histograms: Vec<Histogram>,
-    /// What corrections saved.
-    pub gains: Gains,
 }
 
 /// What the coding of every band shares.
@@ -453,209 +429,4 @@ pub fn code_measured<N: Number>(shared: &Shared, choice: Choice) -> (Encoded, Ga
     let mut gains = Gains::default();
     coded.iter().for_each(|band| gains.join(&band.gains));
     (Encoded { payload: w.out, error, mapping: grid.mapping, decoded, decoded_sum, keeps, model }, gains)
-}
-
-/// Codes a band: quantises, records the residuals and checks the values.
-pub struct Encoder<'a, N> {
-    shared: &'a Shared<'a>,
-    band: &'a Band,
-    out: CodedBand,
-    /// Decoded values: the band's rows of each frame.
-    values: Vec<&'a mut [u8]>,
-    bits: BitWriter,
-    /// The frame that is being coded, and its special points.
-    source: Pyramid<i32>,
-    mask: Pyramid<u8>,
-    symbols: Vec<u8>,
-    line: Vec<i32>,
-    shown: Shown<'a>,
-    number: std::marker::PhantomData<N>,
-}
-
-impl<'a, N: Number> Encoder<'a, N> {
-    /// The encoder of a band; `values` are the band's rows of each frame, to be decoded to.
-    pub fn new(shared: &'a Shared<'a>, band: &'a Band, values: Vec<&'a mut [u8]>) -> Self {
-        let points = shared.frames.count() * band.height * band.width;
-        Self {
-            shared,
-            band,
-            out: CodedBand {
-                symbols: Buffer::with_capacity(points),
-                contexts: Buffer::with_capacity(points),
-                ..CodedBand::default()
-            },
-            values,
-            bits: BitWriter::default(),
-            source: Pyramid::default(),
-            mask: Pyramid::default(),
-            symbols: vec![],
-            line: vec![0; band.width],
-            shown: None,
-            number: std::marker::PhantomData,
-        }
-    }
-
-    /// What was coded, with its symbols counted.
-    pub fn finish(mut self) -> CodedBand {
-        self.out.plain = self.bits.finish();
-        self.out.histograms = histograms(&self.out.symbols, &self.out.contexts, CONTEXT_COUNT);
-        self.out
-    }
-
-    /// Index in the chunk of the first point of a row.
-    fn index(&self, frame: usize, y: usize) -> usize {
-        (frame * self.shared.frames.height + self.band.top + y) * self.band.width
-    }
-
-    /// Units per quantisation step of a frame.
-    fn step(&self, frame: usize) -> i32 {
-        match self.shared.mapped.kinds[frame] {
-            FrameKind::Normal => self.shared.grid.step,
-            _ => 1,
-        }
-    }
-}
-
-/// Replaces the symbols of residuals that are too large for one of their own; `residual` gives those.
-fn split_row(symbols: &mut [u8], bits: &mut BitWriter, residual: impl Fn(usize) -> i32) {
-    let mut places = ArrayVec::<usize, 64>::new();
-    for (block, row) in symbols.chunks_mut(64).enumerate() {
-        places.clear();
-        find_large(row, DIRECT_SYMBOLS as u8, |j| places.push(j));
-        for &j in &places {
-            let (symbol, plain, n) = split_large(residual(64 * block + j));
-            bits.put(plain, n);
-            row[j] = symbol;
-        }
-    }
-}
-
-impl<N: Number> Coder for Encoder<'_, N> {
-    fn begin(&mut self, frame: usize) {
-        let points = self.index(frame, 0)..self.index(frame, self.band.height);
-        self.source.fill(&self.shared.mapped.grid[points.clone()], self.band.width);
-        if let Some(mask) = &self.shared.mapped.mask {
-            self.mask.fill(&mask[points], self.band.width);
-        }
-    }
-
-    fn run(
-        &mut self,
-        at: RunAt,
-        predicted: &[i32],
-        contexts: &[u8],
-        values: &mut [i32],
-        activity: &mut [u8],
-    ) {
-        let n = at.span();
-        let step = self.step(at.frame);
-        let plane = &self.source.levels[at.level][at.phase];
-        let start = at.row * plane.stride() + at.column;
-        let target = &plane.from(0, 0)[start..start + n];
-        self.symbols.resize(n.max(self.symbols.len()), 0);
-        let symbols = &mut self.symbols[..n];
-        quantise(target, predicted, step, values, activity, symbols);
-        let rows = || (0..n).step_by(at.stride).map(|r| r..r + at.width);
-        // Special points have no residual.
-        let special = self.shared.mapped.mask.is_some().then(|| {
-            let mask = &self.mask.levels[at.level][at.phase].from(0, 0)[start..start + n];
-            leave_out(mask, predicted, values, activity, symbols);
-            mask
-        });
-        let mut count = 0;
-        for row in rows() {
-            let residual = |j: usize| values[row.start + j].wrapping_sub(predicted[row.start + j]) / step;
-            split_row(&mut symbols[row.clone()], &mut self.bits, residual);
-            match special {
-                None => {
-                    self.out.symbols.extend_from_slice(&symbols[row.clone()]);
-                    self.out.contexts.extend_from_slice(&contexts[row]);
-                    count += at.width;
-                }
-                Some(mask) => {
-                    let mask = &mask[row.clone()];
-                    keep(mask, &symbols[row.clone()], &mut self.out.symbols);
-                    count += keep(mask, &contexts[row], &mut self.out.contexts);
-                }
-            }
-        }
-        self.out.runs.push(count as u32);
-    }
-
-    fn corrected(&mut self, at: RunAt, reading: &Reading) {
-        let step = self.step(at.frame);
-        let n = reading.linear.len();
-        let plane = &self.source.levels[at.level][at.phase];
-        let start = at.row * plane.stride() + at.column + reading.first;
-        let target = &plane.from(0, 0)[start..start + n];
-        let special = self.shared.mapped.mask.as_ref().map(|_| &self.mask.levels[at.level][at.phase]);
-        let special = special.map(|plane| &plane.from(0, 0)[start..start + n]);
-        // Between the rows of a run lies what is no point of the frame.
-        let counts =
-            |j: &usize| (reading.first + j) % at.stride < at.width && special.is_none_or(|m| m[*j] == 0);
-        if let Some(show) = self.shown {
-            let points: Vec<usize> = (0..n).filter(counts).collect();
-            let missed: Vec<i32> =
-                target.iter().zip(reading.linear).map(|(v, p)| v.wrapping_sub(*p)).collect();
-            let Reading { inputs, stride, spread, class, .. } = *reading;
-            show(&Lesson { inputs, stride, spread, missed: &missed, points: &points, step, class });
-            return;
-        }
-        let residual =
-            |j: usize, p: &[i32]| target[j].wrapping_sub(p[j]).wrapping_add(step >> 1).div_euclid(step);
-        for from in (0..n).step_by(gains::EVERY) {
-            let window = (from..n.min(from + gains::WINDOW)).filter(counts);
-            let residuals = window.map(|j| (residual(j, reading.linear), residual(j, reading.corrected)));
-            self.out.gains.add(reading.class, residuals);
-        }
-    }
-
-    fn row(
-        &mut self,
-        frame: usize,
-        y: usize,
-        running: bool,
-        base: &[i32],
-        contexts: &[u8],
-        values: &mut [i32],
-        activity: &mut [u8],
-    ) {
-        let n = contexts.len();
-        let start = self.index(frame, y);
-        let target = &self.shared.mapped.grid[start..start + n];
-        let mask = self.shared.mapped.mask.as_deref().map(|m| &m[start..start + n]);
-        let first = self.out.symbols.len();
-        let mut above_base = 0i32;
-        let mut residuals = std::mem::take(&mut self.line);
-        residuals.clear();
-        for j in 0..n {
-            // Special points have no residual: they continue the run.
-            let special = mask.is_some_and(|m| m[j] != 0);
-            let q = if special { 0 } else { target[j].wrapping_sub(base[j]).wrapping_sub(above_base) };
-            values[j] = base[j].wrapping_add(above_base).wrapping_add(q);
-            activity[j] = q.unsigned_abs().min(255) as u8;
-            if running {
-                above_base = above_base.wrapping_add(q);
-            }
-            if !special {
-                self.out.symbols.push(zigzag(q).min(u32::from(LARGE)) as u8);
-                self.out.contexts.push(contexts[j]);
-                residuals.push(q);
-            }
-        }
-        self.out.runs.push(residuals.len() as u32);
-        split_row(&mut self.out.symbols[first..], &mut self.bits, |k| residuals[k]);
-        residuals.resize(n, 0);
-        self.line = residuals;
-    }
-
-    fn frame(&mut self, frame: usize, row: &mut dyn FnMut(usize, &mut [i32])) {
-        let width = self.band.width;
-        for y in 0..self.band.height {
-            row(y, &mut self.line);
-            let at = (frame * self.shared.frames.height + self.band.top + y) * width;
-            let out = &mut self.values[frame][y * width * N::SIZE..][..width * N::SIZE];
-            self.shared.write::<N>(frame, at, &self.line, out, &mut self.out.patches);
-        }
-    }
 }

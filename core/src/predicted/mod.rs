@@ -3,6 +3,7 @@
 //! [`encode`] and [`decode`] walk the same predictor over the same bands; the parts of the payload, in the order in
 //! which they are written, are in [`side`].
 
+pub mod band;
 mod blockwise;
 mod choose;
 mod decode;
