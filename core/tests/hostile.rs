@@ -5,9 +5,10 @@
 mod rewrites;
 mod support;
 
+use augur_core::{encode, Header};
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use support::input::random_bytes;
-use support::target;
+use support::input::{random_bytes, Input};
+use support::{case, models, target};
 
 /// Runs a target with each seed; names the seeds that break it.
 fn run(name: &str, cases: u64, target: impl Fn(&[u8])) {
@@ -40,4 +41,27 @@ fn any_parameters_and_data_keep_the_promise() {
 #[test]
 fn rewritten_steps_keep_the_bound_against_what_was_written() {
     run("rewrites", 400, target::rewrites);
+}
+
+#[test]
+fn cases_reach_networks() {
+    let mut used = [0; 3];
+    for seed in 0..2000 {
+        let bytes = random_bytes(seed, 40 + (seed * 37 % 400) as usize);
+        let mut input = Input::new(&bytes);
+        let params = case::params(&mut input);
+        let raw = case::data(&mut input, &params);
+        let (Some(model), Ok(stream)) = (&params.model, encode(&params, &raw)) else { continue };
+        if Header::read(&stream).is_ok_and(|(header, _)| header.model == Some(model.digest())) {
+            used.iter_mut()
+                .zip(models::all())
+                .filter(|(_, m)| m.digest() == model.digest())
+                .for_each(|(n, _)| *n += 1);
+        }
+    }
+    println!("{used:?}");
+    assert!(
+        used[0] > 0 && used[1] > 0,
+        "streams of a corrector, of a forecaster, of an interpolator: {used:?}"
+    );
 }

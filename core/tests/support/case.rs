@@ -1,10 +1,12 @@
 //! Parameters and data of a chunk, made from bytes.
 
 use super::input::{Input, Random};
+use super::models;
 use super::oracle::push;
 use augur_core::dtype::DTYPES;
 use augur_core::params::{KeyFrames, Selection, Windows};
 use augur_core::{Bound, ByteOrder, Dtype, Params, Preset};
+use std::sync::Arc;
 
 /// Most points of a chunk: small, so that many are tried.
 const MOST_POINTS: usize = 6000;
@@ -108,6 +110,17 @@ pub fn params(input: &mut Input) -> Params {
             params.preset = input.pick(&[Preset::AeSz, Preset::Cae]);
             params.selection = input.pick(&[Selection::Length, Selection::Distance]);
         }
+        _ if flags & 24 == 24 => {
+            params.preset = Preset::Learned;
+            params.model = Some(Arc::clone(&models::all()[input.below(3)]));
+            if input.one_in(2) {
+                // Such as models serve.
+                params.dtype = input.pick(&[Dtype::F32, Dtype::F64]);
+                params.shape = vec![4 + input.below(3), 16 + input.below(16), 16 + input.below(16)];
+                params.time_axis = 0;
+                params.bound = Bound::Absolute(magnitude(input, -3.5, -1.0));
+            }
+        }
         _ => {}
     }
     params
@@ -146,25 +159,29 @@ pub fn data(input: &mut Input, params: &Params) -> Vec<u8> {
     let n = params.points();
     let width = params.shape.last().copied().unwrap_or(1);
     let frame = n / params.shape[0];
+    let learned = (params.preset == Preset::Learned && kind < 6)
+        .then(|| models::values(params.shape[0], frame / width.min(frame), width, kind > 1))
+        .flatten();
     let mut raw = Vec::with_capacity(n * dtype.size());
     let mut walk = 0.0;
     for i in 0..n {
         let (t, y, x) = ((i / frame) as f64, (i % frame / width) as f64, (i % width) as f64);
         let r = random.unit() - 0.5;
         walk += r;
-        let v = match kind {
-            0 | 1 => (0.11 * x + 0.07 * y - 0.2 * t).sin() * (0.05 * y).cos() + noise * r,
-            2 => walk * 0.1,
-            3 => ((r * 9.0).round() + 0.5 * (x / 7.0).floor()) * 0.1,
-            4 => f64::from(u8::from(r > 0.49)) + noise * r * f64::from(u8::from(x > y)),
-            5 => (r * 30.0).exp2() * if random.next() & 1 == 0 { 1.0 } else { -1.0 },
-            6 => {
+        let v = match (&learned, kind) {
+            (Some(values), _) => f64::from(values[i]) + 0.01 * noise * r,
+            (_, 0 | 1) => (0.11 * x + 0.07 * y - 0.2 * t).sin() * (0.05 * y).cos() + noise * r,
+            (_, 2) => walk * 0.1,
+            (_, 3) => ((r * 9.0).round() + 0.5 * (x / 7.0).floor()) * 0.1,
+            (_, 4) => f64::from(u8::from(r > 0.49)) + noise * r * f64::from(u8::from(x > y)),
+            (_, 5) => (r * 30.0).exp2() * if random.next() & 1 == 0 { 1.0 } else { -1.0 },
+            (_, 6) => {
                 raw.extend_from_slice(&random.next().to_le_bytes()[..dtype.size()]);
                 continue;
             }
             _ => f64::from(input.byte()) / 256.0,
         };
-        push(&mut raw, dtype, order, offset + amplitude * v);
+        push(&mut raw, dtype, order, offset + if learned.is_some() { 1.0 } else { amplitude } * v);
     }
     let size = dtype.size();
     for _ in 0..input.below(12) {

@@ -12,9 +12,17 @@ const REALS: [f64; 8] = [0.0, 5e-324, 1e-300, 1.0, 2.0, 4503599627370496.0, 1e30
 /// Length of the header that the first bytes state, without looking at its checksum (format version 1).
 fn header_len(stream: &[u8]) -> Option<usize> {
     let rank = usize::from(stream.get(7)? & 15);
-    let predicted = if stream[5] == 2 { 33 } else { 0 };
-    let len = 8 + 4 * rank + predicted + 20;
+    let shape = 8 + 4 * rank;
+    let bound = if is_predicted(stream) { 33 } else { 0 };
+    let origin = if bound > 0 && stream.get(shape)? >> 4 == 2 { 8 } else { 0 };
+    let model = if stream[5] == 3 { 32 } else { 0 };
+    let len = shape + bound + origin + model + 20;
     (stream.len() >= len).then_some(len)
+}
+
+/// Whether the method is prediction, with or without a model.
+fn is_predicted(stream: &[u8]) -> bool {
+    stream[5] == 2 || stream[5] == 3
 }
 
 /// Sets the payload's length and the checksums of payload and header to what they should be.
@@ -38,7 +46,7 @@ pub fn damage(stream: &mut Vec<u8>, input: &mut Input) {
     for _ in 0..1 + input.below(4) {
         let Some(len) = header_len(stream) else { break };
         match input.below(8) {
-            0 => header_field(stream, len, input),
+            0 => header_field(stream, input),
             1 | 2 => inside_packed(stream, len, input),
             3 => side_information(stream, len, input),
             _ => anywhere(stream, len, input),
@@ -51,12 +59,12 @@ pub fn damage(stream: &mut Vec<u8>, input: &mut Input) {
     }
 }
 
-fn header_field(stream: &mut [u8], len: usize, input: &mut Input) {
+fn header_field(stream: &mut [u8], input: &mut Input) {
     match input.below(5) {
         0 => stream[4 + input.below(4)] = input.byte(),
         1 => stream[6] ^= 1 << input.below(8),
-        2 | 3 if stream[5] == 2 && len > 53 => {
-            let at = len - 20 - 8 * (1 + input.below(4));
+        2 | 3 if is_predicted(stream) => {
+            let at = 8 + 4 * usize::from(stream[7] & 15) + 1 + 8 * input.below(5);
             let v = if input.one_in(2) { input.pick(&REALS) } else { f64::from_bits(input.long()) };
             stream[at..at + 8].copy_from_slice(&v.to_le_bytes());
         }

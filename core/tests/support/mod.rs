@@ -5,7 +5,10 @@
 #![allow(dead_code)]
 
 pub mod case;
+pub mod corrections;
 pub mod damage;
+pub mod forecasts;
 pub mod input;
+pub mod models;
 pub mod oracle;
 pub mod target;

@@ -1,11 +1,17 @@
 //! What each fuzz target does with its bytes. A target panics where a promise is broken.
 
 use super::input::Input;
+use super::models::Known;
 use super::{case, damage, oracle};
-use augur_core::{decode, decode_with, encode, encode_with, inspect, Decoding, Header, Memory, Params};
+use augur_core::{decode_with, encode, encode_with, inspect, Decoding, Header, Memory, Params, Result};
 
 /// Chunks above this are only decoded as a host would: it knows that its chunks are smaller.
 const MOST: usize = 1 << 20;
+
+/// Decodes where the models of the cases are known.
+fn decode(stream: &[u8], expected_len: Option<usize>, threads: usize) -> Result<Vec<u8>> {
+    decode_with(stream, &Decoding { expected_len, threads, models: &Known, ..Decoding::default() })
+}
 
 /// Reads bytes that claim to be a stream: an error or a chunk of the size that the header states, the same with any
 /// number of threads, and never a panic.
@@ -114,7 +120,12 @@ pub fn rewrites(bytes: &[u8]) {
         truth[at..at + step].copy_from_slice(&source[at..at + step]);
         let mut chunk = decode_with(
             &stream,
-            &Decoding { expected_len: Some(truth.len()), memory: Some(&memory), ..Decoding::default() },
+            &Decoding {
+                expected_len: Some(truth.len()),
+                memory: Some(&memory),
+                models: &Known,
+                ..Decoding::default()
+            },
         )
         .unwrap_or_else(|e| panic!("{e}: {params:?}"));
         chunk[at..at + step].copy_from_slice(&source[at..at + step]);
