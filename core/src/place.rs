@@ -14,6 +14,19 @@ pub fn put(place: &mut Place, bytes: &[u8]) {
     unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), place.as_mut_ptr().cast(), bytes.len()) };
 }
 
+/// Tells the machine that `place` is written soon: otherwise stores wait for the cache lines of memory that was not near.
+#[inline]
+pub fn expect(place: &Place) {
+    #[cfg(target_arch = "x86_64")]
+    for line in place.chunks(64) {
+        use std::arch::x86_64::{_mm_prefetch, _MM_HINT_ET0};
+        // SAFETY: a hint that reads and writes nothing, of an address in `place`.
+        unsafe { _mm_prefetch::<_MM_HINT_ET0>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = place;
+}
+
 /// The bytes of `place`.
 ///
 /// # Safety

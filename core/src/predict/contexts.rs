@@ -105,40 +105,71 @@ for_this_machine! {
         base: u8,
         out: &mut [u8],
     ) {
-        let whole = out.len() / BLOCK * BLOCK;
-        for first in (0..whole).step_by(BLOCK) {
-            block::<BLOCK>(first, activities, near, predicted, thresholds, base, out);
+        // Numbers of rows that loops are made for; others get rows without weight.
+        let mut rows = ActivityRows::new();
+        rows.extend(activities.iter().copied());
+        if let (1, Some((first, _))) = (rows.len() % 2, activities.first()) {
+            rows.push((first, 0));
         }
-        for first in (whole..out.len()).step_by(FEW) {
-            // The last few again, some of them for the second time, where there are enough.
-            let first = first.min(out.len().saturating_sub(FEW));
-            if out.len() - first >= FEW {
-                block::<FEW>(first, activities, near, predicted, thresholds, base, out);
-            } else {
-                (first..out.len())
-                    .for_each(|j| block::<1>(j, activities, near, predicted, thresholds, base, out));
-            }
+        macro_rules! of {
+            ($($n:literal)*) => {
+                $(if let Ok(rows) = <&[(&[u8], u16); $n]>::try_from(&rows[..]) {
+                    return all(rows, near, predicted, thresholds, base, out);
+                })*
+            };
         }
+        of!(0 2 4 6 8 10 12 14 16 18);
     }
 }
 
-/// [`contexts`] of `N` points from `first` on. That their number is known keeps all sums in registers.
+/// [`contexts`] of `R` rows.
 #[inline(always)]
-fn block<const N: usize>(
-    first: usize,
-    activities: &[(&[u8], u16)],
+fn all<const R: usize>(
+    rows: &[(&[u8], u16); R],
     near: [&[i32]; 4],
     predicted: &[i32],
     thresholds: &Thresholds,
     base: u8,
     out: &mut [u8],
 ) {
-    let mut sums = [0u16; N];
-    for (row, weight) in activities {
-        let Some(row) = row[first..].first_chunk::<N>() else { return };
-        for (sum, a) in sums.iter_mut().zip(row) {
-            *sum = sum.wrapping_add(u16::from(*a).wrapping_mul(*weight));
+    let whole = out.len() / BLOCK * BLOCK;
+    for first in (0..whole).step_by(BLOCK) {
+        block::<BLOCK, R>(first, rows, near, predicted, thresholds, base, out);
+    }
+    for first in (whole..out.len()).step_by(FEW) {
+        // The last few again, some of them for the second time, where there are enough.
+        let first = first.min(out.len().saturating_sub(FEW));
+        if out.len() - first >= FEW {
+            block::<FEW, R>(first, rows, near, predicted, thresholds, base, out);
+        } else {
+            (first..out.len()).for_each(|j| block::<1, R>(j, rows, near, predicted, thresholds, base, out));
         }
+    }
+}
+
+/// [`contexts`] of `N` points from `first` on. That the numbers of points and of rows are known keeps all sums in registers.
+#[inline(always)]
+fn block<const N: usize, const R: usize>(
+    first: usize,
+    rows: &[(&[u8], u16); R],
+    near: [&[i32]; 4],
+    predicted: &[i32],
+    thresholds: &Thresholds,
+    base: u8,
+    out: &mut [u8],
+) {
+    let mut known = [&[0u8; N]; R];
+    for r in 0..R {
+        let Some(row) = rows[r].0[first..].first_chunk::<N>() else { return };
+        known[r] = row;
+    }
+    let mut sums = [0u16; N];
+    for j in 0..N {
+        let mut sum = 0u16;
+        for r in 0..R {
+            sum = sum.wrapping_add(u16::from(known[r][j]).wrapping_mul(rows[r].1));
+        }
+        sums[j] = sum;
     }
     let [a, b, c, d] = near;
     let (Some(a), Some(b)) = (a[first..].first_chunk::<N>(), b[first..].first_chunk::<N>()) else { return };
@@ -171,6 +202,7 @@ mod tests {
     use super::*;
     use crate::predict::plane::Pyramid;
     use crate::predict::taps::PASSES;
+    use proptest::prelude::*;
 
     #[test]
     fn sums_of_activities_fit_into_their_numbers() {
@@ -183,6 +215,38 @@ mod tests {
                 let sum: u32 = rows.iter().map(|(row, w)| u32::from(row[0]) * u32::from(*w)).sum();
                 assert!(sum <= u32::from(u16::MAX), "{kind:?} {level} {references}: {sum}");
                 assert!(sum > 0 || kind == Kind::Root && references == 0);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn kernels_follow_the_definition(
+            n in 0usize..150,
+            count in 0usize..=MAX_ROWS,
+            weights in prop::array::uniform18(0u16..14),
+            step in 1i32..9,
+            seed in any::<u64>(),
+        ) {
+            let mut state = seed;
+            let mut next = |below: u64| {
+                state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                (state >> 33) % below
+            };
+            let rows: Vec<Vec<u8>> = (0..count).map(|_| (0..n).map(|_| (next(256) >> next(9)) as u8).collect()).collect();
+            let near: [Vec<i32>; 4] = std::array::from_fn(|_| (0..n).map(|_| next(80) as i32 - 40).collect());
+            let predicted: Vec<i32> = (0..n).map(|_| next(80) as i32 - 40).collect();
+            let activities: ActivityRows = rows.iter().map(|r| &r[..]).zip(weights).collect();
+            let mut out = vec![0; n];
+            contexts(&activities, near.each_ref().map(|v| &v[..]), &predicted, &thresholds(step), 7, &mut out);
+            for j in 0..n {
+                let t: u32 = activities.iter().map(|(row, w)| u32::from(row[j]) * u32::from(*w)).sum();
+                let octave = t.checked_ilog2().unwrap_or(0);
+                let above = octave > 0 && t >> (octave - 1) & 1 == 1;
+                let a = if t == 0 { 0 } else { (octave + u32::from(above)).saturating_sub(1).clamp(1, 12) };
+                let spread: i32 = near.iter().map(|v| (v[j] - predicted[j]).abs()).sum();
+                let b = [3, 12, 48].iter().filter(|s| (*s * step + 3) / 4 <= spread).count() as u32;
+                prop_assert_eq!(u32::from(out[j]), 7 + 4 * a + b, "{} points, {} rows, point {}", n, count, j);
             }
         }
     }

@@ -176,28 +176,43 @@ for_this_machine! {
 for_this_machine! {
     /// Inverse of [`deinterleave`].
     pub fn interleave(even: &[i32], odd: &[i32], row: &mut [i32]) {
-        let mut pairs = row.chunks_exact_mut(2);
-        for ((pair, e), o) in (&mut pairs).zip(even).zip(odd) {
-            pair[0] = *e;
-            pair[1] = *o;
-        }
-        if let ([last], Some(e)) = (pairs.into_remainder(), even.last()) {
-            *last = *e;
-        }
+        interleave_blocks::<i32, 16, 32>(even, odd, row);
     }
 }
 
 for_this_machine! {
     /// [`interleave`] for bytes.
     pub fn interleave_bytes(even: &[u8], odd: &[u8], row: &mut [u8]) {
-        let mut pairs = row.chunks_exact_mut(2);
-        for ((pair, e), o) in (&mut pairs).zip(even).zip(odd) {
-            pair[0] = *e;
-            pair[1] = *o;
+        interleave_blocks::<u8, 32, 64>(even, odd, row);
+    }
+}
+
+/// [`interleave`] in blocks of `N` pairs, `M` values, the last of which begins where it ends with the row: rows are short,
+/// and what whole blocks leave behind would take as long as they do.
+#[inline(always)]
+fn interleave_blocks<T: Copy, const N: usize, const M: usize>(even: &[T], odd: &[T], row: &mut [T]) {
+    let pairs = (row.len() / 2).min(odd.len());
+    for at in (0..pairs).step_by(N) {
+        let at = at.min(pairs.saturating_sub(N));
+        let blocks = (
+            even[at..].first_chunk::<N>(),
+            odd[at..].first_chunk::<N>(),
+            row[2 * at..].first_chunk_mut::<M>(),
+        );
+        if let (Some(even), Some(odd), Some(row)) = blocks {
+            for j in 0..N {
+                row[2 * j] = even[j];
+                row[2 * j + 1] = odd[j];
+            }
+        } else {
+            for j in at..pairs {
+                row[2 * j] = even[j];
+                row[2 * j + 1] = odd[j];
+            }
         }
-        if let ([last], Some(e)) = (pairs.into_remainder(), even.last()) {
-            *last = *e;
-        }
+    }
+    if let (1, Some(last), Some(e)) = (row.len() % 2, row.last_mut(), even.last()) {
+        *last = *e;
     }
 }
 

@@ -16,7 +16,7 @@ use crate::grid::Mapping;
 use crate::marks::{self, keep, put_back};
 use crate::network::Model;
 use crate::number::Number;
-use crate::place::{put, written, Place};
+use crate::place::{expect, put, written, Place};
 use crate::predict::corrector::{Corrections, Corrector};
 use crate::predict::kernel::{copy_rows, find_large, reconstruct};
 use crate::predict::multiscale::{self, Weights};
@@ -377,12 +377,15 @@ impl<N: Number> Coder for DecodeRuns<'_, N> {
         let side = self.shared.side;
         let half = side.kinds[frame] == FrameKind::Provisional;
         let negative = side.negative.as_deref();
+        expect(&self.values[frame][..width * N::SIZE]);
         for y in 0..height {
             row(y, &mut self.line);
             let at = (frame * self.shared.frames.height + self.band.top + y) * width;
             let negative = negative.map(|n| &n[at..at + width]);
             self.shared.mapping.write_values::<N>(&self.line, side.offset, half, negative, &mut self.bytes);
-            put(&mut self.values[frame][y * width * N::SIZE..][..width * N::SIZE], &self.bytes);
+            let (own, next) = self.values[frame][y * width * N::SIZE..].split_at_mut(width * N::SIZE);
+            put(own, &self.bytes);
+            expect(&next[..next.len().min(width * N::SIZE)]);
             self.written += 1;
         }
     }
