@@ -77,6 +77,16 @@ pub fn instruction_set() -> InstructionSet {
     found
 }
 
+/// Whether this machine compresses and expands vectors of bytes (AVX-512 VBMI2).
+#[cfg(target_arch = "x86_64")]
+#[inline]
+pub fn compresses_bytes() -> bool {
+    instruction_set() == InstructionSet::Avx512
+        && is_x86_feature_detected!("avx512vbmi")
+        && is_x86_feature_detected!("avx512vbmi2")
+        && is_x86_feature_detected!("popcnt")
+}
+
 /// What `AUGUR_CPU` says.
 fn limit() -> String {
     std::env::var("AUGUR_CPU").unwrap_or_default()

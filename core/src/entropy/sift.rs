@@ -12,7 +12,7 @@ pub fn classify(
 ) -> [usize; CLASSES] {
     #[cfg(target_arch = "x86_64")]
     {
-        if super::wide_sift::available() {
+        if crate::machine::compresses_bytes() {
             return super::wide_sift::classify(table, contexts, classes, lists);
         }
         if super::narrow_sift::available() {
@@ -26,7 +26,7 @@ pub fn classify(
 pub fn split(classes: &[u8], bytes: &[u8], lists: &mut [Vec<u8>; CLASSES]) {
     #[cfg(target_arch = "x86_64")]
     {
-        if super::wide_sift::available() {
+        if crate::machine::compresses_bytes() {
             return super::wide_sift::split(classes, bytes, lists);
         }
         if super::narrow_sift::available() {
@@ -41,7 +41,7 @@ pub fn split(classes: &[u8], bytes: &[u8], lists: &mut [Vec<u8>; CLASSES]) {
 pub fn join(classes: &[u8], lists: &[Vec<u8>; CLASSES], bytes: &mut [u8]) {
     #[cfg(target_arch = "x86_64")]
     {
-        if super::wide_sift::available() {
+        if crate::machine::compresses_bytes() {
             return super::wide_sift::join(classes, lists, bytes);
         }
         if super::narrow_sift::available() {

@@ -2,32 +2,23 @@
 //! [`super::sift`] define what these do.
 
 use super::quiet::CLASSES;
-use crate::machine::{instruction_set, InstructionSet};
+use crate::machine::compresses_bytes;
 use std::arch::x86_64::*;
 
 /// Bytes of a vector.
 const WIDTH: usize = 64;
 
-/// Whether this machine has the instructions.
-#[inline]
-pub fn available() -> bool {
-    instruction_set() == InstructionSet::Avx512
-        && is_x86_feature_detected!("avx512vbmi")
-        && is_x86_feature_detected!("avx512vbmi2")
-        && is_x86_feature_detected!("popcnt")
-}
-
 /// See [`super::sift::classify`].
 ///
 /// # Panics
-/// If the machine lacks the instructions, see [`available`].
+/// If the machine lacks the instructions, see [`compresses_bytes`].
 pub fn classify(
     table: &[u8; 256],
     contexts: &[u8],
     classes: &mut [u8],
     lists: &mut [Vec<u8>; CLASSES],
 ) -> [usize; CLASSES] {
-    assert!(available());
+    assert!(compresses_bytes());
     // SAFETY: the machine has the instructions.
     unsafe { classify_vbmi2(table, contexts, classes, lists) }
 }
@@ -37,7 +28,7 @@ pub fn classify(
 /// # Panics
 /// As [`classify`].
 pub fn split(classes: &[u8], bytes: &[u8], lists: &mut [Vec<u8>; CLASSES]) {
-    assert!(available());
+    assert!(compresses_bytes());
     // SAFETY: the machine has the instructions.
     unsafe { split_vbmi2(classes, bytes, lists) }
 }
@@ -47,7 +38,7 @@ pub fn split(classes: &[u8], bytes: &[u8], lists: &mut [Vec<u8>; CLASSES]) {
 /// # Panics
 /// As [`classify`].
 pub fn join(classes: &[u8], lists: &[Vec<u8>; CLASSES], bytes: &mut [u8]) {
-    assert!(available());
+    assert!(compresses_bytes());
     // SAFETY: the machine has the instructions.
     unsafe { join_vbmi2(classes, lists, bytes) }
 }

@@ -4,6 +4,9 @@
 use crate::error::{Error, Result};
 use std::ops::Range;
 
+#[cfg(target_arch = "x86_64")]
+mod wide;
+
 const ONES: u64 = 0x0101_0101_0101_0101;
 const WORD: usize = 8;
 
@@ -45,11 +48,24 @@ fn find(marks: &[u8], has: impl Fn(u64) -> bool, is: impl Fn(u8) -> bool) -> Opt
     marks[skipped..].iter().position(|m| is(*m)).map(|i| skipped + i)
 }
 
-/// Appends the elements of a row that are not marked; says how many.
+/// Appends the elements of a row that are not marked, as many as there are marks; says how many.
 pub fn keep(marks: &[u8], row: &[u8], out: &mut Vec<u8>) -> usize {
-    let start = out.len();
+    let (start, row) = (out.len(), &row[..marks.len()]);
     out.resize(start + row.len(), 0);
     let to = &mut out[start..];
+    let n = 'kept: {
+        #[cfg(target_arch = "x86_64")]
+        if crate::machine::compresses_bytes() {
+            break 'kept wide::keep(marks, row, to);
+        }
+        keep_scalar(marks, row, to)
+    };
+    out.truncate(start + n);
+    n
+}
+
+/// This defines what [`keep`] does; `to` is as long as the row.
+fn keep_scalar(marks: &[u8], row: &[u8], to: &mut [u8]) -> usize {
     let mut n = 0;
     let mut scalar = |row: &[u8], marks: &[u8], n: &mut usize| {
         for (v, m) in row.iter().zip(marks) {
@@ -70,13 +86,21 @@ pub fn keep(marks: &[u8], row: &[u8], out: &mut Vec<u8>) -> usize {
         scalar(row, &[0; WORD], &mut n);
     }
     scalar(rest, of_rest, &mut n);
-    out.truncate(start + n);
     n
 }
 
 /// Inverse of [`keep`]: the next of `kept` where nothing is marked, 0 elsewhere; says how many were used. `kept` has one more
 /// than are used.
 pub fn put_back(marks: &[u8], kept: &[u8], row: &mut [u8]) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if crate::machine::compresses_bytes() {
+        return wide::put_back(marks, kept, row);
+    }
+    put_back_scalar(marks, kept, row)
+}
+
+/// This defines what [`put_back`] does.
+fn put_back_scalar(marks: &[u8], kept: &[u8], row: &mut [u8]) -> usize {
     let mut n = 0;
     let scalar = |row: &mut [u8], marks: &[u8], n: &mut usize| {
         for (v, m) in row.iter_mut().zip(marks) {
@@ -180,11 +204,17 @@ mod tests {
             let expected: Vec<u8> = values.iter().zip(&marks).filter(|(_, m)| **m == 0).map(|(v, _)| *v).collect();
             prop_assert_eq!(&kept[1..], &expected[..]);
             prop_assert_eq!(kept.len(), n + 1);
+            let mut scalar = vec![0; values.len()];
+            let count = keep_scalar(&marks, &values, &mut scalar);
+            prop_assert_eq!(&scalar[..count], &expected[..]);
             kept.push(0);
+            let mut back_scalar = vec![9; values.len()];
+            prop_assert_eq!(put_back_scalar(&marks, &kept[1..], &mut back_scalar), n);
             prop_assert_eq!(put_back(&marks, &kept[1..], &mut back), n);
             for ((b, v), m) in back.iter().zip(&values).zip(&marks) {
                 prop_assert_eq!(*b, if *m == 0 { *v } else { 0 });
             }
+            prop_assert_eq!(back, back_scalar);
         }
 
         #[test]
