@@ -50,6 +50,44 @@ def shifting_model(name: str = "shift", shift: tuple[int, int] = SHIFT) -> bytes
     })
 
 
+def correcting_model(name: str = "bend") -> bytes:
+    """A corrector: to what the linear prediction says comes half of how far the neighbours in a row of the last frame lie
+    apart, less half of that of its neighbours in a column, counted from the last frame itself: what `bent` does."""
+    channels, hidden = 71, 5
+    here, above, left, right, below = 16, 17, 18, 19, 20  # among the inputs: the patch in the first reference
+    first = np.zeros((hidden, channels), "i1")
+    for k, (a, b) in enumerate([(left, right), (right, left), (above, below), (below, above)]):
+        first[k, a], first[k, b] = 1, -1
+    first[4, here] = 1
+    tensors = {"first.w": first, "first.b": np.array([0, 0, 0, 0, 8192], "<i4"), "last.w": np.array([[2, 2, -2, -2, 4]], "i1"),
+               "last.b": np.array([-32768], "<i4")}
+    for prefix, n in (("first", hidden), ("last", 1)):
+        tensors |= {f"{prefix}.m": np.full(n, 16384, "<i4"), f"{prefix}.s": np.full(n, 14, "u1")}
+
+    def dense(prefix, source, least):
+        return {"op": "dense", "in": [source], "weight": f"{prefix}.w", "bias": f"{prefix}.b", "multiplier": f"{prefix}.m",
+                "shift": f"{prefix}.s", "clamp": [least, 32767], "type": "i16"}
+
+    graph = {"nodes": [{"op": "input", "channels": channels, "type": "i16"}, dense("first", 0, 0), dense("last", 1, -32768)]}
+    return safetensors(tensors, {
+        "format": "augur-model", "version": "1", "graphs": json.dumps({"corrector": graph}), "name": name,
+        "architecture": "how neighbours lie", "license": "MIT OR Apache-2.0",
+    })
+
+
+def bent(steps: int = 32, ny: int = 60, nx: int = 61, seed: int = 1) -> np.ndarray:
+    """Noise whose steps no linear filter predicts (t, y, x): to each value comes half of how far its neighbours in a row lie
+    apart, less half of that of its neighbours in a column."""
+    frame = np.random.default_rng(seed).uniform(-1, 1, (ny, nx))
+    frames = []
+    for _ in range(steps):
+        frames.append(frame)
+        wide = np.pad(frame, 1, mode="reflect")
+        row, column = np.abs(wide[1:-1, :-2] - wide[1:-1, 2:]), np.abs(wide[:-2, 1:-1] - wide[2:, 1:-1])
+        frame = frame + 0.5 * (row - column)
+    return np.stack(frames).astype("f4")
+
+
 def recurrent_model(name: str = "memory", channels: int = 1, changes: bool = False, shift: tuple[int, int] = SHIFT) -> bytes:
     """A model that remembers: its state is the position that it read last, moved once; that moved once more and the new
     one moved, half of each, are the forecast. With `changes` it gives the change, otherwise the frame itself (as TEZip's

@@ -243,3 +243,35 @@ def test_workers_after_the_parent_used_models(program, tmp_path, method):  # noq
     """, cwd=tmp_path, env={"AUGUR_NUM_THREADS": "3"})
     if method == "spawn":
         program("with h5py.File('parent.h5') as f: check(f['u0'], M), check(f['u1'], N)", cwd=tmp_path)
+
+
+def test_a_corrector_in_the_file_makes_chunks_smaller_and_is_read_by_others(program, tmp_h5):  # noqa: F811
+    """Written whole and step by step; read by another process with two threads and with the kernels in plain Rust."""
+    correct = """
+        A, M = models.bent(), models.correcting_model()
+    """
+    done = program(correct + """
+        with h5py.File(sys.argv[1], "w") as f:
+            for name, steps in (("whole", 32), ("steps", 5)):
+                d = create(f, name)
+                d.attrs["augur_model"] = models.embed(f, M)
+                for t in range(0, 32, steps):
+                    d[t:t + steps] = A[t:t + steps]
+            plain = f.create_dataset("plain", data=A, chunks=CHUNK, compression=49493, compression_opts=models.words(BOUND, preset=0))
+            f.flush()
+            sizes = {name: f[name].id.get_storage_size() for name in ("whole", "steps", "plain")}
+            assert 10 * sizes["whole"] < 9 * sizes["plain"], sizes
+            check(f["whole"], M)
+    """, tmp_h5)
+    assert warnings(done) == []
+    shown = set()
+    for env in ({"AUGUR_NUM_THREADS": "2"}, {"AUGUR_CPU": "portable", "AUGUR_NUM_THREADS": "1"}):
+        done = program(correct + """
+            import hashlib
+            with h5py.File(sys.argv[1]) as f:
+                check(f["whole"], M), check(f["steps"], M)
+                print(*(hashlib.sha256(f[name][...].tobytes()).hexdigest() for name in ("whole", "steps", "plain")))
+        """, tmp_h5, env=env)
+        assert warnings(done) == []
+        shown.add(done.stdout)
+    assert len(shown) == 1
