@@ -77,10 +77,12 @@ def correcting_model(name: str = "bend") -> bytes:
 
 def bent(steps: int = 32, ny: int = 60, nx: int = 61, seed: int = 1) -> np.ndarray:
     """Noise whose steps no linear filter predicts (t, y, x): to each value comes half of how far its neighbours in a row lie
-    apart, less half of that of its neighbours in a column."""
-    frame = np.random.default_rng(seed).uniform(-1, 1, (ny, nx))
+    apart, less half of that of its neighbours in a column. As it grows by that, every eighth step is new."""
+    rng = np.random.default_rng(seed)
     frames = []
-    for _ in range(steps):
+    for t in range(steps):
+        if t % 8 == 0:
+            frame = rng.uniform(-1, 1, (ny, nx))
         frames.append(frame)
         wide = np.pad(frame, 1, mode="reflect")
         row, column = np.abs(wide[1:-1, :-2] - wide[1:-1, 2:]), np.abs(wide[:-2, 1:-1] - wide[2:, 1:-1])

@@ -247,10 +247,8 @@ def test_workers_after_the_parent_used_models(program, tmp_path, method):  # noq
 
 def test_a_corrector_in_the_file_makes_chunks_smaller_and_is_read_by_others(program, tmp_h5):  # noqa: F811
     """Written whole and step by step; read by another process with two threads and with the kernels in plain Rust."""
-    correct = """
+    done = program("""
         A, M = models.bent(), models.correcting_model()
-    """
-    done = program(correct + """
         with h5py.File(sys.argv[1], "w") as f:
             for name, steps in (("whole", 32), ("steps", 5)):
                 d = create(f, name)
@@ -266,8 +264,9 @@ def test_a_corrector_in_the_file_makes_chunks_smaller_and_is_read_by_others(prog
     assert warnings(done) == []
     shown = set()
     for env in ({"AUGUR_NUM_THREADS": "2"}, {"AUGUR_CPU": "portable", "AUGUR_NUM_THREADS": "1"}):
-        done = program(correct + """
+        done = program("""
             import hashlib
+            A, M = models.bent(), models.correcting_model()
             with h5py.File(sys.argv[1]) as f:
                 check(f["whole"], M), check(f["steps"], M)
                 print(*(hashlib.sha256(f[name][...].tobytes()).hexdigest() for name in ("whole", "steps", "plain")))
