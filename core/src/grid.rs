@@ -147,6 +147,22 @@ fn weight_bits(range_in_units: f64, step: i32) -> u32 {
     (30 - bits).clamp(0, 12) as u32
 }
 
+/// Unit and units per step (odd) of whole numbers that make the most of a window of so many counts, at least 9.
+fn parts(window: f64) -> (f64, i32) {
+    let least = (window / INTEGER_STEP).floor().max(3.0);
+    let most = (window / 3.0).floor().min(least + 16.0);
+    let units = (0..=(most - least) as i32).map(|k| least + f64::from(k));
+    let parts = units.map(|unit| {
+        // Values in the middle of two grid points of an even unit are half a unit off.
+        let reach = if unit % 2.0 == 0.0 { window - 1.0 } else { window };
+        (unit, 2.0 * ((reach / unit - 1.0) / 2.0).floor() + 1.0)
+    });
+    // What a wider step saves, less what rounded predictions cost.
+    let gain = |(unit, step): (f64, f64)| unit * step * (1.0 - 0.125 / (step * step));
+    let best = parts.max_by(|a, b| gain(*a).total_cmp(&gain(*b))).unwrap_or((window, 1.0));
+    (best.0, best.1 as i32)
+}
+
 impl Grid {
     /// The grid for the numbers N in `extent` (of logarithms for a logarithmic mapping) that keeps the error `e`;
     /// `None` if the numbers are too coarse or their range too wide for one.
@@ -201,13 +217,7 @@ impl Grid {
         let window = if exact { 1.0 } else { 2.0 * e.min(1e9).floor() + 1.0 };
         // Wide windows get units of three counts or more: only a third of the counts or fewer are on the grid by
         // chance, so that decoded frames are recognised.
-        let odd = |v: f64| 2.0 * ((v - 1.0) / 2.0).floor() + 1.0;
-        let (unit, step) = if window < 27.0 {
-            (window, 1)
-        } else {
-            let unit = odd(window / INTEGER_STEP).max(3.0);
-            (unit, odd(window / unit) as i32)
-        };
+        let (unit, step) = if window < 27.0 { (window, 1) } else { parts(window) };
         let range = extent.range() / unit;
         (range < LIMIT as f64).then(|| Self {
             mapping: Mapping::Linear(unit),
@@ -464,6 +474,19 @@ fn power_of_two(n: i64) -> f64 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn whole_units_make_the_most_of_every_window() {
+        for e in 13..5000 {
+            let window = f64::from(2 * e + 1);
+            let (unit, step) = parts(window);
+            assert!(unit >= 3.0 && step % 2 == 1 && step > 3, "{e}: {unit} x {step}");
+            // Half a unit to the grid, rounded down to counts, and half a step to the value that is coded.
+            let most = (unit / 2.0).floor() + unit * f64::from(step / 2);
+            assert!(most <= f64::from(e), "{e}: {unit} x {step}");
+            assert!(unit * f64::from(step) >= 0.92 * window, "{e}: {unit} x {step}");
+        }
+    }
 
     proptest! {
         #[test]
