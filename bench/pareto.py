@@ -2,12 +2,13 @@
 """What models of several sizes give: the ratio of the preset learned over balanced against multiply-adds per point, on the
 part of each field that training did not see, and what writing and reading cost. Prints tables and draws the curve.
 
-    pareto.py FILE[:/dataset] ... [--first STEPS ...] [--sizes small medium large] [--steps 800] [--out build/bench/pareto]
+    pareto.py FILE[:/dataset] ... [--first STEPS ...] [--parts forecaster corrector both] [--sizes small medium large] [--steps 800] [--out build/bench/pareto]
     pareto.py --draw build/bench/pareto/results.json [--docs docs]
 
-For each field and size a forecaster is trained with `augur train` on the first steps of the field, for a fixed number of optimiser
-steps, so that sizes compare fairly; the others are then written and read on one core, with the demo's chunks and no chunk cache. Speeds are
-those of processor time, which other work on the machine hardly changes. Models are kept in `--out`, as FIELD-SIZE.safetensors, and trained only where they are not there yet; others that
+For each field and size a forecaster, a corrector or both are trained with `augur train` on the first steps of the field, for a fixed number of
+optimiser steps, so that sizes compare fairly; the others are then written and read on one core, with the demo's chunks and no chunk cache. Speeds are
+those of processor time, which other work on the machine hardly changes. Models are kept in `--out`, as FIELD-SIZE.safetensors (a forecaster),
+FIELD-corrector-SIZE.safetensors and FIELD-both-SIZE.safetensors, and trained only where they are not there yet; others that
 are put beside them under such names are measured, too. In `--out`: `results.json`, `pareto.png`, `pareto.md`.
 """
 
@@ -40,15 +41,20 @@ from progress import Progress  # noqa: E402
 RELS = [1e-2, 1e-3, 1e-4]
 BOUND = 1e-3  # that the models are trained for
 SIZES = ["small", "medium", "large"]
+PARTS = {"forecaster": "forecaster", "corrector": "corrector", "both": "forecaster,corrector"}
 
 
-def train(augur: str, out: str, name: str, field: Field, first: int, size: str, steps: int, seed: int) -> None:
+def label(part: str, size: str) -> str:
+    """What a model of this size and of these networks is called."""
+    return size if part == "forecaster" else f"{part}-{size}"
+
+
+def train(augur: str, model: str, field: Field, first: int, part: str, size: str, steps: int, seed: int) -> None:
     """Trains a model on the first steps where there is none yet, and notes what that took."""
-    model = os.path.join(out, f"{name}-{size}.safetensors")
     if os.path.exists(model):
         return
     start, used = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-    training.on_first(augur, model, field, first, ["--parts", "forecaster", "--relative", str(BOUND), "--size", size, "--steps", str(steps), "--max-time", "1e9", "--seed", str(seed)])
+    training.on_first(augur, model, field, first, ["--parts", PARTS[part], "--relative", str(BOUND), "--size", size, "--steps", str(steps), "--max-time", "1e9", "--seed", str(seed)])
     used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - used
     with open(model + ".json", "w") as f:
         json.dump({"steps": steps, "seconds": time.monotonic() - start, "cpu": used}, f)
@@ -108,17 +114,17 @@ def measure(augur: str, out: str, name: str, field: Field, repeat: int, bar: Pro
         bar.step(f"{name}, {rel:.0e}, balanced")
         plain = store(field, rel * field.value_range, None, repeat)
         for model in sorted(models, key=lambda m: costs[m]["operations"]):
-            label = os.path.basename(model)[len(name) + 1 : -len(".safetensors")]
-            bar.step(f"{name}, {rel:.0e}, {label}")
+            called = os.path.basename(model)[len(name) + 1 : -len(".safetensors")]
+            bar.step(f"{name}, {rel:.0e}, {called}")
             own = store(field, rel * field.value_range, model, repeat)
             # Interleaved with the others, so that what slows the machine down slows all of them.
             again = store(field, rel * field.value_range, None, 1)
             plain.update({k: max(plain[k], again[k]) for k in ("write", "read")})
-            row = dict(field=name, model=label, rel=rel, **costs[model], error=own["error"], special=own["special"], balanced=raw / plain["bytes"],
+            row = dict(field=name, model=called, rel=rel, **costs[model], error=own["error"], special=own["special"], balanced=raw / plain["bytes"],
                        learned=raw / own["bytes"], counted=raw / (own["bytes"] + costs[model]["stored_bytes"]), write=own["write"], read=own["read"],
                        balanced_write=plain["write"], balanced_read=plain["read"])
             rows.append(row)
-            bar.print(f"{label:24} {rel:8.0e} {row['balanced']:9.2f} {row['learned']:9.2f} {row['counted']:11.2f} "
+            bar.print(f"{called:24} {rel:8.0e} {row['balanced']:9.2f} {row['learned']:9.2f} {row['counted']:11.2f} "
                       f"{row['balanced_write']:7.0f} {row['write']:8.0f} {row['balanced_read']:7.0f} {row['read']:8.0f}"
                       + ("" if row["error"] <= 1 and row["special"] else "  bound broken"))
         bar.print()
@@ -136,14 +142,16 @@ def run(args: argparse.Namespace) -> dict:
         field = load(spec)
         first = training.first_steps(field, first)
         fields.append((unique_name(spec, field, taken), field, first))
-    bar = Progress(len(fields) * len(args.sizes))
+    chosen = [(part, size) for part in args.parts for size in args.sizes]
+    bar = Progress(len(fields) * len(chosen))
     rows, titles = [], {}
     for name, field, first in fields:
-        for size in args.sizes:
-            bar.step(f"training {name}-{size}")
+        for part, size in chosen:
+            model = os.path.join(args.out, f"{name}-{label(part, size)}.safetensors")
+            bar.step(f"training {os.path.basename(model)}")
             if sys.stderr.isatty():
                 print(file=sys.stderr)
-            train(augur, args.out, name, field, first, size, args.steps, args.seed)
+            train(augur, model, field, first, part, size, args.steps, args.seed)
     try:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # one core for all, inherited by the children
     except AttributeError:
@@ -162,12 +170,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", nargs="*", help="FILE or FILE:/dataset (HDF5, netCDF-3, netCDF-4)")
     parser.add_argument("--first", nargs="+", type=int, metavar="STEPS", help="steps to train on, for all fields or for each (half)")
+    parser.add_argument("--parts", nargs="*", choices=PARTS, default=list(PARTS), help="networks to train")
     parser.add_argument("--sizes", nargs="*", default=SIZES, help="sizes to train")
-    parser.add_argument("--steps", type=int, default=800, help="optimiser steps of each training")
+    parser.add_argument("--steps", type=int, default=800, help="optimiser steps of each forecaster; a corrector takes 8 for each")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--repeat", type=int, default=3, help="the best of so many runs is the speed")
     parser.add_argument("--out", default="build/bench/pareto", help="folder for models, results and picture")
     parser.add_argument("--docs", help="folder with models.md: puts table and picture there, too")
+    parser.add_argument("--name", default="pareto", help="what table and picture are called there")
     parser.add_argument("--draw", metavar="RESULTS", help="draw what was measured before, measure nothing")
     args = parser.parse_args()
     if bool(args.data) == bool(args.draw):
@@ -187,8 +197,8 @@ def main() -> int:
         f.write(table)
     print(f"{table}\npicture: {picture}")
     if args.docs:
-        shutil.copy(picture, os.path.join(args.docs, "learned_pareto.png"))
-        document.put(os.path.join(args.docs, "models.md"), "pareto", table)
+        shutil.copy(picture, os.path.join(args.docs, f"learned_{args.name}.png"))
+        document.put(os.path.join(args.docs, "models.md"), args.name, table)
     return int(any(row["error"] > 1 or not row["special"] for row in results["rows"]))
 
 

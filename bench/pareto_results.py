@@ -14,6 +14,25 @@ from plots import frontier, plain_log
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555555"]
 # Sizes that users choose from are drawn large.
 SIZES = "small", "medium", "large"
+# How a model's networks are drawn: by how its name begins, otherwise it is a forecaster.
+MARKS = {"corrector": "s", "both": "D"}
+
+
+def mark(model: str) -> str:
+    """The mark of a model."""
+    return MARKS.get(model.split("-")[0], "o")
+
+
+def is_size(model: str) -> bool:
+    """Whether users can choose it, not only whoever trained it."""
+    return model.removeprefix("corrector-").removeprefix("both-") in SIZES
+
+
+def title(model: str) -> str:
+    """How tables call a model."""
+    part, _, size = model.rpartition("-")
+    named = f"`{size}`" if size in SIZES else model
+    return {"corrector": f"corrector, {named}", "both": f"both, {named}"}.get(part, named)
 
 
 def mean(values: list[float]) -> float:
@@ -84,7 +103,7 @@ def table(results: dict) -> str:
             rows = [at(results, field, model, rel) for rel in rels]
             one = at(results, field, model, middle)
             training = f"{one['training']['cpu']:.0f} s" if "training" in one else ""
-            name = f"`{model}`" if model in SIZES else model
+            name = title(model)
             out.append(f"| {name} | {one['operations']:,.0f} | {one['stored_bytes'] / 1e3:.1f} kB | "
                        + " | ".join(f"{r['learned']:.2f} ({r['counted']:.2f})" for r in rows)
                        + f" | {one['write']:.0f}, {one['read']:.0f} MB/s | {training} |")
@@ -100,7 +119,7 @@ def table(results: dict) -> str:
                 cells.append(f"{mean([r['learned'] / r['balanced'] for r in rows]):.3f} ({mean([r['counted'] / r['balanced'] for r in rows]):.3f})")
             rows = [at(results, f, model, middle) for f in fields(results)]
             speed = ", ".join(f"{mean([r[k] / r['balanced_' + k] for r in rows]):.2f}" for k in ("write", "read"))
-            name = f"`{model}`" if model in SIZES else model
+            name = title(model)
             out.append(f"| {name} | {rows[0]['operations']:,.0f} | " + " | ".join(cells) + f" | {speed} |")
         out.append("")
     out += pays_table(results)
@@ -117,14 +136,16 @@ def draw(path: str, results: dict) -> None:
         for field, colour in zip(fields(results), COLOURS * 9):
             rows = sorted((r for r in results["rows"] if r["field"] == field and r["rel"] == rel), key=lambda r: r["operations"])
             x = [r["operations"] for r in rows]
-            area = [70 if r["model"] in SIZES else 22 for r in rows]
             over = [r["learned"] / r["balanced"] for r in rows]
-            gain.scatter(x, over, s=area, color=colour, label=field, zorder=3)
-            gain.scatter(x, [r["counted"] / r["balanced"] for r in rows], s=area, facecolors="none", edgecolors=colour, zorder=2)
+            for row, gained in zip(rows, over):
+                look = {"s": 60 if is_size(row["model"]) else 22, "marker": mark(row["model"])}
+                at = row["operations"]
+                gain.scatter(at, gained, color=colour, zorder=3, **look)
+                gain.scatter(at, row["counted"] / row["balanced"], facecolors="none", edgecolors=colour, zorder=2, **look)
+                speed.scatter(at, row["write"], color=colour, zorder=3, **look)
+                speed.scatter(at, row["read"], facecolors="none", edgecolors=colour, zorder=3, **look)
             edge = frontier([(1 / a, b) for a, b in zip(x, over)])
-            gain.plot([1 / a for a, _ in edge], [b for _, b in edge], color=colour, linewidth=1.2, zorder=1)
-            speed.scatter(x, [r["write"] for r in rows], s=area, color=colour, zorder=3)
-            speed.scatter(x, [r["read"] for r in rows], s=area, color=colour, marker="v", facecolors="none", zorder=3)
+            gain.plot([1 / a for a, _ in edge], [b for _, b in edge], color=colour, linewidth=1.2, zorder=1, label=field)
         gain.axhline(1, color="0.5", linewidth=1)
         gain.set(xscale="log", title=f"bound {rel:g} of the value range")
         speed.set(xscale="log", yscale="log", xlabel="multiply-adds per point")
@@ -134,12 +155,13 @@ def draw(path: str, results: dict) -> None:
     panels[0, 0].set_ylabel("ratio of learned over that of balanced")
     panels[1, 0].set_ylabel("MB/s on one core")
     plain_log(panels[1, 0].yaxis)
-    names = [r["model"] for r in results["rows"]]
-    chosen = ", ".join(n for n in SIZES if n in names)
-    others = "; small marks: other widths and depths" if set(names) - set(SIZES) else ""
-    figure.suptitle("What a larger model gives on steps that it was not trained on, and what it costs\n(filled: without the model's bytes, the line joins "
+    names = {r["model"] for r in results["rows"]}
+    shapes = [f"{'circles' if m == 'o' else 'squares' if m == 's' else 'diamonds'}: {what}"
+              for m, what in (("o", "forecasters"), ("s", "correctors"), ("D", "both")) if any(mark(n) == m for n in names)]
+    others = [] if all(map(is_size, names)) else ["small marks: other widths and depths"]
+    figure.suptitle("What a larger model gives on steps that it was not trained on, and what it costs\n(above, filled: without the model's bytes, the line joins "
                     "the best for their cost; hollow: with them;\n"
-                    f"below, dots: writing, hollow triangles: reading; large marks: {chosen}{others})", fontsize=11)
+                    f"below, filled: writing, hollow: reading; {'; '.join(shapes + others)})", fontsize=11)
     figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     figure.savefig(path, dpi=100)
     plt.close(figure)
