@@ -148,7 +148,9 @@ fn encode_predicted(
     }
     let known = memory.map_or(vec![], |m| m.recall(&bytes, params.shape[params.time_axis]));
     let held = memory.and_then(|m| held(m, &params, &bytes));
-    let given = Given { known: &known, held: held.as_deref(), shown };
+    // Integers have few values: those of many images are on a grid more often than chance would have it.
+    let decoded = params.dtype.is_float() || memory.is_none_or(|m| m.knows_integers(raw.len()));
+    let given = Given { known: &known, held: held.as_deref(), decoded, shown };
     let encoded = with_number!(params.dtype, N => predicted::encode::<N>(&params, &frames, &bytes, given))?;
     let (unit, origin) = encoded.mapping.parameters();
     let mut header = Header {
@@ -232,6 +234,9 @@ fn decode_canonical(header: &Header, payload: &[u8], decoding: &Decoding, out: &
     let counts = !header.dtype.is_float() && header.unit == 1.0 && !predicted::is_direct(payload);
     let exact = header.error == 0.0 || mapping.is_lattice() || counts;
     if let (Some(memory), false) = (memory, exact) {
+        if !header.dtype.is_float() {
+            memory.remember_integers(bytes.len());
+        }
         let steps = header.shape[header.time_axis];
         let kept = predicted::final_steps(&finals, steps);
         let counted = predicted::is_direct(payload) && !header.dtype.is_float();

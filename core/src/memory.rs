@@ -7,7 +7,7 @@
 
 use crate::error::Result;
 use crate::network::{Models, NoModels};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::mem::MaybeUninit;
 use std::sync::{Mutex, MutexGuard};
 use twox_hash::XxHash3_64;
@@ -26,6 +26,8 @@ const SKIPPED: usize = 8;
 const WHOLE: usize = 128 << 20;
 /// See [`WHOLE`].
 const CHUNKS: usize = 64;
+/// Most lengths that are remembered; with as many, all are known.
+const LENGTHS: usize = 1 << 12;
 /// Points of a chunk that are looked at before all are compared.
 const SAMPLED: usize = 256;
 
@@ -33,6 +35,8 @@ const SAMPLED: usize = 256;
 ///
 /// Where that does not do, whole chunks are remembered: where decoded values are like any others and may be kept in a part of
 /// a frame of which the rest changes (integers that the direct predictor rounded), and where steps are of a few bytes.
+///
+/// Also the lengths of chunks of integers that were decoded: in others none are taken for decoded ones.
 #[derive(Default)]
 pub struct Memory {
     known: Mutex<Known>,
@@ -43,6 +47,8 @@ struct Known {
     errors: HashMap<u64, f64>,
     order: VecDeque<u64>,
     chunks: VecDeque<Whole>,
+    /// Lengths of chunks of integers.
+    integers: HashSet<usize>,
 }
 
 /// A decoded chunk.
@@ -105,6 +111,19 @@ impl Memory {
                 known.errors.remove(&oldest);
             }
         }
+    }
+
+    /// Remembers that a chunk of so many bytes was decoded that holds rounded integers.
+    pub(crate) fn remember_integers(&self, len: usize) {
+        let Some(mut known) = self.lock() else { return };
+        if known.integers.len() < LENGTHS {
+            known.integers.insert(len);
+        }
+    }
+
+    /// Whether a chunk of so many bytes may have been decoded that holds rounded integers.
+    pub(crate) fn knows_integers(&self, len: usize) -> bool {
+        self.lock().is_none_or(|known| known.integers.len() >= LENGTHS || known.integers.contains(&len))
     }
 
     /// Whether steps of this size are remembered one by one.
@@ -212,6 +231,16 @@ pub fn decode_to(stream: &[u8], decoding: &Decoding, out: &mut [MaybeUninit<u8>]
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn integers_are_known_by_the_length_of_their_chunk() {
+        let memory = Memory::new();
+        assert!(!memory.knows_integers(100));
+        memory.remember_integers(100);
+        assert!(memory.knows_integers(100) && !memory.knows_integers(101));
+        (0..LENGTHS).for_each(|i| memory.remember_integers(200 + i));
+        assert!(memory.knows_integers(101));
+    }
 
     #[test]
     fn steps_are_known_until_others_crowd_them_out() {

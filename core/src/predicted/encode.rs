@@ -60,6 +60,8 @@ pub struct Given<'a> {
     pub known: &'a [Option<f64>],
     /// The same for points of other steps, not 0 at each of them.
     pub held: Option<&'a [u8]>,
+    /// Whether other points may have been decoded before.
+    pub decoded: bool,
     /// Whom to show what a corrector would be asked.
     pub shown: Shown<'a>,
 }
@@ -87,7 +89,7 @@ fn encode_chunk<N: Number>(
     params: &Params,
     frames: &Frames,
     raw: &[u8],
-    Given { known, held, shown }: Given,
+    given @ Given { known, held, decoded, shown }: Given,
     &Surveyed { ref special, extent, points, provisional }: &Surveyed,
     share: f64,
 ) -> Option<Encoded> {
@@ -96,13 +98,7 @@ fn encode_chunk<N: Number>(
     let pointwise = matches!(params.bound, Bound::PointwiseRelative { .. });
     let tezip = params.preset == Preset::Tezip;
     if pointwise && tezip && !N::FLOAT && !provisional {
-        return code_shares::<N>(
-            params,
-            frames,
-            raw,
-            Given { known, held, shown },
-            (special, &extent, points),
-        );
+        return code_shares::<N>(params, frames, raw, given, (special, &extent, points));
     }
     let logarithmic = pointwise;
     let allowed = allowed_error(&params.bound, &extent).map(|e| share * e);
@@ -159,7 +155,7 @@ fn encode_chunk<N: Number>(
         let frames = held.chunks_exact(frames.area());
         known_frames.iter_mut().zip(frames).for_each(|(known, held)| *known |= held.iter().any(|h| *h != 0));
     }
-    let mut writing = Writing { points, provisional, known: &known_frames, fresh: false };
+    let mut writing = Writing { points, provisional, known: &known_frames, fresh: !decoded };
     let mut mapped = map::<N>(raw, frames, &grid, special, &domain, writing, params.threads);
     let seen = mapped.kinds.iter().zip(&known_frames).any(|(k, known)| *k == FrameKind::Fine && !known);
     if seen && !logarithmic && lattice::is_unrelated::<N>(present, special, &[grid.mapping.quantum()]) {
@@ -197,7 +193,7 @@ fn code_shares<N: Number>(
     params: &Params,
     frames: &Frames,
     raw: &[u8],
-    Given { known, held, shown }: Given,
+    Given { known, held, shown, .. }: Given,
     (special, extent, points): (&Special, &Extent, usize),
 ) -> Option<Encoded> {
     let grid = Grid::counts(extent)?;

@@ -113,7 +113,7 @@ pub fn rewrites(bytes: &[u8]) {
         truth = unwritten[..size].iter().copied().cycle().take(truth.len()).collect();
     }
     let memory = Memory::new();
-    let mut stream = encode(&params, &truth).unwrap_or_else(|e| panic!("{e}: {params:?}"));
+    let mut stream = encode_with(&params, &truth, &memory).unwrap_or_else(|e| panic!("{e}: {params:?}"));
     for _ in 0..1 + input.below(6) {
         let source = case::data(&mut input, &params);
         let at = input.below(65536) % steps * step;
