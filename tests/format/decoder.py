@@ -1,7 +1,7 @@
 """A second decoder of Augur streams, written from docs/format.md alone: plain Python, slow, for small chunks.
 
-It exists to prove that the page is complete. Section numbers are those of the page; lattices and weights (6), entropy codes (8,
-9), blocks (11, 12) and the numbers that all read have files of their own. zstandard and xxhash bring the two formats that the
+It exists to prove that the page is complete. Section numbers are those of the page; the header (1), values (4), the order (5), lattices
+and weights (6), entropy codes (8, 9), blocks (11, 12) and the numbers that all read have files of their own. zstandard and xxhash bring the two formats that the
 page refers to; network.py runs the models of streams that name one.
 
     python decoder.py STREAM.augur > chunk.raw
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import struct
 import sys
 from dataclasses import dataclass, field
 
@@ -19,73 +18,17 @@ import blocks
 import network
 import numpy as np
 from entropy import CONTEXTS, Symbols, large, read_classes, read_table
+from header import LOSSLESS, SIZES, Header, read_header
 from multiscale import ACTIVITY, MOST, ROOT, SPACE, Lattice, distance, octaves, read_weights, smooth_with_zeros, taps
-from reading import Bits, Parts, checksum, factor, limit, need, toward_zero, wrap, zstd_content
+from order import BETWEEN, BOTH_RECONSTRUCTED, FORECAST, HIERARCHICAL, INDEPENDENT, RECONSTRUCTED, RECURRENT, Step, coding_order
+from reading import Bits, Parts, checksum, factor, limit, need, wrap, zstd_content
+from values import cast, exp2, log
 
-SIZES = {1: 2, 2: 4, 3: 8, 4: 1, 5: 1, 6: 2, 7: 2, 8: 4, 9: 4}
-INTEGERS = {4: "b", 5: "B", 6: "h", 7: "H", 8: "i", 9: "I"}
 LORENZO_SPACE, LORENZO_TIME, LORENZO_BOTH, MULTISCALE, DIRECT, BLOCKWISE = range(6)
-PREVIOUS, HIERARCHICAL, INDEPENDENT, FORECAST, RECONSTRUCTED, BOTH_RECONSTRUCTED = range(6)
-LOSSLESS, PREDICTED, LEARNED = 1, 2, 3
-BETWEEN, RECURRENT = "between", "recurrent"
 NORMAL, FINE, PROVISIONAL = range(3)
 
 
 # --- 1. Frame of the stream -------------------------------------------------------------------------------
-
-
-@dataclass
-class Header:
-    method: int
-    dtype: int
-    big: bool
-    shape: tuple
-    time_axis: int
-    formula: int
-    unit: float
-    origin: float
-    model: bytes | None
-    payload_len: int
-    reconstruction_sum: int
-    payload_sum: int
-
-    @property
-    def raw_len(self) -> int:
-        return math.prod(self.shape) * SIZES[self.dtype]
-
-
-def read_header(stream: bytes) -> tuple[Header, int]:
-    need(len(stream) >= 8 and stream[:4] == b"\x89AGR", "not an Augur stream")
-    version, method, kind, axes = stream[4:8]
-    need(version == 1, f"format version {version}")
-    rank, time_axis = axes & 15, axes >> 4
-    need(1 <= rank <= 5 and time_axis < rank, "rank and time axis")
-    at = 8 + 4 * rank
-    need(len(stream) > at, "the stream ends in its header")
-    shape = struct.unpack_from(f"<{rank}I", stream, 8)
-    predicted, model = method in (PREDICTED, LEARNED), None
-    formula, unit, origin = stream[at] >> 4 if predicted else 0, 0.0, 0.0
-    length = at + (33 if predicted else 0) + (8 if formula == 2 else 0) + (32 if method == LEARNED else 0) + 20
-    need(len(stream) >= length, "the stream ends in its header")
-    if predicted:
-        _, _, _, error, unit = struct.unpack_from("<B4d", stream, at)
-        need(math.isfinite(error) and error >= 0 and math.isfinite(unit) and unit > 0, "error and unit")
-        need(formula <= 3, "formula of the values")
-        at += 33
-        if formula == 2:
-            (origin,) = struct.unpack_from("<d", stream, at)
-            need(math.isfinite(origin), "origin")
-            at += 8
-    if method == LEARNED:
-        model = stream[at : at + 32]
-        at += 32
-    payload_len, reconstruction, payload, own = struct.unpack_from("<Q3I", stream, at)
-    need(checksum(stream[: length - 4]) == own, "the header's checksum")
-    need(method <= LEARNED and kind & 127 in SIZES and 0 not in shape and math.prod(shape) <= 1 << 40, "the header's fields")
-    return (
-        Header(method, kind & 127, kind > 127, shape, time_axis, formula, unit, origin, model, payload_len, reconstruction, payload),
-        length,
-    )
 
 
 def decode(stream: bytes, models=()) -> bytes:
@@ -577,118 +520,6 @@ class Payload:
             values.append(line)
             activity.append([min(abs(v), 255) for v in q])
         band.values[frame], band.activity[frame] = values, activity
-
-
-# --- 4. Integers and values -------------------------------------------------------------------------------
-
-ROOTS = [1 << 63]
-for _ in range(40):
-    ROOTS.append(math.isqrt(ROOTS[-1] << 62))
-
-
-def exp2(e: int) -> float:
-    whole, fraction, m = e >> 40, e & ((1 << 40) - 1), 1 << 62
-    for j in range(1, 41):
-        if fraction >> (40 - j) & 1:
-            m += m * (ROOTS[j] - (1 << 62)) >> 62
-    scaled = whole - 62
-    if scaled > 1100:
-        return math.inf
-    if scaled < -1200:
-        return 0.0
-    half = toward_zero(scaled, 2)
-    return float(m) * 2.0**half * 2.0 ** (scaled - half)
-
-
-def log(x: int) -> int:
-    """256 times the base-2 logarithm, linear between powers of 2."""
-    m = x.bit_length() - 1
-    return 256 * m + (256 * (x - (1 << m)) >> m)
-
-
-def cast(x: float, dtype: int) -> bytes:
-    if dtype == 3:
-        return struct.pack("<d", x)
-    if dtype == 2:
-        try:
-            return struct.pack("<f", x)
-        except OverflowError:
-            return struct.pack("<f", math.copysign(math.inf, x))
-    if dtype == 1:
-        bits = struct.unpack("<Q", struct.pack("<d", x))[0] & ~0xFFFFFFFF
-        x = struct.unpack("<d", struct.pack("<Q", bits))[0]
-        try:
-            return struct.pack("<e", x)
-        except OverflowError:
-            return struct.pack("<e", math.copysign(math.inf, x))
-    bits, signed = 8 * SIZES[dtype], dtype in (4, 6, 8)
-    low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
-    whole = 0 if math.isnan(x) else math.trunc(limit(x, low, high))
-    return struct.pack("<" + INTEGERS[dtype], whole)
-
-
-# --- 5. Coding order and references -----------------------------------------------------------------------
-
-
-@dataclass
-class Step:
-    frame: int
-    references: list
-    klass: int
-    forecast: list
-    reconstructed: bool
-
-    @property
-    def count(self) -> int:
-        return len(self.references) + (bool(self.forecast) or self.reconstructed)
-
-
-def coding_order(order: int, f: Frames, forecasts) -> list[Step]:
-    window = forecasts.window
-    times, last = [(0, (), 0)], f.steps - 1
-    reconstructed = order >= RECONSTRUCTED
-    order = {RECONSTRUCTED: PREVIOUS, BOTH_RECONSTRUCTED: HIERARCHICAL}.get(order, order)
-    if order == PREVIOUS:
-        times += [(t, (t - 1, max(t - 2, 0)), 1) for t in range(1, f.steps)]
-    elif order == FORECAST and window != BETWEEN:
-        times += [(t, (t - 1, max(t - 2, 0)), min(t, 2)) for t in range(1, f.steps)]
-    elif order == INDEPENDENT:
-        times += [(t, (), 0) for t in range(1, f.steps)]
-    elif last > 0:
-        times.append((last, (0, 0), 4))
-        spans = [(0, last)]
-        while spans:
-            following = []
-            for a, b in spans:
-                if b - a >= 2:
-                    m = (a + b) // 2
-                    times.append((m, (a, b), 1 if b - a <= 2 else 2 if b - a <= 4 else 3))
-                    following += [(a, m), (m, b)]
-            spans = following
-    plan = []
-    for t, references, distance in times:
-        for z in range(f.levels):
-            if not references:
-                pairs, klass = ([(t, z - 1), (t, max(z - 2, 0))], 5) if z else ([], 0)
-            elif z == 0:
-                pairs, klass = [(r, 0) for r in references], distance
-            elif order == PREVIOUS or (order == FORECAST and window != BETWEEN):
-                pairs, klass = [(references[0], z), (t, z - 1), (references[0], z - 1)], 5 + distance
-            else:
-                pairs, klass = [(r, z) for r in references] + [(t, z - 1)], 5 + distance
-            read = []
-            if window == BETWEEN:
-                a, b = references or (0, 0)
-                read = [(a, z), (b, z)] if a < t < b <= a + 4 else []
-            elif window == RECURRENT and t >= 1:
-                group = range(z // forecasts.channels * forecasts.channels, (z // forecasts.channels + 1) * forecasts.channels)
-                read = [(s, level) for s in (t - 1, max(t - 2, 0))[: 1 + forecasts.levels] for level in group]
-            elif window == "past" and t >= 2:
-                read = [(max(t - k, 0), z) for k in range(1, forecasts.past + 1)]
-                read += [(t - 1, max(z - 1, 0)), (t - 1, min(z + 1, f.levels - 1))] if forecasts.levels else []
-            frames = [[s * f.levels + level for s, level in part] for part in (pairs, read)]
-            plan.append(Step(t * f.levels + z, frames[0], klass, frames[1], reconstructed))
-    return plan
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from reading import Bits, limit, need, toward_zero, unzigzag, wrap
 
 if TYPE_CHECKING:
-    from decoder import Step
+    from order import Step
+
 
 def beyond(i: int, parity: int, lattice: int, length: int) -> int:
     """Where row or column i of a plane is read."""
