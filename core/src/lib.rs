@@ -9,6 +9,8 @@
 //! The crate knows neither HDF5 nor files: `augur-filter` puts it behind HDF5's filter interface.
 
 pub mod bound;
+#[cfg(target_arch = "x86_64")]
+mod bytes64;
 mod checksum;
 mod chunk;
 pub mod dtype;

@@ -16,7 +16,7 @@ pub fn put(place: &mut Place, bytes: &[u8]) {
 
 /// Tells the machine that `place` is written soon: otherwise stores wait for the cache lines of memory that was not near.
 #[inline]
-pub fn expect(place: &Place) {
+pub fn announce(place: &Place) {
     #[cfg(target_arch = "x86_64")]
     for line in place.chunks(64) {
         use std::arch::x86_64::{_mm_prefetch, _MM_HINT_ET0};

@@ -10,12 +10,17 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use support::input::{random_bytes, Input};
 use support::{case, models, target};
 
+/// The bytes of a seed.
+fn bytes_of(seed: u64) -> Vec<u8> {
+    random_bytes(seed, 40 + (seed * 37 % 400) as usize)
+}
+
 /// Runs a target with each seed; names the seeds that break it.
 fn run(name: &str, cases: u64, target: impl Fn(&[u8])) {
     let cases = std::env::var("AUGUR_HOSTILE_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(cases);
     let mut broken = vec![];
     for seed in 0..cases {
-        let bytes = random_bytes(seed, 40 + (seed * 37 % 400) as usize);
+        let bytes = bytes_of(seed);
         if catch_unwind(AssertUnwindSafe(|| target(&bytes))).is_err() {
             broken.push(seed);
         }
@@ -47,7 +52,7 @@ fn rewritten_steps_keep_the_bound_against_what_was_written() {
 fn cases_reach_networks() {
     let mut used = [0; 3];
     for seed in 0..2000 {
-        let bytes = random_bytes(seed, 40 + (seed * 37 % 400) as usize);
+        let bytes = bytes_of(seed);
         let mut input = Input::new(&bytes);
         let params = case::params(&mut input);
         let raw = case::data(&mut input, &params);
@@ -59,7 +64,6 @@ fn cases_reach_networks() {
                 .for_each(|(n, _)| *n += 1);
         }
     }
-    println!("{used:?}");
     assert!(
         used[0] > 0 && used[1] > 0,
         "streams of a corrector, of a forecaster, of an interpolator: {used:?}"

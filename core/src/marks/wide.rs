@@ -1,11 +1,9 @@
 //! Leaving out marked bytes and putting them back with AVX-512 VBMI2: compressions and expansions of 64 bytes. The scalar
 //! functions beside it define what these do.
 
+use crate::bytes64::{lanes, load, store, WIDTH};
 use crate::machine::compresses_bytes;
 use std::arch::x86_64::*;
-
-/// Bytes of a vector.
-const WIDTH: usize = 64;
 
 /// See [`super::keep`]; `out` is as long as `row`.
 ///
@@ -25,31 +23,6 @@ pub fn put_back(marks: &[u8], kept: &[u8], row: &mut [u8]) -> usize {
     assert!(compresses_bytes() && marks.len() == row.len());
     // SAFETY: the machine has the instructions.
     unsafe { put_back_vbmi2(marks, kept, row) }
-}
-
-/// A lane for each of at most 64 bytes.
-fn lanes(bytes: &[u8]) -> __mmask64 {
-    if bytes.len() >= WIDTH {
-        !0
-    } else {
-        (1 << bytes.len()) - 1
-    }
-}
-
-/// The first bytes, at most 64.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
-fn load(bytes: &[u8]) -> __m512i {
-    // SAFETY: the mask has as many lanes as there are bytes.
-    unsafe { _mm512_maskz_loadu_epi8(lanes(bytes), bytes.as_ptr().cast()) }
-}
-
-/// Stores as many bytes as there is place, at most 64.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
-fn store(place: &mut [u8], v: __m512i) {
-    // SAFETY: the mask has as many lanes as there is place.
-    unsafe { _mm512_mask_storeu_epi8(place.as_mut_ptr().cast(), lanes(place), v) };
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi2,popcnt")]

@@ -16,7 +16,7 @@ use crate::grid::Mapping;
 use crate::marks::{self, keep, put_back};
 use crate::network::Model;
 use crate::number::Number;
-use crate::place::{expect, put, written, Place};
+use crate::place::{announce, put, written, Place};
 use crate::predict::corrector::{Corrections, Corrector};
 use crate::predict::kernel::{copy_rows, find_large, reconstruct};
 use crate::predict::multiscale::{self, Weights};
@@ -377,7 +377,7 @@ impl<N: Number> Coder for DecodeRuns<'_, N> {
         let side = self.shared.side;
         let half = side.kinds[frame] == FrameKind::Provisional;
         let negative = side.negative.as_deref();
-        expect(&self.values[frame][..width * N::SIZE]);
+        announce(&self.values[frame][..width * N::SIZE]);
         for y in 0..height {
             row(y, &mut self.line);
             let at = (frame * self.shared.frames.height + self.band.top + y) * width;
@@ -385,7 +385,7 @@ impl<N: Number> Coder for DecodeRuns<'_, N> {
             self.shared.mapping.write_values::<N>(&self.line, side.offset, half, negative, &mut self.bytes);
             let (own, next) = self.values[frame][y * width * N::SIZE..].split_at_mut(width * N::SIZE);
             put(own, &self.bytes);
-            expect(&next[..next.len().min(width * N::SIZE)]);
+            announce(&next[..next.len().min(width * N::SIZE)]);
             self.written += 1;
         }
     }

@@ -110,6 +110,7 @@ pub fn params(input: &mut Input) -> Params {
             params.preset = input.pick(&[Preset::AeSz, Preset::Cae]);
             params.selection = input.pick(&[Selection::Length, Selection::Distance]);
         }
+        // The bits that say of a fill value what 0 and 16 do, too.
         _ if flags & 24 == 24 => {
             params.preset = Preset::Learned;
             params.model = Some(Arc::clone(&models::all()[input.below(3)]));
