@@ -41,7 +41,7 @@ from progress import Progress  # noqa: E402
 RELS = [1e-2, 1e-3, 1e-4]
 BOUND = 1e-3  # that the models are trained for
 SIZES = ["small", "medium", "large"]
-PARTS = {"forecaster": "forecaster", "corrector": "corrector", "both": "forecaster,corrector"}
+PARTS = {"forecaster": "forecaster", "corrector": "corrector", "both": "forecaster,corrector"}  # as `augur train` calls them
 
 
 def label(part: str, size: str) -> str:
