@@ -457,6 +457,9 @@ pub fn predictions(stream: &[u8], decoding: &Decoding) -> Result<Vec<u8>> {
             header.method.name()
         )));
     }
+    if decoding.expected_len.is_none() {
+        plausible(&header, stream)?;
+    }
     let fill =
         |out: &mut Place| decode_payload(&header, payload, decoding, Wanted::Predictions, out).map(|_| ());
     // SAFETY: where it succeeds, decoding has written all.
@@ -470,6 +473,7 @@ pub fn predictions(stream: &[u8], decoding: &Decoding) -> Result<Vec<u8>> {
 /// As [`decode`], except for what only decoding finds.
 pub fn inspect(stream: &[u8]) -> Result<Info> {
     let (header, payload) = split(stream)?;
+    plausible(&header, stream)?;
     let raw_len = header.raw_len();
     let mut description = header.method.name().to_string();
     if header.method == Method::Predicted {

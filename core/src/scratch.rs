@@ -78,6 +78,13 @@ impl<T: Pooled> Buffer<T> {
         buffer.resize(len, T::default());
         buffer
     }
+
+    /// Each element as `of` makes it of one of these.
+    pub fn of(elements: &[T], of: impl Fn(T) -> T) -> Self {
+        let mut buffer = Self::arbitrary(elements.len());
+        buffer.iter_mut().zip(elements).for_each(|(o, e)| *o = of(*e));
+        buffer
+    }
 }
 
 impl<T: Pooled> Deref for Buffer<T> {

@@ -66,6 +66,14 @@ impl Special {
         Self { fill, outliers: vec![], smallest, floats: N::FLOAT, conventional, none: false }
     }
 
+    /// The same, and a value besides.
+    pub fn with(&self, value: u64) -> Self {
+        let mut more = self.clone();
+        more.outliers.push(value);
+        more.none = false;
+        more
+    }
+
     /// Whether `v` is special.
     #[inline(always)]
     pub fn is<N: Number>(&self, v: N) -> bool {

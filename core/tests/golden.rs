@@ -108,6 +108,8 @@ fn golden_streams_cover_the_format() {
         "kept from an earlier decoding",
         "provisional",
         "special points",
+        "special points (2 values listed)",
+        "special points (2 values listed, ",
         "points stored exactly",
         "forecasts",
         "interpolation",
@@ -397,6 +399,7 @@ fn streams() -> Vec<(String, Vec<u8>)> {
     let far: Vec<f64> = wave(&[4, 15, 19], 2).iter().map(|v| 2f64.powi(20) + v.trunc() * spacing).collect();
     add("patches", &Params::new(Dtype::F64, &[4, 15, 19], abs(4.4 * spacing)), &far);
     special_streams(&mut out);
+    apart_streams(&mut out);
     stepwise_streams(&mut out);
     storage_streams(&mut out);
     lattice_streams(&mut out);
@@ -446,6 +449,33 @@ fn special_streams(out: &mut Vec<(String, Vec<u8>)>) {
         }
         out.push((name.into(), encode(&params, &raw).unwrap()));
     }
+}
+
+/// Values that stand apart: calm within a disc that moves, saturation in a corner, land, and odd ones.
+fn apart_streams(out: &mut Vec<(String, Vec<u8>)>) {
+    let shape = [4, 2, 40, 45];
+    let field = |of_disc: f64, of_corner: f64, of_land: f64| -> Vec<f64> {
+        (0..4 * 2 * 40 * 45usize)
+            .map(|i| {
+                let (f, y, x) = (i / 1800, (i / 45 % 40) as i64, (i % 45) as i64);
+                let t = (f / 2) as i64;
+                match (y - 15 - t).pow(2) + (x - 18 - 2 * t).pow(2) {
+                    ..150 => of_disc,
+                    _ if x + y > 70 => of_corner,
+                    _ if x < 5 + y % 3 => of_land,
+                    d => (100 + d % 37 + noise(i, 9)) as f64,
+                }
+            })
+            .collect()
+    };
+    let counts = Params::new(Dtype::U8, &shape, Bound::Lossless);
+    out.push(("apart-counts".into(), encode(&counts, &bytes(&counts, &field(0.0, 255.0, 120.0))).unwrap()));
+    let params = Params::new(Dtype::F32, &shape, Bound::Absolute(0.4));
+    let mut raw = bytes(&params, &field(0.0, -80.0, f64::NAN));
+    for (i, at) in (0..14_000).step_by(700).enumerate() {
+        raw[4 * at..][..4].copy_from_slice(&(0x7fc0_0001 + i as u32).to_le_bytes());
+    }
+    out.push(("apart-land".into(), encode(&params, &raw).unwrap()));
 }
 
 /// Chunks that are filled step by step.

@@ -195,7 +195,7 @@ def predicted(payload, part: Blocks) -> list[int]:
                     inside = (place // part.size[2] // part.size[1], place // part.size[2] % part.size[1], place % part.size[2])
                     p = base + (sum(s * x for s, x in zip(slopes, inside)) + 128 >> 8)
                 p = limit(p, payload.low, payload.high)
-                special = payload.mask and payload.mask[part.in_chunk(i)]
+                special = part.in_chunk(i) in payload.special
                 values[i] = p if special else wrap(p + residual(part) * scale)
     part.symbols.finish()
     need(part.escapes.at == len(part.escapes.data), "escapes that nothing uses")

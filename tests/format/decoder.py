@@ -19,6 +19,7 @@ import network
 import numpy as np
 from entropy import CONTEXTS, Symbols, large, read_classes, read_table
 from header import LOSSLESS, SIZES, Header, read_header
+from masks import read_mask, read_special
 from multiscale import ACTIVITY, MOST, ROOT, SPACE, Lattice, distance, octaves, read_weights, smooth_with_zeros, taps
 from order import BETWEEN, BOTH_RECONSTRUCTED, FORECAST, HIERARCHICAL, INDEPENDENT, RECONSTRUCTED, RECURRENT, Step, coding_order
 from reading import Bits, Parts, checksum, factor, limit, need, wrap, zstd_content
@@ -133,12 +134,8 @@ class Payload:
             self.reconstruction = whole.together(blocks.Latents(r, whole.count, whole).reconstruct(self, whole))
         self.kinds = r.packed(f.count) if flags & 1 else bytes(f.count)
         need(len(self.kinds) == f.count and max(self.kinds) <= 2, "kinds of frames")
-        self.mask = self.read_mask(r) if flags & 2 else None
-        self.specials = b""
-        if self.mask:
-            self.specials = r.packed(sum(self.mask) * size)
-            need(len(self.specials) == sum(self.mask) * size, "special values")
-        self.negative = self.read_mask(r) if flags & 4 else None
+        self.special = read_special(r, f, size) if flags & 2 else {}
+        self.negative = read_mask(r.bytes(), f) if flags & 4 else None
         self.patches = {}
         if flags & 8:
             n = r.number()
@@ -202,14 +199,6 @@ class Payload:
             need(all(m <= 32767 and 1 <= s <= 46 for m, s in factors), "factors")
             self.normals.append((centre, factors))
 
-    def read_mask(self, r: Parts) -> list[int]:
-        bits = r.packed((self.points + 7) // 8)
-        need(len(bits) == (self.points + 7) // 8, "size of a mask")
-        out, area = [], self.frames.area
-        for i in range(self.points):
-            out.append(bits[i // 8] >> i % 8 & 1 ^ (out[i - area] if i >= area else 0))
-        return out
-
     def decode(self) -> list[bytes]:
         """The values in canonical form."""
         out = [b""] * self.points
@@ -232,13 +221,7 @@ class Payload:
                     for x in range(band.width):
                         i = self.index(band, frame, y, x)
                         out[i] = self.value(i, frame, band.values[frame][y][x])
-        size = SIZES[self.header.dtype]
-        special = 0
-        for i in range(self.points):
-            if self.mask and self.mask[i]:
-                out[i] = self.specials[special : special + size]
-                special += size
-        for i, v in self.patches.items():
+        for i, v in (self.special | self.patches).items():
             out[i] = v
         return out
 
@@ -268,7 +251,7 @@ class Payload:
 
     def batch(self, band: Band, frame: int, places, contexts) -> list[int]:
         """The residuals of the points of a batch; `places` are their (y, x)."""
-        special = [bool(self.mask and self.mask[self.index(band, frame, y, x)]) for y, x in places]
+        special = [self.index(band, frame, y, x) in self.special for y, x in places]
         symbols = iter(band.symbols.batch([c for c, s in zip(contexts, special) if not s]))
         out = []
         for s in special:

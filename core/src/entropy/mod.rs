@@ -2,6 +2,7 @@
 //! a magnitude class whose low bits are sent plain), symbols are coded by interleaved rANS with one table
 //! per context.
 
+pub mod binary;
 pub mod bits;
 pub mod huffman;
 #[cfg(target_arch = "x86_64")]

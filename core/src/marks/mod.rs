@@ -1,9 +1,9 @@
 //! Points that are marked by bytes, not 0 at each: special values, negative ones. What is marked mostly lies together (land,
 //! the outside of a scan), so that eight points at a time are looked at.
 
-use crate::error::{Error, Result};
 use std::ops::Range;
 
+pub mod coded;
 #[cfg(target_arch = "x86_64")]
 mod wide;
 
@@ -126,50 +126,6 @@ fn put_back_scalar(marks: &[u8], kept: &[u8], row: &mut [u8]) -> usize {
     n
 }
 
-/// The eight marks from a place on, 0 where there are none.
-#[inline]
-fn at(marks: &[u8], place: isize) -> u64 {
-    if let Some(whole) = usize::try_from(place).ok().and_then(|i| marks.get(i..)?.first_chunk()) {
-        return word(whole);
-    }
-    let mark = |k: isize| usize::try_from(place + k).ok().and_then(|i| marks.get(i)).copied();
-    word(&std::array::from_fn(|k| mark(k as isize).unwrap_or(0)))
-}
-
-/// One bit per point, each frame of `area` points as the difference to the frame before: marks seldom change in time.
-pub fn pack(marks: &[u8], area: usize) -> Vec<u8> {
-    /// Adds up the lowest bits of eight bytes, each in a place of its own, in the highest byte.
-    const GATHER: u64 = 0x0102_0408_1020_4080;
-    let changes = |i: usize| marked(at(marks, i as isize)) ^ marked(at(marks, i as isize - area as isize));
-    (0..marks.len()).step_by(WORD).map(|i| (changes(i).wrapping_mul(GATHER) >> 56) as u8).collect()
-}
-
-/// Inverse of [`pack`] for `n` points: marks of 1.
-///
-/// # Errors
-/// Too few or too many bits.
-pub fn unpack(bits: &[u8], n: usize, area: usize) -> Result<Vec<u8>> {
-    /// A bit of its own in each byte.
-    const OWN: u64 = 0x8040_2010_0804_0201;
-    if bits.len() != n.div_ceil(WORD) {
-        return Err(Error::corruption("a mask has not the size of the chunk"));
-    }
-    let mut out = vec![0u8; bits.len() * WORD];
-    for (word, b) in out.as_chunks_mut::<WORD>().0.iter_mut().zip(bits) {
-        *word = marked((u64::from(*b) * ONES) & OWN).to_le_bytes();
-    }
-    out.truncate(n);
-    let mut rest = &mut out[..];
-    while rest.len() > area {
-        let (before, later) = rest.split_at_mut(area);
-        for (now, before) in later.iter_mut().zip(&*before) {
-            *now ^= before;
-        }
-        rest = later;
-    }
-    Ok(out)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -215,18 +171,6 @@ mod tests {
                 prop_assert_eq!(*b, if *m == 0 { *v } else { 0 });
             }
             prop_assert_eq!(back, back_scalar);
-        }
-
-        #[test]
-        fn marks_come_back(marks in marks(), area in 1usize..100) {
-            let bits = pack(&marks, area);
-            for (i, m) in marks.iter().enumerate() {
-                let before = i >= area && marks[i - area] != 0;
-                prop_assert_eq!(bits[i / 8] >> (i % 8) & 1 == 1, (*m != 0) != before);
-            }
-            let back = unpack(&bits, marks.len(), area).unwrap();
-            prop_assert_eq!(back, marks.iter().map(|m| u8::from(*m != 0)).collect::<Vec<_>>());
-            prop_assert!(unpack(&bits, marks.len() + 8, area).is_err());
         }
     }
 }

@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 
 /// Residuals of a window.
 const WINDOW: u32 = 16;
-/// Bits of a residual of which it is certain that it is zero, nearly.
-const CERTAIN: f64 = 0.01;
+/// Bits of a residual of which it is certain that it is zero, at most.
+pub const CERTAIN: f64 = 0.01;
 
 /// Collects a sample of residuals.
 #[derive(Clone, Default)]

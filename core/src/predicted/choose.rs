@@ -114,51 +114,82 @@ pub fn fitted(
     }
 }
 
+/// What a chunk may be predicted with, without networks, as a small sample tells.
+pub struct Outline {
+    best: Choice,
+    /// Whether weights are to be fitted to a larger sample yet.
+    is_rough: bool,
+    /// Lorenzo's predictor, where it may be used besides.
+    rival: Option<Choice>,
+}
+
+impl Outline {
+    /// `lorenzo` says whether the predictor may be Lorenzo's.
+    pub fn of(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Params, lorenzo: bool) -> Self {
+        let only = |best| Self { best, is_rough: false, rival: None };
+        if params.preset == Preset::Tezip {
+            return only(direct::choose(mapped, frames, &scale(mapped, grid), params));
+        }
+        if params.preset.is_blockwise() {
+            return only(blockwise::choose(frames, params));
+        }
+        let first = if frames.count() == 1 { TimeOrder::Independent } else { TimeOrder::Previous };
+        let simple = || {
+            let (neighbours, bits) =
+                lorenzo::estimate(&mapped.grid, mapped.mask.as_deref(), frames, grid.step);
+            let predictor = Predictor::Lorenzo(neighbours);
+            Choice { predictor, order: first, forecasts: None, corrections: None, bits }
+        };
+        if lorenzo && grid.shift < WEIGHT_BITS {
+            return only(simple());
+        }
+        let effort = effort(params);
+        let mut orders = vec![first];
+        if frames.steps > 2 && params.preset != Preset::Fast {
+            orders.push(TimeOrder::Hierarchical);
+        }
+        // Small samples tell which order is better; weights are worth a larger one, at once where there is one order. Lorenzo
+        // is one more piece of work.
+        let is_rough = orders.len() > 1;
+        let trial = if is_rough { effort.quick() } else { *effort };
+        let fit = |order, threads| fitted((order, None, None), mapped, frames, grid, &trial, threads);
+        let tries = orders.into_iter().map(Some).chain(lorenzo.then_some(None)).collect();
+        let mut tried = parallel(tries, params.threads, |order| match order {
+            Some(order) => fit(order, params.threads),
+            None => simple(),
+        });
+        let rival = if lorenzo { tried.pop() } else { None };
+        let best = tried.into_iter().min_by(|a, b| a.bits.total_cmp(&b.bits));
+        Self { best: best.unwrap_or_else(|| fit(first, params.threads)), is_rough, rival }
+    }
+
+    /// Estimated bits of the chunk.
+    pub fn bits(&self) -> f64 {
+        self.rival.as_ref().map_or(self.best.bits, |rival| rival.bits.min(self.best.bits))
+    }
+
+    /// Whether points are predicted one by one, so that special ones save bits.
+    pub fn skips_special(&self) -> bool {
+        matches!(self.best.predictor, Predictor::Multiscale(_) | Predictor::Lorenzo(_))
+    }
+
+    /// The predictor of the fewest bits, with weights as good as the preset asks.
+    pub fn choice(self, mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Params) -> Choice {
+        let mut best = self.best;
+        if self.is_rough {
+            let trial = (best.order, None, None);
+            best = fitted(trial, mapped, frames, grid, effort(params), params.threads);
+        }
+        match self.rival {
+            Some(lorenzo) if lorenzo.bits < best.bits => lorenzo,
+            _ => best,
+        }
+    }
+}
+
 /// The predictor and order of the fewest estimated bits, without networks; `lorenzo` says whether it may be Lorenzo's.
 pub fn choose(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Params, lorenzo: bool) -> Choice {
-    if params.preset == Preset::Tezip {
-        return direct::choose(mapped, frames, &scale(mapped, grid), params);
-    }
-    if params.preset.is_blockwise() {
-        return blockwise::choose(frames, params);
-    }
-    let first = if frames.count() == 1 { TimeOrder::Independent } else { TimeOrder::Previous };
-    let simple = || {
-        let (neighbours, bits) = lorenzo::estimate(&mapped.grid, mapped.mask.as_deref(), frames, grid.step);
-        let predictor = Predictor::Lorenzo(neighbours);
-        Choice { predictor, order: first, forecasts: None, corrections: None, bits }
-    };
-    if lorenzo && grid.shift < WEIGHT_BITS {
-        return simple();
-    }
-    let effort = effort(params);
-    let mut orders = vec![first];
-    if frames.steps > 2 && params.preset != Preset::Fast {
-        orders.push(TimeOrder::Hierarchical);
-    }
-    // Small samples tell which order is better; weights are worth a larger one, at once where there is one order. Lorenzo is
-    // one more piece of work.
-    let several = orders.len() > 1;
-    let trial = if several { effort.quick() } else { *effort };
-    let tries = orders.into_iter().map(Some).chain(lorenzo.then_some(None)).collect();
-    let tried = parallel(tries, params.threads, |order| match order {
-        Some(order) => fitted((order, None, None), mapped, frames, grid, &trial, params.threads),
-        None => simple(),
-    });
-    let (multiscale, simple): (Vec<Choice>, Vec<Choice>) =
-        tried.into_iter().partition(|c| matches!(c.predictor, Predictor::Multiscale(_)));
-    let best = multiscale.into_iter().min_by(|a, b| a.bits.total_cmp(&b.bits));
-    let best = match best {
-        Some(best) if !several => best,
-        best => {
-            let order = best.map_or(first, |c| c.order);
-            fitted((order, None, None), mapped, frames, grid, effort, params.threads)
-        }
-    };
-    match simple.into_iter().next() {
-        Some(lorenzo) if lorenzo.bits < best.bits => lorenzo,
-        _ => best,
-    }
+    Outline::of(mapped, frames, grid, params, lorenzo).choice(mapped, frames, grid, params)
 }
 
 /// The best order with forecasts, where its estimate is below `bytes`; `decoded` is what an earlier coding decodes to.

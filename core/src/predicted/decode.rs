@@ -13,7 +13,7 @@ use crate::entropy::slots::DecodeTables;
 use crate::entropy::{join_large, plain_bits, DIRECT_SYMBOLS};
 use crate::error::{Error, Result};
 use crate::grid::Mapping;
-use crate::marks::{self, keep, put_back};
+use crate::marks::{keep, put_back};
 use crate::network::Model;
 use crate::number::Number;
 use crate::place::{announce, put, written, Place};
@@ -68,7 +68,7 @@ pub fn decode<N: Number>(
         direct::decode::<N>(&mut r, &side, direct, frames, mapping, forecaster, wanted, &mut raw)?;
         r.finish()?;
         if wanted == Wanted::Values {
-            put_exact::<N>(&mut raw, side.mask.as_deref(), &side.specials, &side.patches);
+            side.put_exact::<N>(&mut raw);
         }
         put(out, &raw);
         recycle(raw);
@@ -83,7 +83,7 @@ pub fn decode<N: Number>(
         let mut raw = Buffer::arbitrary(frames.count() * frames.area() * N::SIZE).into_vec();
         blockwise::decode::<N>(&mut r, &side, blockwise, frames, (mapping, model), threads, &mut raw)?;
         r.finish()?;
-        put_exact::<N>(&mut raw, side.mask.as_deref(), &side.specials, &side.patches);
+        side.put_exact::<N>(&mut raw);
         put(out, &raw);
         recycle(raw);
         return Ok(finals);
@@ -112,21 +112,8 @@ pub fn decode<N: Number>(
     decoded.into_iter().collect::<Result<()>>()?;
     // SAFETY: the bands share the rows of a frame without a gap, and each band has decoded all frames, or failed.
     let raw = unsafe { written(out) };
-    put_exact::<N>(raw, side.mask.as_deref(), &side.specials, &side.patches);
+    side.put_exact::<N>(raw);
     Ok(finals)
-}
-
-/// Puts the special values and the patches where they belong.
-pub fn put_exact<N: Number>(raw: &mut [u8], mask: Option<&[u8]>, specials: &[u8], patches: &[(u64, u64)]) {
-    let mut specials = specials;
-    for run in mask.into_iter().flat_map(marks::runs) {
-        let (here, rest) = specials.split_at_checked(run.len() * N::SIZE).unwrap_or((specials, &[]));
-        raw[run.start * N::SIZE..][..here.len()].copy_from_slice(here);
-        specials = rest;
-    }
-    for &(at, bits) in patches {
-        raw[at as usize * N::SIZE..][..N::SIZE].copy_from_slice(&bits.to_le_bytes()[..N::SIZE]);
-    }
 }
 
 /// What the forecasts of the order are made with, if it has any.
@@ -267,7 +254,7 @@ fn residual(symbol: u8, plain: &mut BitReader, failure: &mut Option<Error>) -> i
 
 impl<N: Number> Coder for DecodeRuns<'_, N> {
     fn begin(&mut self, frame: usize) {
-        if let Some(mask) = &self.shared.side.mask {
+        if let Some(mask) = self.shared.side.mask() {
             self.mask.fill(&mask[self.index(frame, 0)..self.index(frame, self.band.height)], self.band.width);
         }
     }
@@ -285,7 +272,7 @@ impl<N: Number> Coder for DecodeRuns<'_, N> {
         let rows = || (0..n).step_by(at.stride).map(|r| r..r + at.width);
         self.spread.resize(n.max(self.spread.len()), 0);
         let mask = std::mem::take(&mut self.mask);
-        let special = self.shared.side.mask.is_some().then(|| {
+        let special = self.shared.side.special.is_some().then(|| {
             let plane = &mask.levels[at.level][at.phase];
             let start = at.row * plane.stride() + at.column;
             &plane.from(0, 0)[start..start + n]
@@ -342,7 +329,7 @@ impl<N: Number> Coder for DecodeRuns<'_, N> {
         activity: &mut [u8],
     ) {
         let start = self.index(frame, y);
-        let mask = self.shared.side.mask.as_deref().map(|m| &m[start..start + contexts.len()]);
+        let mask = self.shared.side.mask().map(|m| &m[start..start + contexts.len()]);
         self.contexts.clear();
         match mask {
             None => self.contexts.extend_from_slice(contexts),

@@ -1,14 +1,15 @@
 //! The encoder's half: choice of grid, order and predictor, and the payload of what its bands are coded as.
 
+use super::apart;
 use super::band::{CodedBand, Encoder};
 use super::blockwise;
-use super::choose::{choose, numbers, scale, Choice};
-use super::decode::put_exact;
+use super::choose::{choose, numbers, scale, Choice, Outline};
 use super::direct;
+use super::exact::Exact;
 use super::gains::Gains;
 use super::grids::{exact_grid, float_grid, logarithms, survey, Surveyed, LATTICE};
 use super::learned::with_networks;
-use super::mapped::{map, Mapped, Writing};
+use super::mapped::{self, map, Mapped, Writing};
 use super::side::{write_tables, FrameKind, Predictor, Side};
 use super::target;
 use super::{band_count, band_rows, bands};
@@ -108,9 +109,16 @@ fn encode_chunk<N: Number>(
         if let Some(grid) = exact_grid::<N>(present, special, &extent, least, slack) {
             let nothing = vec![false; frames.count()];
             let writing = Writing { points, provisional: false, known: &nothing, fresh: true };
-            let mapped = map::<N>(raw, frames, &grid, special, &extent, writing, params.threads);
-            let choice = choose(&mapped, frames, &grid, params, true);
-            let again = |raw: &[u8]| map::<N>(raw, frames, &grid, special, &extent, writing, params.threads);
+            let map =
+                |special: &Special| map::<N>(raw, frames, &grid, special, &extent, writing, params.threads);
+            let outline = |mapped: &Mapped| Outline::of(mapped, frames, &grid, params, true);
+            let kept = (special, 0.5 * grid.mapping.quantum());
+            let (mapped, outline, apart) =
+                apart::outlined::<N>(present, frames, map(special), kept, map, outline);
+            let choice = outline.choice(&mapped, frames, &grid, params);
+            let special = apart.as_ref().unwrap_or(special);
+            let again =
+                |raw: &[u8]| mapped::map::<N>(raw, frames, &grid, special, &extent, writing, params.threads);
             // Nothing is to be lost, not even the sign of zero.
             let all = vec![Some(0.0); if allowed.is_none() { steps } else { 0 }];
             let shared = Shared {
@@ -162,7 +170,17 @@ fn encode_chunk<N: Number>(
         writing.fresh = true;
         mapped = map::<N>(raw, frames, &grid, special, &domain, writing, params.threads);
     }
-    let mut choice = choose(&mapped, frames, &grid, params, true);
+    let outline = |mapped: &Mapped| Outline::of(mapped, frames, &grid, params, true);
+    let (mapped, outline, apart) = if logarithmic {
+        let outline = outline(&mapped);
+        (mapped, outline, None)
+    } else {
+        let kept = (special, if N::FLOAT { error } else { error.floor() + 0.5 });
+        let map = |special: &Special| map::<N>(raw, frames, &grid, special, &domain, writing, params.threads);
+        apart::outlined::<N>(present, frames, mapped, kept, map, outline)
+    };
+    let mut choice = outline.choice(&mapped, frames, &grid, params);
+    let special = apart.as_ref().unwrap_or(special);
     if matches!(choice.predictor, Predictor::Lorenzo(_)) && grid.step > 1 {
         // Lorenzo knows only steps of one unit; frames that need the finer grid are not for it.
         if mapped.kinds.iter().all(|k| *k == FrameKind::Normal) && N::FLOAT {
@@ -292,8 +310,6 @@ impl Shared<'_> {
         decoded: &mut [u8],
     ) -> (Side, Option<Digest>) {
         let mapped = self.mapped;
-        let specials = self.specials::<N>();
-        put_exact::<N>(decoded, mapped.mask.as_deref(), &specials, &patches);
         let corrections = choice.corrections.as_ref();
         let corrector = corrections.and_then(|c| c.model.as_ref()).map(|m| m.digest());
         let model = choice.forecasts.as_ref().map(Forecasts::model).or(corrector);
@@ -310,25 +326,14 @@ impl Shared<'_> {
             scale: scale(mapped, self.grid),
             offset: mapped.offset,
             kinds: mapped.kinds.clone(),
-            mask: mapped.mask.clone(),
-            specials,
-            negative: mapped.negative.clone(),
+            special: mapped.mask.as_deref().map(|mask| Exact::of::<N>(mask, self.raw)),
+            negative: mapped.negative.as_deref().map(|n| Buffer::of(n, |n| n)),
             patches,
             corrected: corrector.and(corrections).map(|c| c.classes),
             bands,
         };
+        side.put_exact::<N>(decoded);
         (side, model)
-    }
-
-    /// The special values, one after the other.
-    fn specials<N: Number>(&self) -> Vec<u8> {
-        let mut out = vec![];
-        if let Some(mask) = &self.mapped.mask {
-            for run in marks::runs(mask) {
-                out.extend_from_slice(&self.raw[run.start * N::SIZE..run.end * N::SIZE]);
-            }
-        }
-        out
     }
 }
 

@@ -3,6 +3,7 @@
 use super::side::FrameKind;
 use crate::chunk::Frames;
 use crate::grid::{Extent, Grid, Mapping};
+use crate::marks;
 use crate::number::Number;
 use crate::scan::{self, BLOCK, ROUND};
 use crate::scratch::Buffer;
@@ -326,7 +327,7 @@ fn fill_holes(mapped: &mut Mapped, frames: &Frames) {
     let mut change = vec![0; width];
     for frame in 0..frames.count() {
         let mask = &mask[frame * area..][..area];
-        if mask.iter().fold(0, |any, m| any | m) == 0 {
+        if marks::runs(mask).next().is_none() {
             continue;
         }
         let (before, rest) = mapped.grid.split_at_mut(frame * area);
@@ -337,6 +338,9 @@ fn fill_holes(mapped: &mut Mapped, frames: &Frames) {
         };
         let rows = grid.chunks_exact_mut(width).zip(mask.chunks_exact(width));
         for ((row, mask), before) in rows.zip(before[reference * area..].chunks_exact(width)) {
+            if marks::runs(mask).next().is_none() {
+                continue;
+            }
             for ((d, v), k) in change.iter_mut().zip(&*row).zip(before) {
                 *d = v.wrapping_sub(*k);
             }
@@ -369,21 +373,18 @@ fn fill_first(grid: &mut [i32], mask: &[u8], width: usize) {
 
 /// Fills the holes of one row, on the line between the valid points on either side; `false` if it has none.
 fn fill_row(row: &mut [i32], mask: &[u8]) -> bool {
-    let Some(first) = mask.iter().position(|m| *m == 0) else { return false };
-    let edge = row[first];
-    row[..first].fill(edge);
-    let mut last = first;
-    while let Some(hole) = mask[last..].iter().position(|m| *m != 0).map(|n| last + n) {
-        let from = row[hole - 1];
-        let Some(next) = mask[hole..].iter().position(|m| *m == 0).map(|n| hole + n) else {
-            row[hole..].fill(from);
-            break;
-        };
-        let (length, rise) = ((next - hole + 1) as i64, i64::from(row[next]) - i64::from(from));
-        for (j, v) in row[hole..next].iter_mut().enumerate() {
-            *v = from + (rise * (j as i64 + 1) / length) as i32;
+    for hole in marks::runs(mask) {
+        let before = hole.start.checked_sub(1).map(|i| row[i]);
+        match (before, row.get(hole.end).copied()) {
+            (None, None) => return false,
+            (Some(edge), None) | (None, Some(edge)) => row[hole].fill(edge),
+            (Some(from), Some(to)) => {
+                let slope = (f64::from(to) - f64::from(from)) / (hole.len() + 1) as f64;
+                for (j, v) in row[hole].iter_mut().enumerate() {
+                    *v = (f64::from(from) + slope * (j + 1) as f64) as i32;
+                }
+            }
         }
-        last = next;
     }
     true
 }

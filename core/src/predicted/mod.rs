@@ -3,12 +3,14 @@
 //! [`encode`] and [`decode`] walk the same predictor over the same bands; the parts of the payload, in the order in
 //! which they are written, are in [`side`].
 
+mod apart;
 pub mod band;
 mod blockwise;
 mod choose;
 mod decode;
 mod direct;
 pub mod encode;
+mod exact;
 mod gains;
 mod grids;
 mod latent;
@@ -103,8 +105,8 @@ pub fn describe(payload: &[u8], frames: &Frames, value_size: usize) -> Result<St
             text += &format!("; {} of {} frames {name}", count(kind), frames.count());
         }
     }
-    if let Some(mask) = &side.mask {
-        text += &format!("; {} special points", mask.iter().filter(|&&m| m != 0).count());
+    if let Some(special) = &side.special {
+        text += &format!("; {special}");
     }
     if !side.patches.is_empty() {
         text += &format!("; {} points stored exactly", side.patches.len());

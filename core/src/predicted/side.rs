@@ -2,13 +2,15 @@
 
 use super::blockwise::Blockwise;
 use super::direct::Direct;
+use super::exact::Exact;
 use crate::chunk::Frames;
 use crate::entropy::bits::{BitReader, BitWriter};
 use crate::entropy::quiet::{self, Quiet};
 use crate::entropy::slots::{DecodeTables, EncodeTables};
 use crate::entropy::tables;
 use crate::error::{Error, Result};
-use crate::marks;
+use crate::marks::coded;
+use crate::number::Number;
 use crate::predict::corrector::{Classes, CORRECTED_SLOTS};
 use crate::predict::fit::{class_index, sent_classes, slot_kind};
 use crate::predict::lorenzo::{Neighbours, NEIGHBOURS};
@@ -19,6 +21,7 @@ use crate::reference::blocks::{Blocks, Shape};
 use crate::reference::latents::Latent;
 use crate::reference::normal::Normal;
 use crate::reference::{coding_order, Step, TimeOrder, FORECAST};
+use crate::scratch::Buffer;
 use crate::stream::parts::{Reader, Writer};
 
 const _: () = assert!(CONTEXT_COUNT + quiet::TABLES <= 256);
@@ -75,12 +78,10 @@ pub struct Side {
     pub offset: i64,
     /// How each frame is coded.
     pub kinds: Vec<FrameKind>,
-    /// Special points: not 0 at each of them.
-    pub mask: Option<Vec<u8>>,
-    /// Bits of the special points, little-endian values one after the other.
-    pub specials: Vec<u8>,
+    /// Special points.
+    pub special: Option<Exact>,
     /// Negative points (logarithmic grids): not 0 at each of them.
-    pub negative: Option<Vec<u8>>,
+    pub negative: Option<Buffer<u8>>,
     /// Points that the grid and quantiser miss, with their bits.
     pub patches: Vec<(u64, u64)>,
     /// Weight classes whose predictions a network corrects, if any.
@@ -91,7 +92,7 @@ pub struct Side {
 
 /// Flags of the parts that are present.
 const HAS_KINDS: u8 = 1;
-const HAS_MASK: u8 = 2;
+const HAS_SPECIAL: u8 = 2;
 const HAS_NEGATIVE: u8 = 4;
 const HAS_PATCHES: u8 = 8;
 const HAS_CORRECTIONS: u8 = 16;
@@ -99,6 +100,21 @@ const HAS_CORRECTIONS: u8 = 16;
 const FLAGS: u8 = 31;
 
 impl Side {
+    /// Special points: not 0 at each of them.
+    pub fn mask(&self) -> Option<&[u8]> {
+        self.special.as_ref().map(|s| &s.marks[..])
+    }
+
+    /// Puts the values that are stored exactly where they belong.
+    pub fn put_exact<N: Number>(&self, raw: &mut [u8]) {
+        if let Some(special) = &self.special {
+            special.put::<N>(raw);
+        }
+        for &(at, bits) in &self.patches {
+            raw[at as usize * N::SIZE..][..N::SIZE].copy_from_slice(&bits.to_le_bytes()[..N::SIZE]);
+        }
+    }
+
     /// The frames in coding order.
     pub fn plan(&self, frames: &Frames) -> Vec<Step> {
         coding_order(self.order, frames)
@@ -117,7 +133,7 @@ impl Side {
         let flag = |on: bool, bit: u8| if on { bit } else { 0 };
         w.byte(
             flag(special_kinds, HAS_KINDS)
-                | flag(self.mask.is_some(), HAS_MASK)
+                | flag(self.special.is_some(), HAS_SPECIAL)
                 | flag(self.negative.is_some(), HAS_NEGATIVE)
                 | flag(!self.patches.is_empty(), HAS_PATCHES)
                 | flag(self.corrected.is_some(), HAS_CORRECTIONS),
@@ -139,12 +155,11 @@ impl Side {
                 self.kinds.iter().map(|k| KINDS.iter().position(|x| x == k).unwrap_or(0) as u8).collect();
             w.packed(&codes);
         }
-        if let Some(mask) = &self.mask {
-            w.packed(&marks::pack(mask, frames.area()));
-            w.packed(&self.specials);
+        if let Some(special) = &self.special {
+            special.write(w, frames, value_size);
         }
         if let Some(negative) = &self.negative {
-            w.packed(&marks::pack(negative, frames.area()));
+            w.bytes(&coded::encode(negative, None, frames));
         }
         if !self.patches.is_empty() {
             let mut part = Writer::default();
@@ -231,21 +246,12 @@ impl Side {
         } else {
             vec![FrameKind::Normal; frames.count()]
         };
-        let (mut mask, mut specials) = (None, vec![]);
-        if flags & HAS_MASK != 0 {
-            let m = marks::unpack(&r.packed(points.div_ceil(8))?, points, frames.area())?;
-            let n = marks::count(&m);
-            specials = r.packed(n * value_size)?;
-            if specials.len() != n * value_size {
-                return Err(Error::corruption("the special values do not match their mask"));
-            }
-            mask = Some(m);
-        }
-        let negative = if flags & HAS_NEGATIVE != 0 {
-            Some(marks::unpack(&r.packed(points.div_ceil(8))?, points, frames.area())?)
-        } else {
-            None
+        let special = match flags & HAS_SPECIAL != 0 {
+            true => Some(Exact::read(r, frames, value_size)?),
+            false => None,
         };
+        let negative =
+            if flags & HAS_NEGATIVE != 0 { Some(coded::decode(r.bytes()?, None, frames)?) } else { None };
         let patches = if flags & HAS_PATCHES != 0 { read_patches(r, points, value_size)? } else { vec![] };
         let weights = r.bytes()?;
         let predictor =
@@ -302,8 +308,7 @@ impl Side {
             scale,
             offset,
             kinds,
-            mask,
-            specials,
+            special,
             negative,
             patches,
             corrected,

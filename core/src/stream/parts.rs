@@ -95,12 +95,17 @@ impl<'a> Reader<'a> {
         Ok(v)
     }
 
+    /// The next `n` bytes.
+    pub fn take(&mut self, n: usize) -> Result<&'a [u8]> {
+        let (taken, rest) = self.rest.split_at_checked(n).ok_or_else(Self::short)?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
     /// The next byte string.
     pub fn bytes(&mut self) -> Result<&'a [u8]> {
         let n = usize::try_from(self.number()?).map_err(|_| Self::short())?;
-        let bytes = self.rest.get(..n).ok_or_else(Self::short)?;
-        self.rest = &self.rest[n..];
-        Ok(bytes)
+        self.take(n)
     }
 
     /// The next compressed byte string, which must hold at most `limit` bytes.

@@ -171,7 +171,15 @@ pub fn data(input: &mut Input, params: &Params) -> Vec<u8> {
         walk += r;
         let v = match (&learned, kind) {
             (Some(values), _) => f64::from(values[i]) + 0.01 * noise * r,
-            (_, 0 | 1) => (0.11 * x + 0.07 * y - 0.2 * t).sin() * (0.05 * y).cos() + noise * r,
+            (_, 0 | 1) => {
+                let wave = (0.11 * x + 0.07 * y - 0.2 * t).sin() * (0.05 * y).cos();
+                // A floor that stands apart, and saturation.
+                match wave {
+                    ..-0.2 if kind == 1 => -3.0,
+                    0.8.. if kind == 1 && noise < 0.1 => 2.0,
+                    _ => wave + noise * r,
+                }
+            }
             (_, 2) => walk * 0.1,
             (_, 3) => ((r * 9.0).round() + 0.5 * (x / 7.0).floor()) * 0.1,
             (_, 4) => f64::from(u8::from(r > 0.49)) + noise * r * f64::from(u8::from(x > y)),

@@ -32,7 +32,7 @@ struct Decode<'a> {
 impl Points for Decode<'_> {
     fn row(&mut self, start: usize, width: usize) {
         let at = self.part.in_chunk(start);
-        self.mask = self.side.mask.as_deref().map(|m| &m[at..]);
+        self.mask = self.side.mask().map(|m| &m[at..]);
         self.step = units(&self.side.kinds, self.area, at..at + width, self.side.scale.step);
     }
 
