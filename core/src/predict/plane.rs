@@ -20,7 +20,35 @@ pub struct Plane<T> {
     stride: usize,
     /// Distance of neighbours in the next row: 0 where the lattice has one row, of which all others are reflections.
     pitch: usize,
+    halo: Halo,
     data: Vec<T>,
+}
+
+/// Which values a plane's halo repeats: where to, and where from.
+#[derive(Clone, Copy, Debug, Default)]
+struct Halo {
+    /// Columns, the same in every row. Always as many, so that loops over them are unrolled: some are copied twice.
+    columns: [(u32, u32); 2 * HALO + 1],
+    /// Rows, none where the lattice has a single one.
+    rows: [(u32, u32); 2 * HALO + 1],
+}
+
+impl Halo {
+    /// Reflects the plane of phase `p` of a lattice, which has points, at the lattice's edges.
+    fn of(lattice: (usize, usize), p: usize) -> Self {
+        let ((height, width), (rows, columns)) = (phase_size(lattice, p), phase_size(lattice, 0));
+        let mirrored = |len: usize, full: usize, lattice, parity| {
+            let outside = (-(HALO as isize)..0).chain(len as isize..(full + HALO) as isize).cycle();
+            let mut outside = outside
+                .map(|i| ((i + HALO as isize) as u32, (HALO + reflect(i, lattice, parity, len)) as u32));
+            std::array::from_fn(|_| outside.next().unwrap_or_default())
+        };
+        let mut halo = Self { columns: mirrored(width, columns, lattice.1, p & 1), rows: Default::default() };
+        if lattice.0 > 1 {
+            halo.rows = mirrored(height, rows, lattice.0, p >> 1);
+        }
+        halo
+    }
 }
 
 /// The four planes of a lattice, by the parities of row and column: (0,0), (0,1), (1,0), (1,1).
@@ -40,6 +68,7 @@ impl<T: Copy + Default> Plane<T> {
         self.pitch = if lattice.0 > 1 { self.stride } else { 0 };
         let rows = if lattice.0 > 1 { rows + 2 * HALO } else { 1 };
         self.data.resize(if self.is_empty() { 0 } else { self.stride * rows }, T::default());
+        self.halo = if self.is_empty() { Halo::default() } else { Halo::of(lattice, p) };
     }
 
     /// Whether the plane has no points.
@@ -84,32 +113,22 @@ impl<T: Copy + Default> Plane<T> {
         &mut self.rows_mut(i)[..width]
     }
 
-    /// Fills the halo by reflection at the edges of the lattice, in which this plane is phase `p`.
-    pub fn fill_halo(&mut self, lattice: (usize, usize), p: usize) {
+    /// Fills the halo by reflection at the edges of the lattice.
+    pub fn fill_halo(&mut self) {
         if self.is_empty() {
             return;
         }
-        let (height, width) = (self.height, self.width);
-        let (rows, columns) = phase_size(lattice, 0);
-        let outside =
-            |len: usize, full: usize| (-(HALO as isize)..0).chain(len as isize..(full + HALO) as isize);
-        // The same columns in every row: first where to, then where from. Always as many, so that the loop below is
-        // unrolled: some are copied twice.
-        let mut copies = [(0, 0); 2 * HALO + 1];
-        for (copy, j) in copies.iter_mut().zip(outside(width, columns).cycle()) {
-            *copy = ((j + HALO as isize) as usize, HALO + reflect(j, lattice.1, p & 1, width));
-        }
+        let Halo { columns, rows } = self.halo;
         let first = if self.pitch > 0 { HALO } else { 0 };
-        for row in self.data.chunks_exact_mut(self.stride).skip(first).take(height) {
-            for (to, from) in copies {
-                row[to] = row[from];
+        for row in self.data.chunks_exact_mut(self.stride).skip(first).take(self.height) {
+            for (to, from) in columns {
+                row[to as usize] = row[from as usize];
             }
         }
         if self.pitch > 0 {
-            for i in outside(height, rows) {
-                let from = (HALO + reflect(i, lattice.0, p >> 1, height)) * self.stride;
-                let to = (i + HALO as isize) as usize * self.stride;
-                self.data.copy_within(from..from + self.stride, to);
+            for (to, from) in rows {
+                let from = from as usize * self.stride;
+                self.data.copy_within(from..from + self.stride, to as usize * self.stride);
             }
         }
     }
@@ -134,6 +153,9 @@ pub struct Pyramid<T> {
 impl<T: Copy + Default> Pyramid<T> {
     /// Makes this the pyramid of a frame, keeping its memory; the values are arbitrary.
     pub fn reset(&mut self, height: usize, width: usize) {
+        if self.lattices.first() == Some(&(height, width)) {
+            return;
+        }
         self.lattices = (0..levels(height, width))
             .map(|level| (height.div_ceil(1 << level), width.div_ceil(1 << level)))
             .collect();
@@ -157,7 +179,7 @@ impl<T: Copy + Default> Pyramid<T> {
 
     /// Puts a plane back that is filled now, with its halo.
     pub fn put(&mut self, level: usize, p: usize, mut plane: Plane<T>) {
-        plane.fill_halo(self.lattices[level], p);
+        plane.fill_halo();
         self.levels[level][p] = plane;
     }
 }
@@ -176,7 +198,6 @@ impl<T: Cell> Pyramid<T> {
         for level in 0..self.levels.len() {
             let (finer, rest) = self.levels.split_at_mut(level);
             let phases = &mut rest[0];
-            let lattice = self.lattices[level];
             for a in 0..2 {
                 let mut pair = [std::mem::take(&mut phases[2 * a]), std::mem::take(&mut phases[2 * a + 1])];
                 for i in 0..pair[0].height {
@@ -188,7 +209,7 @@ impl<T: Cell> Pyramid<T> {
                 }
                 let [even, odd] = pair;
                 for (p, mut plane) in [(2 * a, even), (2 * a + 1, odd)] {
-                    plane.fill_halo(lattice, p);
+                    plane.fill_halo();
                     phases[p] = plane;
                 }
             }

@@ -139,6 +139,9 @@ fn corrections(side: &Side, model: Option<&Arc<Model>>) -> Result<Option<Correct
     Ok(Some(Corrections { model: Some(Arc::clone(model)), classes }))
 }
 
+/// Points of a frame that are written at a time, unless a row has more.
+const WRITTEN_POINTS: usize = 256;
+
 /// Decodes a band to `values`, a slice of rows for each frame.
 fn decode_band<N: Number>(
     shared: &Shared,
@@ -160,8 +163,8 @@ fn decode_band<N: Number>(
         symbols: vec![],
         contexts: vec![],
         spread: vec![],
-        line: vec![0; band.width],
-        bytes: vec![0; band.width * N::SIZE],
+        line: vec![],
+        bytes: vec![],
         written: 0,
         number: std::marker::PhantomData,
     };
@@ -364,16 +367,23 @@ impl<N: Number> Coder for DecodeRuns<'_, N> {
         let side = self.shared.side;
         let half = side.kinds[frame] == FrameKind::Provisional;
         let negative = side.negative.as_deref();
-        announce(&self.values[frame][..width * N::SIZE]);
-        for y in 0..height {
-            row(y, &mut self.line);
+        // Short rows by the dozen: each call takes its time.
+        let most = (WRITTEN_POINTS / width).clamp(1, height);
+        self.line.resize(most * width, 0);
+        self.bytes.resize(most * width * N::SIZE, 0);
+        announce(&self.values[frame][..most * width * N::SIZE]);
+        for y in (0..height).step_by(most) {
+            let rows = most.min(height - y);
+            let line = &mut self.line[..rows * width];
+            line.chunks_exact_mut(width).zip(y..).for_each(|(line, y)| row(y, line));
             let at = (frame * self.shared.frames.height + self.band.top + y) * width;
-            let negative = negative.map(|n| &n[at..at + width]);
-            self.shared.mapping.write_values::<N>(&self.line, side.offset, half, negative, &mut self.bytes);
-            let (own, next) = self.values[frame][y * width * N::SIZE..].split_at_mut(width * N::SIZE);
-            put(own, &self.bytes);
-            announce(&next[..next.len().min(width * N::SIZE)]);
-            self.written += 1;
+            let negative = negative.map(|n| &n[at..at + rows * width]);
+            let bytes = &mut self.bytes[..rows * width * N::SIZE];
+            self.shared.mapping.write_values::<N>(line, side.offset, half, negative, bytes);
+            let (own, next) = self.values[frame][y * width * N::SIZE..].split_at_mut(bytes.len());
+            put(own, bytes);
+            announce(&next[..next.len().min(bytes.len())]);
+            self.written += rows;
         }
     }
 }
