@@ -28,14 +28,17 @@ const SIDE: f64 = 128.0;
 const WORTH_A_LOOK: f64 = 0.25;
 /// How much smaller a chunk must seem to be: special points cost time.
 const GAIN: f64 = 1.005;
+/// What a bit of a mask that changes counts for where time does.
+const FAST_MASK: f64 = 3.0;
 
 /// The chunk and what it may be predicted with, which `outline` tells: as it is mapped or, where that seems to take fewer bits,
-/// with more special points, which are said then. `map` maps it anew, `error` is the one that its values are kept to.
+/// with more special points, which are said then. `map` maps it anew, `error` is the one that its values are kept to, `fast`
+/// says that masks are to be worth their time.
 pub fn outlined<N: Number>(
     raw: &[u8],
     frames: &Frames,
     mapped: Mapped,
-    (special, error): (&Special, f64),
+    (special, error, fast): (&Special, f64, bool),
     map: impl Fn(&Special) -> Mapped,
     outline: impl Fn(&Mapped) -> Outline,
 ) -> (Mapped, Outline, Option<Special>) {
@@ -44,7 +47,8 @@ pub fn outlined<N: Number>(
     let mut masks = 0.0;
     for value in if best.skips_special() { frequent::<N>(raw, special) } else { vec![] } {
         let known = more.as_ref().unwrap_or(special);
-        let Some(mask) = mask_bits(raw, frames, known, value, error) else { continue };
+        let Some(bits) = mask_bits(raw, frames, known, value, error) else { continue };
+        let mask = if fast { FAST_MASK * bits } else { bits };
         let with = known.with(value.bits());
         let other = map(&with);
         if other.low > other.high {

@@ -112,7 +112,7 @@ fn encode_chunk<N: Number>(
             let map =
                 |special: &Special| map::<N>(raw, frames, &grid, special, &extent, writing, params.threads);
             let outline = |mapped: &Mapped| Outline::of(mapped, frames, &grid, params, true);
-            let kept = (special, 0.5 * grid.mapping.quantum());
+            let kept = (special, 0.5 * grid.mapping.quantum(), params.preset == Preset::Fast);
             let (mapped, outline, apart) =
                 apart::outlined::<N>(present, frames, map(special), kept, map, outline);
             let choice = outline.choice(&mapped, frames, &grid, params);
@@ -175,7 +175,8 @@ fn encode_chunk<N: Number>(
         let outline = outline(&mapped);
         (mapped, outline, None)
     } else {
-        let kept = (special, if N::FLOAT { error } else { error.floor() + 0.5 });
+        let half_bin = if N::FLOAT { error } else { error.floor() + 0.5 };
+        let kept = (special, half_bin, params.preset == Preset::Fast);
         let map = |special: &Special| map::<N>(raw, frames, &grid, special, &domain, writing, params.threads);
         apart::outlined::<N>(present, frames, mapped, kept, map, outline)
     };
