@@ -2,6 +2,7 @@
 
 use super::encode::{Shared, Shown};
 use super::gains::{self, Gains};
+use super::masked::Masked;
 use super::side::{FrameKind, CONTEXT_COUNT};
 use crate::entropy::bits::{zigzag, BitWriter};
 use crate::entropy::tables::{histograms, Histogram};
@@ -45,7 +46,7 @@ pub struct Encoder<'a, N> {
     bits: BitWriter,
     /// The frame that is being coded, and its special points.
     source: Pyramid<i32>,
-    mask: Pyramid<u8>,
+    masked: Masked<'a>,
     symbols: Vec<u8>,
     line: Vec<i32>,
     /// Whom to show what a corrector would be asked.
@@ -68,7 +69,7 @@ impl<'a, N: Number> Encoder<'a, N> {
             values,
             bits: BitWriter::default(),
             source: Pyramid::default(),
-            mask: Pyramid::default(),
+            masked: Masked::new(shared.mapped.mask.as_deref()),
             symbols: vec![],
             line: vec![0; band.width],
             shown: None,
@@ -115,9 +116,7 @@ impl<N: Number> Coder for Encoder<'_, N> {
     fn begin(&mut self, frame: usize) {
         let points = self.index(frame, 0)..self.index(frame, self.band.height);
         self.source.fill(&self.shared.mapped.grid[points.clone()], self.band.width);
-        if let Some(mask) = &self.shared.mapped.mask {
-            self.mask.fill(&mask[points], self.band.width);
-        }
+        self.masked.begin(points, self.band.width);
     }
 
     fn run(
@@ -138,11 +137,10 @@ impl<N: Number> Coder for Encoder<'_, N> {
         quantise(target, predicted, step, values, activity, symbols);
         let rows = || (0..n).step_by(at.stride).map(|r| r..r + at.width);
         // Special points have no residual.
-        let special = self.shared.mapped.mask.is_some().then(|| {
-            let mask = &self.mask.levels[at.level][at.phase].from(0, 0)[start..start + n];
+        let special = self.masked.of(at, 0, n);
+        if let Some(mask) = special {
             leave_out(mask, predicted, values, activity, symbols);
-            mask
-        });
+        }
         let mut count = 0;
         for row in rows() {
             let residual = |j: usize| values[row.start + j].wrapping_sub(predicted[row.start + j]) / step;
@@ -169,8 +167,7 @@ impl<N: Number> Coder for Encoder<'_, N> {
         let plane = &self.source.levels[at.level][at.phase];
         let start = at.row * plane.stride() + at.column + reading.first;
         let target = &plane.from(0, 0)[start..start + n];
-        let special = self.shared.mapped.mask.as_ref().map(|_| &self.mask.levels[at.level][at.phase]);
-        let special = special.map(|plane| &plane.from(0, 0)[start..start + n]);
+        let special = self.masked.of(at, reading.first, n);
         // Between the rows of a run lies what is no point of the frame.
         let counts =
             |j: &usize| (reading.first + j) % at.stride < at.width && special.is_none_or(|m| m[*j] == 0);

@@ -3,6 +3,7 @@
 use super::blockwise;
 use super::choose::numbers;
 use super::direct::{self, Wanted};
+use super::masked::Masked;
 use super::side::{read_tables, FrameKind, Predictor, Side};
 use super::{band_rows, bands};
 use crate::chunk::Frames;
@@ -20,7 +21,6 @@ use crate::place::{announce, put, written, Place};
 use crate::predict::corrector::{Corrections, Corrector};
 use crate::predict::kernel::{copy_rows, find_large, reconstruct};
 use crate::predict::multiscale::{self, Weights};
-use crate::predict::plane::Pyramid;
 use crate::predict::{lorenzo, Band, Coder, RunAt};
 use crate::reference::autoencoder::Reconstruction;
 use crate::reference::forecast::Forecasts;
@@ -159,7 +159,7 @@ fn decode_band<N: Number>(
         plain: BitReader::new(plain),
         failure: None,
         values,
-        mask: Pyramid::default(),
+        masked: Masked::new(side.mask()),
         symbols: vec![],
         contexts: vec![],
         spread: vec![],
@@ -205,7 +205,7 @@ struct DecodeRuns<'a, N> {
     /// Rows that were written of all frames.
     written: usize,
     /// The special points of the frame that is being decoded.
-    mask: Pyramid<u8>,
+    masked: Masked<'a>,
     /// Symbols in the order of the stream, and their contexts.
     symbols: Vec<u8>,
     contexts: Vec<u8>,
@@ -257,9 +257,8 @@ fn residual(symbol: u8, plain: &mut BitReader, failure: &mut Option<Error>) -> i
 
 impl<N: Number> Coder for DecodeRuns<'_, N> {
     fn begin(&mut self, frame: usize) {
-        if let Some(mask) = self.shared.side.mask() {
-            self.mask.fill(&mask[self.index(frame, 0)..self.index(frame, self.band.height)], self.band.width);
-        }
+        let points = self.index(frame, 0)..self.index(frame, self.band.height);
+        self.masked.begin(points, self.band.width);
     }
 
     fn run(
@@ -274,12 +273,8 @@ impl<N: Number> Coder for DecodeRuns<'_, N> {
         let step = self.step(at.frame);
         let rows = || (0..n).step_by(at.stride).map(|r| r..r + at.width);
         self.spread.resize(n.max(self.spread.len()), 0);
-        let mask = std::mem::take(&mut self.mask);
-        let special = self.shared.side.special.is_some().then(|| {
-            let plane = &mask.levels[at.level][at.phase];
-            let start = at.row * plane.stride() + at.column;
-            &plane.from(0, 0)[start..start + n]
-        });
+        let masked = std::mem::take(&mut self.masked);
+        let special = masked.of(at, 0, n);
         match special {
             None => {
                 self.contexts.resize(at.width * at.rows, 0);
@@ -307,7 +302,7 @@ impl<N: Number> Coder for DecodeRuns<'_, N> {
                 }
             }
         }
-        self.mask = mask;
+        self.masked = masked;
         reconstruct(predicted, &self.spread[..n], step, values, activity);
         if large {
             for row in rows() {

@@ -16,6 +16,7 @@ mod grids;
 mod latent;
 mod learned;
 pub mod mapped;
+mod masked;
 mod rivals;
 pub mod side;
 mod target;
