@@ -135,7 +135,7 @@ fn edges<N: Number>(raw: &[u8], frames: &Frames, special: &Special, value: N, er
     for k in 0..looked_at.min(rows) {
         let y = (2 * k + 1) * rows / (2 * looked_at);
         row(y).zip(row(y).skip(1)).for_each(|(a, b)| add(a, b));
-        if y % frames.height > 0 {
+        if !y.is_multiple_of(frames.height) {
             row(y - 1).zip(row(y)).for_each(|(a, b)| add(a, b));
         }
     }
