@@ -25,7 +25,7 @@ const CODED_STEPS: usize = 4;
 const SIDE: f64 = 128.0;
 
 /// A share of the bits of a mask that edges must seem to take for the chunk to be looked at without them.
-const WORTH_A_LOOK: f64 = 0.25;
+const WORTH_A_LOOK: f64 = 0.5;
 /// How much smaller a chunk must seem to be: special points cost time.
 const GAIN: f64 = 1.005;
 /// What a bit of a mask that changes counts for where time does.
