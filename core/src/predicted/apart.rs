@@ -99,7 +99,8 @@ fn mask_bits<N: Number>(raw: &[u8], frames: &Frames, special: &Special, value: N
         scan::mark_equal::<N>(part, value.own_bits(), &mut marks[..part.len() / N::SIZE]);
         8.0 * coded::encode(&marks, None, &Frames { steps: n, ..*frames }).len() as f64
     };
-    let (one, all) = (bits(1), bits(few));
+    let one = bits(1);
+    let all = if few > 1 { bits(few) } else { one };
     let later = (all - one).max(0.0) / (few - 1).max(1) as f64;
     let mask = one + later * (steps - 1) as f64 + SIDE;
     (edges > WORTH_A_LOOK * mask).then_some(mask)
