@@ -51,8 +51,28 @@ impl Chance {
 
 /// Either half of the coder, so that one walk through what is to be decided serves both.
 pub trait Decide {
+    /// The width of what is possible.
+    fn range(&mut self) -> &mut u32;
+
+    /// Moves to the part below `bound` for a yes, above it for a no, and says which; `actual` is asked by the encoder only.
+    fn part(&mut self, bound: u32, actual: impl FnOnce() -> bool) -> bool;
+
+    /// Moves to the next byte.
+    fn shift(&mut self);
+
     /// Decides, and learns from it. What the decision is, is asked by the encoder only.
-    fn decide(&mut self, chance: &mut Chance, actual: impl FnOnce() -> bool) -> bool;
+    #[inline(always)]
+    fn decide(&mut self, chance: &mut Chance, actual: impl FnOnce() -> bool) -> bool {
+        let bound = (*self.range() >> 16) * chance.get();
+        let yes = self.part(bound, actual);
+        *self.range() = if yes { bound } else { *self.range() - bound };
+        while *self.range() < NARROW {
+            *self.range() <<= 8;
+            self.shift();
+        }
+        chance.learn(yes);
+        yes
+    }
 }
 
 /// The encoder's half.
@@ -72,21 +92,6 @@ impl Default for Encoder {
 }
 
 impl Encoder {
-    /// Moves the highest byte out.
-    fn shift(&mut self) {
-        let carry = (self.low >> 32) as u8;
-        let top = (self.low >> 24) as u8;
-        if carry == 0 && top == 255 {
-            self.full += 1;
-        } else {
-            // The very first byte would only ever be a carry, which never comes: the code is below one.
-            self.out.extend(self.held.map(|b| b.wrapping_add(carry)));
-            self.out.extend(std::iter::repeat_n(255u8.wrapping_add(carry), self.full));
-            (self.held, self.full) = (Some(top), 0);
-        }
-        self.low = (self.low & 0x00ff_ffff) << 8;
-    }
-
     /// The bytes: the shortest that say it, as zeros follow them for ever.
     pub fn finish(mut self) -> Vec<u8> {
         let end = self.low + u64::from(self.range);
@@ -101,21 +106,32 @@ impl Encoder {
 
 impl Decide for Encoder {
     #[inline(always)]
-    fn decide(&mut self, chance: &mut Chance, actual: impl FnOnce() -> bool) -> bool {
+    fn range(&mut self) -> &mut u32 {
+        &mut self.range
+    }
+
+    #[inline(always)]
+    fn part(&mut self, bound: u32, actual: impl FnOnce() -> bool) -> bool {
         let yes = actual();
-        let bound = (self.range >> 16) * chance.get();
-        if yes {
-            self.range = bound;
-        } else {
+        if !yes {
             self.low += u64::from(bound);
-            self.range -= bound;
         }
-        while self.range < NARROW {
-            self.range <<= 8;
-            self.shift();
-        }
-        chance.learn(yes);
         yes
+    }
+
+    /// Moves the highest byte out.
+    fn shift(&mut self) {
+        let carry = (self.low >> 32) as u8;
+        let top = (self.low >> 24) as u8;
+        if carry == 0 && top == 255 {
+            self.full += 1;
+        } else {
+            // The very first byte would only ever be a carry, which never comes: the code is below one.
+            self.out.extend(self.held.map(|b| b.wrapping_add(carry)));
+            self.out.extend(std::iter::repeat_n(255u8.wrapping_add(carry), self.full));
+            (self.held, self.full) = (Some(top), 0);
+        }
+        self.low = (self.low & 0x00ff_ffff) << 8;
     }
 }
 
@@ -134,6 +150,27 @@ impl<'a> Decoder<'a> {
         new
     }
 
+    /// Whether all bytes were used.
+    pub fn is_done(&self) -> bool {
+        self.rest.is_empty()
+    }
+}
+
+impl Decide for Decoder<'_> {
+    #[inline(always)]
+    fn range(&mut self) -> &mut u32 {
+        &mut self.range
+    }
+
+    #[inline(always)]
+    fn part(&mut self, bound: u32, _: impl FnOnce() -> bool) -> bool {
+        let yes = self.code < bound;
+        if !yes {
+            self.code -= bound;
+        }
+        yes
+    }
+
     /// Moves the next byte in.
     #[inline(always)]
     fn shift(&mut self) {
@@ -145,31 +182,6 @@ impl<'a> Decoder<'a> {
             [] => 0,
         };
         self.code = self.code << 8 | u32::from(next);
-    }
-
-    /// Whether all bytes were used.
-    pub fn is_done(&self) -> bool {
-        self.rest.is_empty()
-    }
-}
-
-impl Decide for Decoder<'_> {
-    #[inline(always)]
-    fn decide(&mut self, chance: &mut Chance, _: impl FnOnce() -> bool) -> bool {
-        let bound = (self.range >> 16) * chance.get();
-        let yes = self.code < bound;
-        if yes {
-            self.range = bound;
-        } else {
-            self.code -= bound;
-            self.range -= bound;
-        }
-        while self.range < NARROW {
-            self.range <<= 8;
-            self.shift();
-        }
-        chance.learn(yes);
-        yes
     }
 }
 

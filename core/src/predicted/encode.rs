@@ -9,7 +9,7 @@ use super::exact::Exact;
 use super::gains::Gains;
 use super::grids::{exact_grid, float_grid, logarithms, survey, Surveyed, LATTICE};
 use super::learned::with_networks;
-use super::mapped::{self, map, Mapped, Writing};
+use super::mapped::{map, Mapped, Writing};
 use super::side::{write_tables, FrameKind, Predictor, Side};
 use super::target;
 use super::{band_count, band_rows, bands};
@@ -109,16 +109,15 @@ fn encode_chunk<N: Number>(
         if let Some(grid) = exact_grid::<N>(present, special, &extent, least, slack) {
             let nothing = vec![false; frames.count()];
             let writing = Writing { points, provisional: false, known: &nothing, fresh: true };
-            let map =
+            let mapped_with =
                 |special: &Special| map::<N>(raw, frames, &grid, special, &extent, writing, params.threads);
             let outline = |mapped: &Mapped| Outline::of(mapped, frames, &grid, params, true);
             let kept = (special, 0.5 * grid.mapping.quantum(), params.preset == Preset::Fast);
             let (mapped, outline, apart) =
-                apart::outlined::<N>(present, frames, map(special), kept, map, outline);
+                apart::outlined::<N>(present, frames, mapped_with(special), kept, mapped_with, outline);
             let choice = outline.choice(&mapped, frames, &grid, params);
             let special = apart.as_ref().unwrap_or(special);
-            let again =
-                |raw: &[u8]| mapped::map::<N>(raw, frames, &grid, special, &extent, writing, params.threads);
+            let again = |raw: &[u8]| map::<N>(raw, frames, &grid, special, &extent, writing, params.threads);
             // Nothing is to be lost, not even the sign of zero.
             let all = vec![Some(0.0); if allowed.is_none() { steps } else { 0 }];
             let shared = Shared {
@@ -177,8 +176,9 @@ fn encode_chunk<N: Number>(
     } else {
         let half_bin = if N::FLOAT { error } else { error.floor() + 0.5 };
         let kept = (special, half_bin, params.preset == Preset::Fast);
-        let map = |special: &Special| map::<N>(raw, frames, &grid, special, &domain, writing, params.threads);
-        apart::outlined::<N>(present, frames, mapped, kept, map, outline)
+        let mapped_with =
+            |special: &Special| map::<N>(raw, frames, &grid, special, &domain, writing, params.threads);
+        apart::outlined::<N>(present, frames, mapped, kept, mapped_with, outline)
     };
     let mut choice = outline.choice(&mapped, frames, &grid, params);
     let special = apart.as_ref().unwrap_or(special);

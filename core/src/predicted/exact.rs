@@ -89,7 +89,7 @@ impl Exact {
         let mut others = &self.others[..];
         for run in marks::runs(&self.marks) {
             let values = &mut raw[run.start * N::SIZE..run.end * N::SIZE];
-            if let ([only], []) = (&self.listed[..], others) {
+            if let ([only], []) = (&self.listed[..], &self.others[..]) {
                 fill::<N>(values, *only);
                 continue;
             }
