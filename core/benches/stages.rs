@@ -121,7 +121,7 @@ fn fitting(c: &mut Criterion) {
     let (mut factor, mut all) = ([0f32; gram::RUN], vec![0i16; TAPS * dot::BLOCK]);
     let sizes = [2; TAPS / 2];
     kernel(c, "deviations of 40 taps", 4 * TAPS * gram::RUN, || {
-        gram::deviations(black_box(&rows), &sizes, &rows[..4], 0.125, &mut factor, &mut all);
+        gram::deviations(black_box(&rows), &sizes, &rows[..4], 0.125, None, &mut factor, &mut all);
     });
     let mut sums = vec![0i64; TAPS * TAPS];
     kernel(c, "products of 40 taps", 2 * TAPS * dot::BLOCK, || {

@@ -6,7 +6,7 @@ use crate::entropy::quiet::{Coded, Quiet};
 use crate::entropy::slots::{DecodeTables, EncodeTables};
 use crate::entropy::{rans, tables};
 use crate::grid::{Extent, Grid};
-use crate::predict::fit::{self, fit, Samples};
+use crate::predict::fit::{self, fit, Pyramids, Samples};
 use crate::predict::multiscale::{self, Weights};
 use crate::predict::weights::Sent;
 use crate::predict::{lorenzo, Band, Coder, RunAt, Scale};
@@ -123,14 +123,20 @@ impl Stages {
     }
 
     fn weights(&self, fast: bool) -> Vec<Sent> {
+        let pyramids = Pyramids::default();
         let samples = Samples {
             grid: &self.mapped.grid,
             mask: None,
             frames: self.frames,
             decoded: None,
             forecasts: None,
+            pyramids: &pyramids,
         };
-        fit(&samples, &self.plan, &self.scale, if fast { &fit::FAST } else { &fit::BALANCED }, 1).0
+        let effort = if fast { &fit::FAST } else { &fit::BALANCED };
+        let fit = |effort, earlier| fit(&samples, &self.plan, &self.scale, (effort, earlier), 1);
+        let quick = effort.quick();
+        let sketch = fit(&quick, None);
+        fit(effort, Some(&sketch)).sent
     }
 
     /// Fits the weights of the multiscale predictor; returns the number of classes.

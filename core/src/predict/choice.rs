@@ -21,8 +21,19 @@ pub struct Candidates {
     pub sizes: Vec<usize>,
     /// Which of the taps are the base.
     pub base: Vec<usize>,
-    /// For each tying the number of the weight of each group, and which of the tying's weights these are.
-    tyings: Vec<(Tying, Vec<usize>, Vec<usize>)>,
+    /// The ways to share weights.
+    tyings: Vec<Tied>,
+}
+
+/// How the candidates share weights by one tying.
+struct Tied {
+    tying: Tying,
+    /// The number of the weight of each group of the first tying.
+    shared: Vec<usize>,
+    /// Which of the tying's weights these are.
+    used: Vec<usize>,
+    /// Bits per point that each tap of these must save.
+    costs: Vec<f64>,
 }
 
 impl Candidates {
@@ -46,7 +57,10 @@ impl Candidates {
             let (groups, _) = tying.groups(kind, references);
             let used: u64 = first.iter().fold(0, |bits, &i| bits | 1 << groups[i]);
             let rank = |&i: &usize| (used & ((1 << groups[i]) - 1)).count_ones() as usize;
-            (tying, first.iter().map(rank).collect(), (0..64).filter(|g| used >> g & 1 == 1).collect())
+            let used: Vec<usize> = (0..64).filter(|g| used >> g & 1 == 1).collect();
+            let tap = |g: &usize| first.iter().find(|&&i| groups[i] == *g).map(|&i| &all[i]);
+            let costs = used.iter().map(|g| tap(g).map_or(0.0, |tap| effort.cost(tap))).collect();
+            Tied { tying, shared: first.iter().map(rank).collect(), used, costs }
         });
         let tyings = tyings.collect();
         let base = near.iter().enumerate().filter(|(_, &i)| i < base_taps(kind)).map(|(at, _)| at).collect();
@@ -72,14 +86,7 @@ pub struct Solved {
 }
 
 /// Solves for the weights of one class of so many points.
-pub fn solve(
-    gram: &Gram,
-    candidates: &Candidates,
-    points: f64,
-    scale: &Scale,
-    noise: f64,
-    tap_cost: f64,
-) -> Solved {
+pub fn solve(gram: &Gram, candidates: &Candidates, points: f64, scale: &Scale, noise: f64) -> Solved {
     let bits = |error: f64| points * bits_per_point(error);
     let mut best = Sent::none(Tying::Default);
     if gram.samples == 0.0 {
@@ -93,13 +100,13 @@ pub fn solve(
     let mut least = f64::INFINITY;
     let mut tried = vec![];
     let products = gram.products();
-    for (tying, shared, used) in &candidates.tyings {
+    for Tied { tying, shared, used, costs } in &candidates.tyings {
         let equations = products.equations(shared, used.len(), noise);
         let factor = equations.factor();
         let estimate = |k: usize| {
             let side = 20.0 + BITS_PER_WEIGHT * (used[k] + 1) as f64;
-            let taps: f64 = equations.taps[..=k].iter().sum();
-            bits(penalty(k + 1) * factor.errors[k]) + side + tap_cost * taps * points
+            let taps: f64 = equations.taps[..=k].iter().zip(costs).map(|(n, cost)| n * cost).sum();
+            bits(penalty(k + 1) * factor.errors[k]) + side + taps * points
         };
         let most = factor.errors.len().min((gram.samples / 2.0) as usize);
         let Some(k) = (0..most).min_by(|&a, &b| estimate(a).total_cmp(&estimate(b))) else { continue };

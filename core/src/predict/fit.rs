@@ -7,7 +7,7 @@ use super::choice::{solve, Candidates, Solved};
 use super::cost::Cost;
 use super::gram::{Gram, Sample, RUN};
 use super::plane::{levels, phase_size, Pyramid};
-use super::taps::{tap_rows, Kind, Tap, PASSES};
+use super::taps::{tap_rows, Kind, Tap, TapRows, PASSES};
 use super::weighted::weighted_sum;
 use super::weights::{Sent, Tying};
 use super::{Band, Scale};
@@ -18,6 +18,7 @@ use crate::reference::{Step, CLASSES, MAX_REFERENCES};
 use crate::threads::parallel;
 use arrayvec::ArrayVec;
 use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Weight classes per class of references: three kinds at three groups of spacings, and the roots.
 pub const SLOTS: usize = 10;
@@ -82,6 +83,28 @@ pub fn sent_classes(plan: &[Step]) -> Vec<Class> {
     out
 }
 
+/// Taps with their weights.
+pub type WeightedTaps = Vec<(Tap, i32)>;
+
+/// The taps of each class that these weights give, by class index.
+pub fn weighted_taps(plan: &[Step], sent: &[Sent], shift: u32) -> Vec<WeightedTaps> {
+    let mut taps = vec![vec![]; CLASSES * SLOTS];
+    let mut last: Vec<((Kind, usize), &Sent)> = vec![];
+    for (class, s) in sent_classes(plan).into_iter().zip(sent) {
+        let kind = slot_kind(class.slot);
+        let key = (kind, class.references);
+        let effective = match s.tying {
+            Tying::Repeat => last.iter().rev().find(|l| l.0 == key).map_or(s, |l| l.1),
+            _ => s,
+        };
+        taps[class_index(class.class, class.slot)] = effective.expand(kind, class.references, shift);
+        if !matches!(s.tying, Tying::Default | Tying::Repeat) {
+            last.push((key, effective));
+        }
+    }
+    taps
+}
+
 /// How hard to look for good weights.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
@@ -95,10 +118,12 @@ pub struct Effort {
     pub tyings: &'static [Tying],
     /// Squared distance of the farthest taps to try; of further references one less.
     pub reach: i32,
-    /// Bits per point that a tap must save to be worth the time that it takes.
-    pub tap_cost: f64,
+    /// Bits per point that a tap must save to be worth the time that it takes: near ones and those beyond [`NEAR`].
+    pub tap_costs: [f64; 2],
     /// Only so large a share of the samples is taken: one in so many.
     pub share: usize,
+    /// Whether to estimate what the weights found make of the chunk; otherwise the earlier estimate stands.
+    pub estimates: bool,
 }
 
 /// Points of a chunk for each that is sampled per pass and class.
@@ -107,15 +132,22 @@ const POINTS_PER_SAMPLE: usize = 80;
 const SEGMENT: usize = 16;
 /// Fewest points to sample per pass and class.
 const MIN_SAMPLES: usize = 1000;
+/// Squared distance of the farthest taps that are near.
+const NEAR: i32 = 2;
 
 impl Effort {
-    /// What tells which of two coding orders is better.
+    /// Bits per point that a tap must save.
+    pub fn cost(&self, tap: &Tap) -> f64 {
+        self.tap_costs[usize::from(tap.dy * tap.dy + tap.dx * tap.dx > NEAR)]
+    }
+
+    /// What tells which of two coding orders is better, and which points are hard to predict.
     pub fn quick(&self) -> Self {
         Self {
             share: 4,
-            frames: self.frames.div_ceil(2),
+            frames: self.frames.min(3),
             tyings: &[Tying::Axial],
-            reach: self.reach.min(5),
+            reach: self.reach.min(10),
             ..*self
         }
     }
@@ -128,19 +160,21 @@ pub const BALANCED: Effort = Effort {
     frames: 6,
     tyings: &[Tying::Directed, Tying::Axial, Tying::Radial],
     reach: 100,
-    tap_cost: 0.001,
+    tap_costs: [0.001; 2],
     share: 1,
+    estimates: true,
 };
 
-/// Few taps: less to fit and less to add up.
+/// Few taps, far ones only where they save much: less to fit and less to add up.
 pub const FAST: Effort = Effort {
-    samples: 1200,
+    samples: 900,
     every: 4,
     frames: 3,
     tyings: &[Tying::Axial, Tying::Radial],
-    reach: 2,
-    tap_cost: 0.001,
+    reach: 10,
+    tap_costs: [0.002, 0.02],
     share: 1,
+    estimates: true,
 };
 
 /// The chunk on the grid, as the fit sees it.
@@ -156,6 +190,47 @@ pub struct Samples<'a> {
     pub decoded: Option<&'a [i32]>,
     /// What makes forecasts, where the coding order has them.
     pub forecasts: Option<&'a Forecasts>,
+    /// Pyramids of what predictions are made from.
+    pub pyramids: &'a Pyramids,
+}
+
+/// Pyramids of frames by their number, kept from one fit to the next.
+#[derive(Default)]
+pub struct Pyramids(Mutex<HashMap<usize, Arc<Pyramid<i32>>>>);
+
+impl Pyramids {
+    /// Those of some frames of the grid, made on at most `threads` threads where they are not there yet.
+    fn of(
+        &self,
+        grid: &[i32],
+        frames: &Frames,
+        wanted: &BTreeSet<usize>,
+        threads: usize,
+    ) -> HashMap<usize, Arc<Pyramid<i32>>> {
+        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let missing: Vec<usize> = {
+            let there = lock();
+            wanted.iter().filter(|f| !there.contains_key(f)).copied().collect()
+        };
+        let area = frames.area();
+        let made = parallel(missing, threads, |f: usize| {
+            (f, Arc::new(Pyramid::of(&grid[f * area..][..area], frames.width)))
+        });
+        let mut there = lock();
+        there.extend(made);
+        wanted.iter().filter_map(|f| Some((*f, Arc::clone(there.get(f)?)))).collect()
+    }
+}
+
+/// Fitted weights.
+#[derive(Clone)]
+pub struct Fitted {
+    /// Those of each class, in sending order.
+    pub sent: Vec<Sent>,
+    /// Estimated bits of a point of each class.
+    pub costs: Vec<f64>,
+    /// Estimated bits of the whole chunk.
+    pub bits: f64,
 }
 
 /// What the classes of a coding order are fitted to.
@@ -163,26 +238,33 @@ struct Fitting<'a> {
     samples: &'a Samples<'a>,
     scale: &'a Scale,
     effort: Effort,
+    /// What may be sent for each kind, by its phase, with so many references.
+    candidates: HashMap<(usize, usize), Candidates>,
     /// Sampled steps of each class.
     picked: [Vec<&'a Step>; CLASSES],
-    pyramids: HashMap<usize, Pyramid<i32>>,
+    pyramids: HashMap<usize, Arc<Pyramid<i32>>>,
     /// The sampled frames as they are to be, where `pyramids` are decoded ones.
-    targets: HashMap<usize, Pyramid<i32>>,
+    targets: HashMap<usize, Arc<Pyramid<i32>>>,
     /// Forecasts of the sampled frames.
     forecasts: HashMap<usize, Pyramid<i32>>,
+    /// Weights that an earlier fit found, by class index, and whether they miss enough for it to matter where.
+    earlier: Vec<(WeightedTaps, bool)>,
     /// Variance of the noise of decoded values, in squares of quantisation steps.
     noise: f64,
 }
 
-/// Fits the weights of every class of the coding order on at most `threads` threads; returns them in sending order with
-/// the estimated bits of the whole chunk.
+/// Bits of a point below which it does not matter much which points are hard to predict: most are coded as zero.
+const CALM: f64 = 0.2;
+
+/// Fits the weights of every class of the coding order on at most `threads` threads. What those of an earlier fit miss tells
+/// which points matter.
 pub fn fit(
     samples: &Samples,
     plan: &[Step],
     scale: &Scale,
-    effort: &Effort,
+    (effort, earlier): (&Effort, Option<&Fitted>),
     threads: usize,
-) -> (Vec<Sent>, f64) {
+) -> Fitted {
     let frames = &samples.frames;
     let area = frames.area();
     // Small chunks are worth less time.
@@ -200,43 +282,67 @@ pub fn fit(
         wanted.extend(picked.iter().flat_map(|step| step.references.iter().chain([&step.frame]).copied()));
         targets.extend(picked.iter().map(|step| step.frame));
     }
-    let pyramids = |grid: &[i32], frames_of: BTreeSet<usize>| -> HashMap<usize, Pyramid<i32>> {
-        let made = parallel(frames_of.into_iter().collect(), threads, |f: usize| {
-            (f, Pyramid::of(&grid[f * area..][..area], frames.width))
-        });
-        made.into_iter().collect()
+    let pyramids = samples.pyramids.of(samples.decoded.unwrap_or(samples.grid), frames, &wanted, threads);
+    let targets = match samples.decoded {
+        Some(_) => Pyramids::default().of(samples.grid, frames, &targets, threads),
+        None => HashMap::new(),
     };
-    let targets = pyramids(samples.grid, if samples.decoded.is_some() { targets } else { BTreeSet::new() });
-    let pyramids = pyramids(samples.decoded.unwrap_or(samples.grid), wanted);
     // Values coded in steps of one unit are decoded as they are.
     let noise = if scale.step > 1 && samples.decoded.is_none() { 0.7 / 12.0 } else { 0.0 };
     let Ok(forecasts) = forecasts(samples, plan, &picked, scale, threads) else {
         // Nothing that could be chosen.
-        return (vec![], f64::INFINITY);
+        return Fitted { sent: vec![], costs: vec![], bits: f64::INFINITY };
     };
-    let fitting = Fitting { samples, scale, effort, picked, pyramids, targets, forecasts, noise };
     let classes = sent_classes(plan);
+    let mut found = vec![(vec![], false); CLASSES * SLOTS];
+    if let Some(earlier) = earlier {
+        let mut taps = weighted_taps(plan, &earlier.sent, scale.shift);
+        for (class, cost) in classes.iter().zip(&earlier.costs) {
+            let index = class_index(class.class, class.slot);
+            found[index] = (std::mem::take(&mut taps[index]), *cost >= CALM);
+        }
+    }
+    let mut candidates = HashMap::new();
+    for class in &classes {
+        let kind = slot_kind(class.slot);
+        let make = || Candidates::new(kind, class.references, &effort);
+        candidates.entry((kind.phase(), class.references)).or_insert_with(make);
+    }
+    let fitting = Fitting {
+        samples,
+        scale,
+        effort,
+        candidates,
+        picked,
+        pyramids,
+        targets,
+        forecasts,
+        earlier: found,
+        noise,
+    };
     let points = |class: &Class| members[class.class] * slot_points(frames, class.slot);
     let solved = parallel(classes.clone(), threads, |class| fitting.solve(&class, points(&class)));
     let mut sent = vec![];
-    let mut weights = vec![];
     let mut last: HashMap<(usize, usize), Sent> = HashMap::new();
     for (class, solved) in classes.iter().zip(solved) {
         // The phases of the four kinds differ.
-        let kind = slot_kind(class.slot);
-        let key = (kind.phase(), class.references);
-        let points = points(class);
+        let key = (slot_kind(class.slot).phase(), class.references);
         let best = solved.or_repeat(last.get(&key));
-        let effective = if best.tying == Tying::Repeat { last.get(&key).unwrap_or(&best) } else { &best };
-        weights.push((*class, points, effective.expand(kind, class.references, scale.shift)));
         if !matches!(best.tying, Tying::Default | Tying::Repeat) {
             last.insert(key, best.clone());
         }
         sent.push(best);
     }
+    if let (false, Some(earlier)) = (effort.estimates, earlier) {
+        return Fitted { sent, costs: earlier.costs.clone(), bits: earlier.bits };
+    }
     let side: f64 = sent.iter().map(|s| f64::from(s.bits())).sum();
-    let bits = parallel(weights, threads, |(class, points, w)| points * fitting.cost(&class, &w));
-    (sent, side + bits.iter().sum::<f64>())
+    let taps = weighted_taps(plan, &sent, scale.shift);
+    let costs = parallel(classes.clone(), threads, |class| {
+        fitting.cost(&class, &taps[class_index(class.class, class.slot)])
+    });
+    let bits: f64 = classes.iter().zip(&costs).map(|(class, cost)| points(class) * cost).sum();
+    Fitted { sent, costs, bits: side + bits }
 }
 
 /// Forecasts of the sampled frames, from decoded values where there are any.
@@ -278,11 +384,22 @@ impl Fitting<'_> {
     /// Fits the weights of a class of so many points.
     fn solve(&self, class: &Class, points: f64) -> Solved {
         let kind = slot_kind(class.slot);
-        let candidates = Candidates::new(kind, class.references, &self.effort);
+        let (earlier, matters) = &self.earlier[class_index(class.class, class.slot)];
+        let candidates = &self.candidates[&(kind.phase(), class.references)];
         let mut gram = Gram::new(&candidates.sizes, &candidates.base, self.scale.step);
-        self.sample(class, &candidates.near, self.effort.samples, 0.0, &mut |sample| gram.add(&sample));
+        if *matters {
+            let weight = |tap: &Tap| earlier.iter().find(|(t, _)| t == tap).map_or(0, |(_, w)| *w);
+            let taps: Vec<(Tap, i32)> = candidates.near.iter().map(|(tap, ())| (*tap, weight(tap))).collect();
+            self.sample(class, &taps, self.effort.samples, 0.0, &mut |sample| {
+                gram.add(&sample, Some(&missed(&sample, self.scale)));
+            });
+        } else {
+            self.sample(class, &candidates.near, self.effort.samples, 0.0, &mut |sample| {
+                gram.add(&sample, None);
+            });
+        }
         gram.flush();
-        solve(&gram, &candidates, points, self.scale, self.noise, self.effort.tap_cost)
+        solve(&gram, candidates, points, self.scale, self.noise)
     }
 
     /// Estimated bits per point of a class with these weights: those of the residuals of another, smaller sample, whatever
@@ -311,9 +428,9 @@ impl Fitting<'_> {
         let mut values = vec![];
         for step in picked {
             let mask = self.samples.mask.map(|m| &m[step.frame * area..][..area]);
-            let own = &self.pyramids[&step.frame];
-            let truth = self.targets.get(&step.frame).unwrap_or(own);
-            let decoded = step.references.iter().map(|f| &self.pyramids[f]);
+            let own = &*self.pyramids[&step.frame];
+            let truth = self.targets.get(&step.frame).map_or(own, |t| &**t);
+            let decoded = step.references.iter().map(|f| &*self.pyramids[f]);
             let references: ArrayVec<&Pyramid<i32>, MAX_REFERENCES> =
                 self.forecasts.get(&step.frame).into_iter().chain(decoded).collect();
             for level in slot_levels(class.slot, own.levels.len()) {
@@ -355,6 +472,7 @@ impl Fitting<'_> {
                         mask[(y << level) * width + (x << level)]
                     };
                     visit(Sample {
+                        length,
                         rows: taken.chunks_exact(n).zip(&found).map(|(row, (_, c))| (row, *c)).collect(),
                         target: own_values,
                         skip: mask.map(|m| std::array::from_fn(|k| if k < n { special(m, k) } else { 1 })),
@@ -367,6 +485,30 @@ impl Fitting<'_> {
 
 /// Taps that have the same value as the point where the field is constant.
 const CONSTANT: usize = 6;
+
+/// Points on either side over which a miss is averaged.
+const THEREABOUTS: usize = 3;
+
+/// What the weights of a sample miss around each of its points, squared, in quantisation steps.
+fn missed(sample: &Sample<i32>, scale: &Scale) -> [f32; RUN] {
+    let n = sample.target.len();
+    let rows: TapRows<i32> = sample.rows.iter().filter(|(_, w)| *w != 0).copied().collect();
+    let mut predicted = [0; RUN];
+    weighted_sum(&rows, scale.rounding(), &mut predicted[..n]);
+    let unit = 1.0 / scale.step as f32;
+    let mut squares = [0f32; RUN];
+    for ((s, t), p) in squares.iter_mut().zip(sample.target).zip(predicted) {
+        *s = (t.wrapping_sub(p) as f32 * unit).powi(2);
+    }
+    let mut missed = [0f32; RUN];
+    for (squares, missed) in squares[..n].chunks(sample.length).zip(missed.chunks_mut(sample.length)) {
+        for (j, m) in missed.iter_mut().enumerate().take(squares.len()) {
+            let near = &squares[j.saturating_sub(THEREABOUTS)..(j + THEREABOUTS + 1).min(squares.len())];
+            *m = near.iter().sum::<f32>() / near.len() as f32;
+        }
+    }
+    missed
+}
 
 /// Adds the residuals of a sample to `cost`.
 fn sample_cost(sample: &Sample<i32>, scale: &Scale, noise: f64, cost: &mut Cost) {
@@ -424,10 +566,37 @@ mod tests {
             })
             .collect();
         let scale = Scale { step: 64, shift: 12, low: -4000, high: 4000 };
-        let samples = Samples { grid: &grid, mask: None, frames, decoded: None, forecasts: None };
-        let (_, with) = fit(&samples, &coding_order(TimeOrder::Previous, &frames), &scale, &BALANCED, 1);
-        let (_, without) =
-            fit(&samples, &coding_order(TimeOrder::Independent, &frames), &scale, &BALANCED, 1);
+        let pyramids = Pyramids::default();
+        let samples =
+            Samples { grid: &grid, mask: None, frames, decoded: None, forecasts: None, pyramids: &pyramids };
+        let bits = |order| fit(&samples, &coding_order(order, &frames), &scale, (&BALANCED, None), 1).bits;
+        let (with, without) = (bits(TimeOrder::Previous), bits(TimeOrder::Independent));
         assert!(with < without, "{with} bits with references, {without} without");
+    }
+    #[test]
+    fn calm_beside_a_front_is_predicted_better_where_a_sketch_tells_of_it() {
+        // Long waves on one side of a front that moves, short ones right behind it.
+        let frames = Frames { steps: 6, levels: 1, height: 96, width: 96 };
+        let grid: Vec<i32> = (0..6 * 96 * 96)
+            .map(|i| {
+                let (t, y, x) = ((i / 9216) as f64, (i / 96 % 96) as f64, (i % 96) as f64);
+                let front = 30.0 + 2.0 * t + 5.0 * (y / 15.0).sin();
+                let behind = (0.0f64).max(1.0 - (x - front).abs() / 8.0);
+                let calm = 40_000.0 * ((x + t) / 40.0).sin() * (y / 50.0).cos();
+                (calm + 9000.0 * behind * (1.9 * x + 1.3 * y).sin()) as i32
+            })
+            .collect();
+        let scale = Scale { step: 64, shift: 12, low: -60_000, high: 60_000 };
+        let pyramids = Pyramids::default();
+        let samples =
+            Samples { grid: &grid, mask: None, frames, decoded: None, forecasts: None, pyramids: &pyramids };
+        let plan = coding_order(TimeOrder::Previous, &frames);
+        for effort in [BALANCED, FAST] {
+            let quick = effort.quick();
+            let sketch = fit(&samples, &plan, &scale, (&quick, None), 1);
+            let with = fit(&samples, &plan, &scale, (&effort, Some(&sketch)), 1).bits;
+            let without = fit(&samples, &plan, &scale, (&effort, None), 1).bits;
+            assert!(with < 0.95 * without, "{with} bits with a sketch, {without} without");
+        }
     }
 }

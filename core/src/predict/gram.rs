@@ -16,6 +16,8 @@ pub struct Sample<'a, C> {
     pub rows: TapRows<'a, C>,
     /// The values to predict.
     pub target: &'a [i32],
+    /// Points that lie side by side, again and again.
+    pub length: usize,
     /// Not 0 at points that do not count.
     pub skip: Option<[u8; RUN]>,
 }
@@ -28,16 +30,22 @@ const UNIT: f32 = 8.0;
 const LIMIT: f32 = dot::LIMIT as f32;
 /// Spread of the nearest neighbours in quantisation steps beyond which points count less.
 const ROUGH: f32 = 2.0;
+/// Squared miss below which points count alike, in squares of quantisation steps: it is coded as zero.
+const CALM: f32 = 0.15;
+/// How much farther from the base the farthest taps may lie than its own values: no point's deviations may be cut off.
+const STEEP: f32 = 5.0;
 
 for_this_machine! {
-    /// How far the mean of each group of rows lies from the mean of the rows `base`, in units of `scale`, less where these
-    /// lie far apart; group g at out[g * BLOCK..]. `sizes` gives the rows of each group, which follow each other in `rows`.
-    /// `factor` is what each point's deviations were multiplied with.
+    /// How far the mean of each group of rows lies from the mean of the rows `base`, in units of `scale`, times what the
+    /// point counts; group g at out[g * BLOCK..]. `sizes` gives the rows of each group, which follow each other in `rows`.
+    /// Points count less where the base's values lie far apart or, with `missed`, where that is large: what a prediction
+    /// misses thereabouts, squared, in quantisation steps. `factor` is what each point's deviations were multiplied with.
     pub fn deviations(
         rows: &[&[i32]],
         sizes: &[usize],
         base: &[&[i32]],
         scale: f32,
+        missed: Option<&[f32; RUN]>,
         factor: &mut [f32; RUN],
         out: &mut [i16],
     ) {
@@ -61,10 +69,18 @@ for_this_machine! {
                 energy[j] += d * d;
             }
         }
-        let rough = share / (UNIT * UNIT * ROUGH * ROUGH);
-        for j in 0..n {
-            // The fourth root.
-            factor[j] = 1.0 / (1.0 + energy[j] * rough).sqrt().sqrt();
+        if let Some(missed) = missed {
+            let steep = share * STEEP * STEEP;
+            for j in 0..n {
+                let most = LIMIT * LIMIT / (1.0 + energy[j] * steep);
+                factor[j] = (1.0 / (CALM + missed[j])).min(most).sqrt();
+            }
+        } else {
+            let rough = share / (UNIT * UNIT * ROUGH * ROUGH);
+            for j in 0..n {
+                // The fourth root.
+                factor[j] = 1.0 / (1.0 + energy[j] * rough).sqrt().sqrt();
+            }
         }
         let mut rows = rows.iter();
         for (size, out) in sizes.iter().zip(out.chunks_mut(BLOCK)) {
@@ -124,17 +140,25 @@ impl Gram {
         }
     }
 
-    /// Adds the points of a sample.
-    pub fn add(&mut self, sample: &Sample<()>) {
+    /// Adds the points of a sample, which count by what a prediction misses there, if that is known.
+    pub fn add<C>(&mut self, sample: &Sample<C>, missed: Option<&[f32; RUN]>) {
         let run = sample.target.len().min(RUN);
         if self.count + run > BLOCK {
             self.flush();
         }
-        let rows = sample.rows.iter().map(|(row, ())| *row).chain([sample.target]);
+        let rows = sample.rows.iter().map(|(row, _)| *row).chain([sample.target]);
         let all: ArrayVec<&[i32], { MAX_TAPS + 1 }> = rows.map(|r| &r[..run]).collect();
         let base: ArrayVec<&[i32], MAX_TAPS> = self.base.iter().map(|i| all[*i]).collect();
         let mut factor = [0f32; RUN];
-        deviations(&all, &self.sizes, &base, self.scale, &mut factor, &mut self.waiting[self.count..]);
+        deviations(
+            &all,
+            &self.sizes,
+            &base,
+            self.scale,
+            missed,
+            &mut factor,
+            &mut self.waiting[self.count..],
+        );
         let target = (self.sizes.len() - 1) * BLOCK + self.count;
         for (j, factor) in factor[..run].iter().enumerate() {
             if sample.skip.is_some_and(|s| s[j] != 0) {
@@ -144,7 +168,7 @@ impl Gram {
                 let weight = f64::from(factor * factor);
                 self.weight += weight;
                 // Where the field is constant there is nothing to round.
-                if *factor < 1.0 || self.waiting[target + j] != 0 {
+                if self.waiting[target + j] != 0 || base.iter().any(|row| row[j] != base[0][j]) {
                     self.noisy += weight;
                 }
             }
@@ -362,9 +386,13 @@ mod tests {
             .collect();
         let target: Vec<i32> = (0..RUN).map(|j| (rows[0][j] + rows[1][j] + 2 * rows[4][j]) / 4).collect();
         let mut gram = Gram::new(&[1; 5], &[0, 1, 2, 3], 16);
-        let sample =
-            Sample { rows: rows.iter().map(|r| (&r[..], ())).collect(), target: &target, skip: None };
-        gram.add(&sample);
+        let sample = Sample {
+            rows: rows.iter().map(|r| (&r[..], ())).collect(),
+            target: &target,
+            length: RUN,
+            skip: None,
+        };
+        gram.add(&sample, None);
         gram.flush();
         let w = gram.products().equations(&[0, 1, 2, 3, 4], 5, 0.0).factor().weights(5);
         // The weights of the base taps are relative to what is left for them.

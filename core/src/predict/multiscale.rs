@@ -8,17 +8,17 @@
 
 use super::contexts::{activity_rows, contexts, thresholds, Thresholds, CONTEXTS};
 use super::corrector::{About, Corrector, NeighbourRows};
-use super::fit::{class_index, sent_classes, slot, slot_kind, slot_points, ROOT_SLOT, SLOTS};
+use super::fit::{class_index, slot, slot_points, weighted_taps, WeightedTaps, ROOT_SLOT, SLOTS};
 use super::kernel::{smooth, used_bits};
 use super::plane::{interleave_row, refine, Phases, Plane, Pyramid};
-use super::taps::{tap_rows, Kind, Tap, PASSES};
+use super::taps::{tap_rows, Kind, PASSES};
 use super::weighted::{narrow_sum, weighted_sum};
-use super::weights::{Sent, Tying};
+use super::weights::Sent;
 use super::{Band, Coder, RunAt, Scale, RUN_POINTS};
 use crate::chunk::Frames;
 use crate::reference::forecast::Forecaster;
 use crate::reference::window::MAX_FRAMES;
-use crate::reference::{released, Step, CLASSES, MAX_REFERENCES};
+use crate::reference::{released, Step, MAX_REFERENCES};
 use arrayvec::ArrayVec;
 use std::sync::Mutex;
 
@@ -84,7 +84,7 @@ pub fn release_workspaces() {
 /// What prediction needs to know besides the data.
 pub struct Weights {
     scale: Scale,
-    taps: Vec<Vec<(Tap, i32)>>,
+    taps: Vec<WeightedTaps>,
     /// Thresholds of the spread in normal frames and in those that are coded in steps of one grid unit.
     thresholds: [Thresholds; 2],
 }
@@ -92,22 +92,8 @@ pub struct Weights {
 impl Weights {
     /// The model of a chunk from the weights that were sent for this coding order.
     pub fn new(scale: Scale, plan: &[Step], sent: &[Sent]) -> Self {
-        let mut weights = vec![vec![]; CLASSES * SLOTS];
-        let mut last: Vec<((Kind, usize), &Sent)> = vec![];
-        for (class, s) in sent_classes(plan).into_iter().zip(sent) {
-            let kind = slot_kind(class.slot);
-            let key = (kind, class.references);
-            let effective = match s.tying {
-                Tying::Repeat => last.iter().rev().find(|l| l.0 == key).map_or(s, |l| l.1),
-                _ => s,
-            };
-            weights[class_index(class.class, class.slot)] =
-                effective.expand(kind, class.references, scale.shift);
-            if !matches!(s.tying, Tying::Default | Tying::Repeat) {
-                last.push((key, effective));
-            }
-        }
-        Self { scale, taps: weights, thresholds: [scale.step, 1].map(thresholds) }
+        let taps = weighted_taps(plan, sent, scale.shift);
+        Self { scale, taps, thresholds: [scale.step, 1].map(thresholds) }
     }
 
     /// Multiply-adds per point of the chunk.

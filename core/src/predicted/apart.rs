@@ -29,7 +29,7 @@ const WORTH_A_LOOK: f64 = 0.5;
 /// How much smaller a chunk must seem to be: special points cost time.
 const GAIN: f64 = 1.005;
 /// What a bit of a mask that changes counts for where time does.
-const FAST_MASK: f64 = 3.0;
+const FAST_MASK: f64 = 4.0;
 
 /// The chunk and what it may be predicted with, which `outline` tells: as it is mapped or, where that seems to take fewer bits,
 /// with more special points, which are said then. `map` maps it anew, `error` is the one that its values are kept to, `fast`
@@ -50,6 +50,7 @@ pub fn outlined<N: Number>(
         let Some(bits) = mask_bits(raw, frames, known, value, error) else { continue };
         let mask = if fast { FAST_MASK * bits } else { bits };
         let with = known.with(value.bits());
+        best.slim();
         let other = map(&with);
         if other.low > other.high {
             // Something must remain to be predicted.

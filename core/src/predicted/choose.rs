@@ -13,7 +13,7 @@ use crate::grid::Grid;
 use crate::network::Model;
 use crate::params::{Params, Preset};
 use crate::predict::corrector::Corrections;
-use crate::predict::fit::{self, fit, Effort, Samples};
+use crate::predict::fit::{self, fit, Effort, Fitted, Pyramids, Samples};
 use crate::predict::{lorenzo, Scale};
 use crate::reference::forecast::{self, Forecaster, Forecasts, Numbers};
 use crate::reference::normal::Normal;
@@ -87,6 +87,8 @@ pub const NAME_BYTES: usize = 48;
 pub const FORECAST_GAIN: f64 = 1.01;
 /// Points to a byte from which on weights are fitted once more.
 pub const REFIT_POINTS: usize = 10;
+/// How much more than another a predictor must seem to take for it not to be looked at again.
+const CLOSE: f64 = 1.5;
 /// Share by which estimates of forecasts may be too large.
 const ESTIMATES: f64 = 1.05;
 
@@ -95,30 +97,50 @@ pub type Trial<'a> = (TimeOrder, Option<&'a Forecasts>, Option<&'a [i32]>);
 
 /// The multiscale predictor with weights fitted for an order.
 pub fn fitted(
-    (order, forecasts, decoded): Trial,
+    trial: Trial,
     mapped: &Mapped,
     frames: &Frames,
     grid: &Grid,
     effort: &Effort,
     threads: usize,
 ) -> Choice {
-    let samples =
-        Samples { grid: &mapped.grid, mask: mapped.mask.as_deref(), frames: *frames, decoded, forecasts };
-    let (sent, bits) = fit(&samples, &coding_order(order, frames), &scale(mapped, grid), effort, threads);
+    let kept = Pyramids::default();
+    let sketch = fit_order(trial, mapped, frames, grid, (&effort.quick(), None), &kept, threads);
+    let found = fit_order(trial, mapped, frames, grid, (effort, Some(&sketch)), &kept, threads);
+    chosen(trial, &found)
+}
+
+/// Weights for an order, from a sketch of them if there is one.
+fn fit_order(
+    (order, forecasts, decoded): Trial,
+    mapped: &Mapped,
+    frames: &Frames,
+    grid: &Grid,
+    effort: (&Effort, Option<&Fitted>),
+    pyramids: &Pyramids,
+    threads: usize,
+) -> Fitted {
+    let (values, mask) = (&mapped.grid[..], mapped.mask.as_deref());
+    let samples = Samples { grid: values, mask, frames: *frames, decoded, forecasts, pyramids };
+    fit(&samples, &coding_order(order, frames), &scale(mapped, grid), effort, threads)
+}
+
+/// The multiscale predictor with these weights.
+fn chosen((order, forecasts, _): Trial, found: &Fitted) -> Choice {
     Choice {
-        predictor: Predictor::Multiscale(sent),
+        predictor: Predictor::Multiscale(found.sent.clone()),
         order,
         forecasts: forecasts.cloned(),
         corrections: None,
-        bits,
+        bits: found.bits,
     }
 }
 
 /// What a chunk may be predicted with, without networks, as a small sample tells.
 pub struct Outline {
     best: Choice,
-    /// Whether weights are to be fitted to a larger sample yet.
-    is_rough: bool,
+    /// Where weights are to be fitted to a larger sample yet: those of the small one, and frames that it was taken from.
+    sketch: Option<(Fitted, Pyramids)>,
     /// Lorenzo's predictor, where it may be used besides.
     rival: Option<Choice>,
 }
@@ -126,7 +148,7 @@ pub struct Outline {
 impl Outline {
     /// `lorenzo` says whether the predictor may be Lorenzo's.
     pub fn of(mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Params, lorenzo: bool) -> Self {
-        let only = |best| Self { best, is_rough: false, rival: None };
+        let only = |best| Self { best, sketch: None, rival: None };
         if params.preset == Preset::Tezip {
             return only(direct::choose(mapped, frames, &scale(mapped, grid), params));
         }
@@ -143,24 +165,42 @@ impl Outline {
         if lorenzo && grid.shift < WEIGHT_BITS {
             return only(simple());
         }
-        let effort = effort(params);
         let mut orders = vec![first];
         if frames.steps > 2 && params.preset != Preset::Fast {
             orders.push(TimeOrder::Hierarchical);
         }
-        // Small samples tell which order is better; weights are worth a larger one, at once where there is one order. Lorenzo
+        // Small samples tell which order is better, and where it predicts badly; weights are worth a larger one. Lorenzo
         // is one more piece of work.
-        let is_rough = orders.len() > 1;
-        let trial = if is_rough { effort.quick() } else { *effort };
-        let fit = |order, threads| fitted((order, None, None), mapped, frames, grid, &trial, threads);
-        let tries = orders.into_iter().map(Some).chain(lorenzo.then_some(None)).collect();
-        let mut tried = parallel(tries, params.threads, |order| match order {
-            Some(order) => fit(order, params.threads),
-            None => simple(),
+        let (quick, pyramids) = (effort(params).quick(), Pyramids::default());
+        let tries: Vec<Option<TimeOrder>> =
+            orders.into_iter().map(Some).chain(lorenzo.then_some(None)).collect();
+        let tried = parallel(tries, params.threads, |order| {
+            let Some(order) = order else { return (simple(), None) };
+            let trial = (order, None, None);
+            let found = fit_order(trial, mapped, frames, grid, (&quick, None), &pyramids, params.threads);
+            (chosen(trial, &found), Some(found))
         });
-        let rival = if lorenzo { tried.pop() } else { None };
-        let best = tried.into_iter().min_by(|a, b| a.bits.total_cmp(&b.bits));
-        Self { best: best.unwrap_or_else(|| fit(first, params.threads)), is_rough, rival }
+        let (mut rival, mut best) = (None, None);
+        for (choice, found) in tried {
+            match found {
+                None => rival = Some(choice),
+                Some(found) if best.as_ref().is_none_or(|(b, _): &(Choice, _)| choice.bits < b.bits) => {
+                    best = Some((choice, found))
+                }
+                Some(_) => {}
+            }
+        }
+        match best {
+            Some((best, found)) => Self { best, sketch: Some((found, pyramids)), rival },
+            None => only(simple()),
+        }
+    }
+
+    /// Gives back memory that only makes the choice quicker.
+    pub fn slim(&mut self) {
+        if let Some((_, pyramids)) = &mut self.sketch {
+            *pyramids = Pyramids::default();
+        }
     }
 
     /// Estimated bits of the chunk.
@@ -176,9 +216,12 @@ impl Outline {
     /// The predictor of the fewest bits, with weights as good as the preset asks.
     pub fn choice(self, mapped: &Mapped, frames: &Frames, grid: &Grid, params: &Params) -> Choice {
         let mut best = self.best;
-        if self.is_rough {
-            let trial = (best.order, None, None);
-            best = fitted(trial, mapped, frames, grid, effort(params), params.threads);
+        if let Some((sketch, pyramids)) = self.sketch {
+            // More of an estimate is worth its time only where there is something to decide.
+            let estimates = self.rival.as_ref().is_some_and(|lorenzo| lorenzo.bits < CLOSE * best.bits);
+            let effort = Effort { estimates, ..*effort(params) };
+            let (trial, from) = ((best.order, None, None), (&effort, Some(&sketch)));
+            best = chosen(trial, &fit_order(trial, mapped, frames, grid, from, &pyramids, params.threads));
         }
         match self.rival {
             Some(lorenzo) if lorenzo.bits < best.bits => lorenzo,
@@ -201,16 +244,14 @@ pub fn choose_forecasts(shared: &Shared, decoded: &[i32], bytes: usize) -> Optio
     fn trial<'a>(made: &'a (Window, Forecasts), decoded: &'a [i32]) -> Trial<'a> {
         (TimeOrder::Forecast(made.0), Some(&made.1), Some(decoded))
     }
-    let effort = effort(params);
-    let mut best = made.first()?;
-    if made.len() > 1 {
-        let quick = effort.quick();
-        let bits = parallel(made.iter().collect(), params.threads, |m| {
-            fitted(trial(m, decoded), mapped, frames, grid, &quick, 1).bits
-        });
-        best = made.iter().zip(&bits).min_by(|a, b| a.1.total_cmp(b.1))?.0;
-    }
-    let choice = fitted(trial(best, decoded), mapped, frames, grid, effort, params.threads);
+    let (effort, kept) = (effort(params), Pyramids::default());
+    let quick = effort.quick();
+    let sketches = parallel(made.iter().collect(), params.threads, |m| {
+        (m, fit_order(trial(m, decoded), mapped, frames, grid, (&quick, None), &kept, params.threads))
+    });
+    let (best, sketch) = sketches.into_iter().min_by(|a, b| a.1.bits.total_cmp(&b.1.bits))?;
+    let (best, from) = (trial(best, decoded), (effort, Some(&sketch)));
+    let choice = chosen(best, &fit_order(best, mapped, frames, grid, from, &kept, params.threads));
     (choice.bits < 8.0 * ESTIMATES * bytes as f64).then_some(choice)
 }
 
