@@ -153,6 +153,15 @@ number_kernel! {
 }
 
 number_kernel! {
+    /// Marks the values of a magnitude above `most`, too.
+    pub fn mark_beyond[N: Number][N](raw: &[u8], most: f64, marks: &mut [u8]) -> () {
+        for (m, b) in marks.iter_mut().zip(raw.chunks_exact(N::SIZE)) {
+            *m |= u8::from(N::read(b).to_f64().abs() > most);
+        }
+    }
+}
+
+number_kernel! {
     /// Marks the values of this magnitude, too.
     pub fn mark_magnitude[N: Number][N](raw: &[u8], magnitude: N::Bits, marks: &mut [u8]) -> () {
         for (m, b) in marks.iter_mut().zip(raw.chunks_exact(N::SIZE)) {
@@ -383,6 +392,18 @@ mod tests {
         let least = valid.iter().fold(f64::INFINITY, |m, v| m.min(v.to_f64()));
         let most = valid.iter().fold(f64::NEG_INFINITY, |m, v| m.max(v.to_f64()));
         prop_assert_eq!((extent.min, extent.max), (least, most));
+        let mut limited = special.clone();
+        limited.limit::<N>(40.0);
+        let mut marks = vec![7; values.len()];
+        limited.mark::<N>(&raw, &mut marks);
+        for (m, v) in marks.iter().zip(values) {
+            prop_assert_eq!(*m != 0, limited.is(*v));
+            prop_assert_eq!(*m != 0, special.is(*v) || v.to_f64().abs() > 40.0);
+        }
+        let inside = limited.extent::<N>(&raw, 1);
+        let most =
+            valid.iter().map(|v| v.to_f64()).filter(|x| x.abs() <= 40.0).fold(f64::NEG_INFINITY, f64::max);
+        prop_assert_eq!(inside.map_or(f64::NEG_INFINITY, |e| e.max), most);
         let mut marks = vec![7; values.len()];
         let any = special.mark::<N>(&raw, &mut marks);
         for (m, v) in marks.iter().zip(values) {

@@ -27,6 +27,8 @@ pub struct Special {
     outliers: Vec<u64>,
     /// Smallest magnitude that is not special (pointwise relative bounds).
     smallest: f64,
+    /// Largest magnitude that is not special.
+    largest: f64,
     floats: bool,
     /// Bits of the magnitudes of "no value".
     conventional: Vec<u64>,
@@ -63,7 +65,15 @@ impl Special {
         }
         // A fill value of zero is a number like any other: the default of HDF5, not a mark.
         let fill = fill.filter(|&f| f != zero);
-        Self { fill, outliers: vec![], smallest, floats: N::FLOAT, conventional, none: false }
+        Self {
+            fill,
+            outliers: vec![],
+            smallest,
+            largest: f64::INFINITY,
+            floats: N::FLOAT,
+            conventional,
+            none: false,
+        }
     }
 
     /// The same, and a value besides.
@@ -74,6 +84,12 @@ impl Special {
         more
     }
 
+    /// Makes values of a magnitude beyond about `most` special, too.
+    pub fn limit<N: Number>(&mut self, most: f64) {
+        self.largest = N::cast(most).to_f64();
+        self.none = false;
+    }
+
     /// Whether `v` is special.
     #[inline(always)]
     pub fn is<N: Number>(&self, v: N) -> bool {
@@ -81,7 +97,10 @@ impl Special {
         if self.floats && (!x.is_finite() || x.abs() >= LARGE && self.is_conventional(v)) {
             return true;
         }
-        x.abs() < self.smallest || self.fill == Some(v.bits()) || self.outliers.contains(&v.bits())
+        x.abs() < self.smallest
+            || x.abs() > self.largest
+            || self.fill == Some(v.bits())
+            || self.outliers.contains(&v.bits())
     }
 
     #[cold]
@@ -113,6 +132,9 @@ impl Special {
         }
         if self.smallest > 0.0 {
             scan::mark_small::<N>(raw, self.smallest, marks);
+        }
+        if self.largest < f64::INFINITY {
+            scan::mark_beyond::<N>(raw, self.largest, marks);
         }
         for &bits in self.fill.iter().chain(&self.outliers) {
             scan::mark_equal::<N>(raw, N::narrow(bits), marks);
@@ -147,7 +169,8 @@ impl Special {
         (4 * most.len() >= some.len()).then(|| most[0].to_f64())
     }
 
-    fn extent<N: Number>(&mut self, raw: &[u8], threads: usize) -> Option<Extent> {
+    /// Extent of the values that are not special; `None` where every one is.
+    pub fn extent<N: Number>(&mut self, raw: &[u8], threads: usize) -> Option<Extent> {
         let parts = raw.chunks(SURVEY_BLOCKS * BLOCK * N::SIZE).collect();
         let mut all = Range::<N>::empty();
         self.none = true;
@@ -170,6 +193,7 @@ impl Special {
             let range = scan::range::<N>(block);
             let plain = (!N::FLOAT || range.top < large)
                 && self.smallest == 0.0
+                && self.largest == f64::INFINITY
                 && self.outliers.is_empty()
                 && !self.fill.is_some_and(|f| scan::any_equal::<N>(block, N::narrow(f)));
             let marks = &mut marks[..block.len() / N::SIZE];

@@ -253,3 +253,36 @@ fn a_value_that_many_points_have_comes_back_without_error() {
         }
     }
 }
+
+#[test]
+fn spikes_that_no_grid_holds_come_back_exactly_and_the_rest_is_predicted() {
+    let spiky = |(i, v): (usize, f64)| match i % 397 {
+        5 => 1e9 + i as f64,
+        11 => -7e12 * v,
+        _ => v,
+    };
+    let values: Vec<f64> = chunk(|v| v, 1.0).into_iter().enumerate().map(spiky).collect();
+    // Magnitudes that grow by many powers of ten: most lie below the bound.
+    let steep: Vec<f64> = chunk(|v| (16.0 * v - 8.0).exp2().powi(4), 1.0);
+    for (dtype, values, error) in [
+        (Dtype::F32, &values, 0.01),
+        (Dtype::F64, &values, 0.001),
+        (Dtype::F32, &steep, 1.0),
+        (Dtype::F64, &steep, 1e-3),
+    ] {
+        for bound in [Bound::Absolute(error), Bound::AbsRel { abs: error, rel: 0.1 }] {
+            for preset in [Preset::Balanced, Preset::Fast, Preset::Tezip, Preset::AeSz] {
+                let params = Params { preset, ..Params::new(dtype, &SHAPE, bound) };
+                let raw = pack(dtype, values);
+                let stream = encode(&params, &raw).unwrap();
+                let decoded = unpack(dtype, &decode(&stream, Some(raw.len()), 1).unwrap());
+                for (i, (a, b)) in unpack(dtype, &raw).iter().zip(&decoded).enumerate() {
+                    let most = if a.abs() > 1e8 * error { 0.0 } else { error };
+                    assert!((a - b).abs() <= most, "{dtype:?} {preset:?}, point {i}: {a}, {b}");
+                }
+                let ratio = raw.len() as f64 / stream.len() as f64;
+                assert!(ratio > 2.0, "{dtype:?} {preset:?} {error}: {ratio}");
+            }
+        }
+    }
+}

@@ -91,7 +91,7 @@ fn encode_chunk<N: Number>(
     frames: &Frames,
     raw: &[u8],
     given @ Given { known, held, decoded, shown }: Given,
-    &Surveyed { ref special, extent, points, provisional }: &Surveyed,
+    &Surveyed { ref special, extent, domain, points, provisional }: &Surveyed,
     share: f64,
 ) -> Option<Encoded> {
     let steps = params.shape[params.time_axis];
@@ -106,18 +106,18 @@ fn encode_chunk<N: Number>(
     if let (false, true) = (logarithmic, known.iter().all(Option::is_none)) {
         let least = allowed.map_or(0.0, |e| LATTICE * 2.0 * if N::FLOAT { e } else { e.floor() + 0.5 });
         let slack = if N::FLOAT { least * lattice::SLACK } else { 0.0 };
-        if let Some(grid) = exact_grid::<N>(present, special, &extent, least, slack) {
+        if let Some(grid) = exact_grid::<N>(present, special, &domain, least, slack) {
             let nothing = vec![false; frames.count()];
             let writing = Writing { points, provisional: false, known: &nothing, fresh: true };
             let mapped_with =
-                |special: &Special| map::<N>(raw, frames, &grid, special, &extent, writing, params.threads);
+                |special: &Special| map::<N>(raw, frames, &grid, special, &domain, writing, params.threads);
             let outline = |mapped: &Mapped| Outline::of(mapped, frames, &grid, params, true);
             let kept = (special, 0.5 * grid.mapping.quantum(), params.preset == Preset::Fast);
             let (mapped, outline, apart) =
                 apart::outlined::<N>(present, frames, mapped_with(special), kept, mapped_with, outline);
             let choice = outline.choice(&mapped, frames, &grid, params);
             let special = apart.as_ref().unwrap_or(special);
-            let again = |raw: &[u8]| map::<N>(raw, frames, &grid, special, &extent, writing, params.threads);
+            let again = |raw: &[u8]| map::<N>(raw, frames, &grid, special, &domain, writing, params.threads);
             // Nothing is to be lost, not even the sign of zero.
             let all = vec![Some(0.0); if allowed.is_none() { steps } else { 0 }];
             let shared = Shared {
@@ -134,7 +134,7 @@ fn encode_chunk<N: Number>(
             return code::<N>(&shared, choice, again);
         }
     }
-    let domain = if logarithmic { logarithms::<N>(present, special)? } else { extent };
+    let domain = if logarithmic { logarithms::<N>(present, special)? } else { domain };
     // The grid of steps that were decoded with a smaller error serves the others, too.
     let error = known.iter().flatten().copied().fold(allowed?, f64::min);
     let grid = if N::FLOAT {

@@ -2,7 +2,7 @@
 
 use super::mapped::{decoded_grids, written_steps};
 use crate::bound::Bound;
-use crate::grid::{lattice, Extent, Grid, PROVISIONAL};
+use crate::grid::{allowed_error, lattice, Extent, Grid, PROVISIONAL};
 use crate::number::Number;
 use crate::params::{Params, Preset};
 use crate::special::Special;
@@ -11,8 +11,10 @@ use crate::special::Special;
 pub struct Surveyed {
     /// Which values are special.
     pub special: Special,
-    /// Extent of the others.
+    /// Extent of the others, but for those that only a grid has no room for: the range that bounds are relative to.
     pub extent: Extent,
+    /// Extent of those that are not special.
+    pub domain: Extent,
     /// Leading points that are written.
     pub points: usize,
     /// Whether more will come.
@@ -31,7 +33,57 @@ pub fn survey<N: Number>(params: &Params, raw: &[u8]) -> Option<Surveyed> {
     let provisional = written < steps && written != params.tail;
     let points = raw.len() / N::SIZE / steps * written;
     let extent = special.survey::<N>(&raw[..points * N::SIZE], params.threads)?;
-    (extent.range() > 0.0).then_some(Surveyed { special, extent, points, provisional })
+    let written = &raw[..points * N::SIZE];
+    let domain = within_reach::<N>(bound, written, &mut special, &extent, params.threads).unwrap_or(extent);
+    (extent.range() > 0.0).then_some(Surveyed { special, extent, domain, points, provisional })
+}
+
+/// Share of the points that may lie beyond what a good grid holds.
+const FEW: f64 = 0.01;
+/// Share of the points that may lie beyond what any grid holds.
+const MOST: f64 = 0.5;
+/// Errors, as a power of two, that any value may be away from 0 for a grid to have room for weights.
+const NEAR: i32 = 16;
+/// The same for a grid to hold it.
+const FAR: i32 = 26;
+
+/// Where the values span too much for a grid that keeps the bound, because of spikes or as magnitudes grow by many powers of ten:
+/// makes those special that lie far away, and says what extent the others have.
+fn within_reach<N: Number>(
+    bound: &Bound,
+    raw: &[u8],
+    special: &mut Special,
+    extent: &Extent,
+    threads: usize,
+) -> Option<Extent> {
+    let linear = matches!(bound, Bound::Absolute(_) | Bound::Relative { .. } | Bound::AbsRel { .. });
+    let error = allowed_error(bound, extent).filter(|_| linear && N::FLOAT)?;
+    let grid = Grid::choose::<N>(error, extent, false);
+    if grid.is_some_and(|grid| grid.shift >= WEIGHT_BITS) {
+        return None;
+    }
+    // Beyond these a number is coarser than the grids.
+    let near = error * 2f64.powi(NEAR.min(N::PRECISION - 7));
+    let far = error * 2f64.powi(FAR.min(N::PRECISION - 2));
+    let (mut all, mut beyond_near, mut beyond_far) = (0u64, 0u64, 0u64);
+    for v in raw.chunks_exact(N::SIZE).map(N::read).filter(|v| !special.is(*v)) {
+        let x = v.to_f64().abs();
+        all += 1;
+        beyond_near += u64::from(x > near);
+        beyond_far += u64::from(x > far);
+    }
+    let share = |beyond: u64| beyond as f64 / all.max(1) as f64;
+    let most = match share(beyond_near) {
+        ..=FEW => near,
+        _ if grid.is_none() && share(beyond_far) <= MOST => far,
+        _ => return None,
+    };
+    let mut limited = special.clone();
+    limited.limit::<N>(most);
+    let mut domain = limited.extent::<N>(raw, threads).filter(|e| e.range() > 0.0)?;
+    domain.frequent = extent.frequent.filter(|x| x.abs() <= most);
+    *special = limited;
+    Some(domain)
 }
 
 /// The grid of a lattice with a quantum of at least `least` on which the values lie.
