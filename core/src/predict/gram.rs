@@ -30,8 +30,6 @@ const UNIT: f32 = 8.0;
 const LIMIT: f32 = dot::LIMIT as f32;
 /// Spread of the nearest neighbours in quantisation steps beyond which points count less.
 const ROUGH: f32 = 2.0;
-/// Squared miss below which points count alike, in squares of quantisation steps: it is coded as zero.
-const CALM: f32 = 0.15;
 /// How much farther from the base the farthest taps may lie than its own values: no point's deviations may be cut off.
 const STEEP: f32 = 5.0;
 
@@ -39,7 +37,7 @@ for_this_machine! {
     /// How far the mean of each group of rows lies from the mean of the rows `base`, in units of `scale`, times what the
     /// point counts; group g at out[g * BLOCK..]. `sizes` gives the rows of each group, which follow each other in `rows`.
     /// Points count less where the base's values lie far apart or, with `missed`, where that is large: what a prediction
-    /// misses thereabouts, squared, in quantisation steps. `factor` is what each point's deviations were multiplied with.
+    /// misses thereabouts, squared, in quantisation steps, above 0. `factor` is what each point's deviations were multiplied with.
     pub fn deviations(
         rows: &[&[i32]],
         sizes: &[usize],
@@ -73,7 +71,7 @@ for_this_machine! {
             let steep = share * STEEP * STEEP;
             for j in 0..n {
                 let most = LIMIT * LIMIT / (1.0 + energy[j] * steep);
-                factor[j] = (1.0 / (CALM + missed[j])).min(most).sqrt();
+                factor[j] = (1.0 / missed[j]).min(most).sqrt();
             }
         } else {
             let rough = share / (UNIT * UNIT * ROUGH * ROUGH);

@@ -65,7 +65,14 @@ fn a_model_that_gains_nothing_is_told() {
     let (scratch, digest) = prepared();
     {
         let file = files::create(&scratch.file("still.h5"));
-        files::floats(file.id.0, c"u", &files::Plan::contiguous(&files::SHAPE), &files::wave(files::SHAPE));
+        // Noise, of which nothing can be forecast.
+        let mut state = 1u64;
+        let noise = |wave: f32| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            wave + (state >> 40) as f32 / (1u64 << 24) as f32
+        };
+        let values: Vec<f32> = files::wave(files::SHAPE).into_iter().map(noise).collect();
+        files::floats(file.id.0, c"u", &files::Plan::contiguous(&files::SHAPE), &values);
     }
     let text = run(&scratch, "convert still.h5 out.h5 --absolute 0.001 --model m.safetensors").ok();
     assert!(
