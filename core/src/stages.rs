@@ -6,7 +6,8 @@ use crate::entropy::quiet::{Coded, Quiet};
 use crate::entropy::slots::{DecodeTables, EncodeTables};
 use crate::entropy::{rans, tables};
 use crate::grid::{Extent, Grid};
-use crate::predict::fit::{self, fit, Pyramids, Samples};
+use crate::predict::effort;
+use crate::predict::fit::{fit, Pyramids, Samples};
 use crate::predict::multiscale::{self, Weights};
 use crate::predict::weights::Sent;
 use crate::predict::{lorenzo, Band, Coder, RunAt, Scale};
@@ -132,7 +133,7 @@ impl Stages {
             forecasts: None,
             pyramids: &pyramids,
         };
-        let effort = if fast { &fit::FAST } else { &fit::BALANCED };
+        let effort = if fast { &effort::FAST } else { &effort::BALANCED };
         let fit = |effort, earlier| fit(&samples, &self.plan, &self.scale, (effort, earlier), 1);
         let quick = effort.quick();
         let sketch = fit(&quick, None);

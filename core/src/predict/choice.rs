@@ -1,7 +1,7 @@
 //! Which weights a class sends: among the tyings, the numbers of weights and their precisions the one of the shortest
 //! description, bits for the residuals plus bits for the weights.
 
-use super::fit::Effort;
+use super::effort::Effort;
 use super::gram::{Equations, Gram};
 use super::taps::{base_taps, taps, Kind, Source, Tap};
 use super::weights::{Sent, Tying, MAX_PRECISION};

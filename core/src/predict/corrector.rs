@@ -6,7 +6,7 @@
 //! offset, amplitude and unit, and one network serves many bounds: it is told how large the quantisation step is beside
 //! the spread. The points of a pass do not depend on each other, so that a run of them is computed at once.
 
-use super::fit::{class_index, ROOT_SLOT};
+use super::classes::{class_index, ROOT_SLOT};
 use super::inputs::{inputs, InputRows};
 use super::taps::{taps, Kind, Source, Tap, TapRows};
 use super::{Coder, RunAt, Scale};
@@ -40,7 +40,7 @@ const TILE: usize = 1024;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Classes(u128);
 
-const _: () = assert!(crate::reference::CLASSES * super::fit::SLOTS <= 128);
+const _: () = assert!(crate::reference::CLASSES * super::classes::SLOTS <= 128);
 
 impl Classes {
     /// All that can be.

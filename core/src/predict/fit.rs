@@ -4,10 +4,14 @@
 //! normal equations as its variance (ridge regression in terms of the effective weights).
 
 use super::choice::{solve, Candidates, Solved};
+use super::classes::{
+    class_index, sent_classes, slot_kind, slot_levels, slot_points, weighted_taps, Class, WeightedTaps, SLOTS,
+};
 use super::cost::Cost;
+use super::effort::Effort;
 use super::gram::{Gram, Sample, RUN};
-use super::plane::{levels, phase_size, Pyramid};
-use super::taps::{tap_rows, Kind, Tap, TapRows, PASSES};
+use super::plane::Pyramid;
+use super::taps::{tap_rows, Tap, TapRows};
 use super::weighted::weighted_sum;
 use super::weights::{Sent, Tying};
 use super::{Band, Scale};
@@ -20,162 +24,12 @@ use arrayvec::ArrayVec;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Weight classes per class of references: three kinds at three groups of spacings, and the roots.
-pub const SLOTS: usize = 10;
-/// Slot of the roots.
-pub const ROOT_SLOT: usize = 9;
-
-/// Slot of a pass over the lattice of the given level (spacing 2^level).
-pub fn slot(kind: Kind, level: usize) -> usize {
-    match kind {
-        Kind::Centre => 3 * level.min(2),
-        Kind::Vertical => 3 * level.min(2) + 1,
-        Kind::Horizontal => 3 * level.min(2) + 2,
-        Kind::Root => ROOT_SLOT,
-    }
-}
-
-/// Kind of the points of a slot.
-pub fn slot_kind(slot: usize) -> Kind {
-    if slot == ROOT_SLOT {
-        Kind::Root
-    } else {
-        PASSES[slot % 3]
-    }
-}
-
-/// Index of a weight class.
-pub fn class_index(class: usize, slot: usize) -> usize {
-    class * SLOTS + slot
-}
-
-/// Number of references of each class in this coding order; `None` for classes that do not occur.
-pub fn class_references(plan: &[Step]) -> [Option<usize>; CLASSES] {
-    let mut out = [None; CLASSES];
-    for s in plan {
-        out[s.class] = Some(s.reference_count());
-    }
-    out
-}
-
-/// A weight class.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Class {
-    /// Class of references.
-    pub class: usize,
-    /// Slot.
-    pub slot: usize,
-    /// Number of references.
-    pub references: usize,
-}
-
-/// The weight classes that a coding order uses, in the order in which they are sent.
-pub fn sent_classes(plan: &[Step]) -> Vec<Class> {
-    let mut out = vec![];
-    for (class, references) in class_references(plan).into_iter().enumerate() {
-        let Some(references) = references else { continue };
-        for slot in 0..SLOTS {
-            if slot != ROOT_SLOT || references > 0 {
-                out.push(Class { class, slot, references });
-            }
-        }
-    }
-    out
-}
-
-/// Taps with their weights.
-pub type WeightedTaps = Vec<(Tap, i32)>;
-
-/// The taps of each class that these weights give, by class index.
-pub fn weighted_taps(plan: &[Step], sent: &[Sent], shift: u32) -> Vec<WeightedTaps> {
-    let mut taps = vec![vec![]; CLASSES * SLOTS];
-    let mut last: Vec<((Kind, usize), &Sent)> = vec![];
-    for (class, s) in sent_classes(plan).into_iter().zip(sent) {
-        let kind = slot_kind(class.slot);
-        let key = (kind, class.references);
-        let effective = match s.tying {
-            Tying::Repeat => last.iter().rev().find(|l| l.0 == key).map_or(s, |l| l.1),
-            _ => s,
-        };
-        taps[class_index(class.class, class.slot)] = effective.expand(kind, class.references, shift);
-        if !matches!(s.tying, Tying::Default | Tying::Repeat) {
-            last.push((key, effective));
-        }
-    }
-    taps
-}
-
-/// How hard to look for good weights.
-#[derive(Clone, Copy, Debug)]
-pub struct Effort {
-    /// Points to sample per pass and class of references; half of that on the second lattice, and so on.
-    pub samples: usize,
-    /// At least one point in so many of a sampled frame is left out.
-    pub every: usize,
-    /// Frames sampled per class.
-    pub frames: usize,
-    /// Tyings to try, the first the one of most weights: weights of the others are shared by several of its.
-    pub tyings: &'static [Tying],
-    /// Squared distance of the farthest taps to try; of further references one less.
-    pub reach: i32,
-    /// Bits per point that a tap must save to be worth the time that it takes: near ones and those beyond [`NEAR`].
-    pub tap_costs: [f64; 2],
-    /// Only so large a share of the samples is taken: one in so many.
-    pub share: usize,
-    /// Whether to estimate what the weights found make of the chunk; otherwise the earlier estimate stands.
-    pub estimates: bool,
-}
-
 /// Points of a chunk for each that is sampled per pass and class.
 const POINTS_PER_SAMPLE: usize = 80;
 /// Points of a sampled segment: neighbours lie side by side in memory, but tell little that is new.
 const SEGMENT: usize = 16;
 /// Fewest points to sample per pass and class.
 const MIN_SAMPLES: usize = 1000;
-/// Squared distance of the farthest taps that are near.
-const NEAR: i32 = 2;
-
-impl Effort {
-    /// Bits per point that a tap must save.
-    pub fn cost(&self, tap: &Tap) -> f64 {
-        self.tap_costs[usize::from(tap.dy * tap.dy + tap.dx * tap.dx > NEAR)]
-    }
-
-    /// What tells which of two coding orders is better, and which points are hard to predict.
-    pub fn quick(&self) -> Self {
-        Self {
-            share: 4,
-            frames: self.frames.min(3),
-            tyings: &[Tying::Axial],
-            reach: self.reach.min(10),
-            ..*self
-        }
-    }
-}
-
-/// Everything `balanced` tries.
-pub const BALANCED: Effort = Effort {
-    samples: 5000,
-    every: 2,
-    frames: 6,
-    tyings: &[Tying::Directed, Tying::Axial, Tying::Radial],
-    reach: 100,
-    tap_costs: [0.001; 2],
-    share: 1,
-    estimates: true,
-};
-
-/// Few taps, far ones only where they save much: less to fit and less to add up.
-pub const FAST: Effort = Effort {
-    samples: 900,
-    every: 4,
-    frames: 3,
-    tyings: &[Tying::Axial, Tying::Radial],
-    reach: 10,
-    tap_costs: [0.002, 0.02],
-    share: 1,
-    estimates: true,
-};
 
 /// The chunk on the grid, as the fit sees it.
 pub struct Samples<'a> {
@@ -259,6 +113,7 @@ struct Fitting<'a> {
 const CALM: f64 = 0.2;
 /// Squared miss below which points count alike, in squares of quantisation steps: it is coded as zero.
 const ZERO: f64 = 0.15;
+
 /// Mean magnitude of residuals of so many bits.
 fn typical(bits: f64) -> f64 {
     bits.exp2() / (2.0 * std::f64::consts::E)
@@ -540,30 +395,24 @@ fn sample_cost(sample: &Sample<i32>, scale: &Scale, noise: f64, cost: &mut Cost)
     cost.start_run();
 }
 
-/// The levels, of `count`, whose passes belong to a slot.
-fn slot_levels(slot: usize, count: usize) -> std::ops::Range<usize> {
-    match slot {
-        ROOT_SLOT => count - 1..count,
-        _ if slot / 3 < 2 => (slot / 3).min(count)..(slot / 3 + 1).min(count),
-        _ => 2.min(count)..count,
-    }
-}
-
-/// Points of a frame that belong to a slot.
-pub fn slot_points(frames: &Frames, slot: usize) -> f64 {
-    slot_levels(slot, levels(frames.height, frames.width))
-        .map(|level| {
-            let lattice = (frames.height.div_ceil(1 << level), frames.width.div_ceil(1 << level));
-            let (h, w) = phase_size(lattice, slot_kind(slot).phase());
-            (h * w) as f64
-        })
-        .sum()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::predict::effort::{BALANCED, FAST};
     use crate::reference::{coding_order, TimeOrder};
+
+    fn fitted(
+        grid: &[i32],
+        frames: Frames,
+        scale: &Scale,
+        order: TimeOrder,
+        from: (&Effort, Option<&Fitted>),
+    ) -> Fitted {
+        let pyramids = Pyramids::default();
+        let samples =
+            Samples { grid, mask: None, frames, decoded: None, forecasts: None, pyramids: &pyramids };
+        fit(&samples, &coding_order(order, &frames), scale, from, 1)
+    }
 
     #[test]
     fn moving_wave_is_predicted_from_the_frame_before() {
@@ -575,13 +424,11 @@ mod tests {
             })
             .collect();
         let scale = Scale { step: 64, shift: 12, low: -4000, high: 4000 };
-        let pyramids = Pyramids::default();
-        let samples =
-            Samples { grid: &grid, mask: None, frames, decoded: None, forecasts: None, pyramids: &pyramids };
-        let bits = |order| fit(&samples, &coding_order(order, &frames), &scale, (&BALANCED, None), 1).bits;
+        let bits = |order| fitted(&grid, frames, &scale, order, (&BALANCED, None)).bits;
         let (with, without) = (bits(TimeOrder::Previous), bits(TimeOrder::Independent));
         assert!(with < without, "{with} bits with references, {without} without");
     }
+
     #[test]
     fn calm_beside_a_front_is_predicted_better_where_a_sketch_tells_of_it() {
         // Long waves on one side of a front that moves, short ones right behind it.
@@ -596,15 +443,12 @@ mod tests {
             })
             .collect();
         let scale = Scale { step: 64, shift: 12, low: -60_000, high: 60_000 };
-        let pyramids = Pyramids::default();
-        let samples =
-            Samples { grid: &grid, mask: None, frames, decoded: None, forecasts: None, pyramids: &pyramids };
-        let plan = coding_order(TimeOrder::Previous, &frames);
+        let fit = |effort: &Effort, sketch: Option<&Fitted>| {
+            fitted(&grid, frames, &scale, TimeOrder::Previous, (effort, sketch))
+        };
         for effort in [BALANCED, FAST] {
-            let quick = effort.quick();
-            let sketch = fit(&samples, &plan, &scale, (&quick, None), 1);
-            let with = fit(&samples, &plan, &scale, (&effort, Some(&sketch)), 1).bits;
-            let without = fit(&samples, &plan, &scale, (&effort, None), 1).bits;
+            let sketch = fit(&effort.quick(), None);
+            let (with, without) = (fit(&effort, Some(&sketch)).bits, fit(&effort, None).bits);
             assert!(with < 0.98 * without, "{with} bits with a sketch, {without} without");
         }
     }

@@ -2,8 +2,8 @@
 //! solution with noise on the taps.
 //!
 //! Deviations are small integers, so that the sums are exact: the same on every machine, in whichever order they are
-//! added up. Points among neighbours that differ much count less: a residual costs the logarithm of its size, not its
-//! square.
+//! added up. Points that are hard to predict, or lie among neighbours that differ much, count less: a residual costs the logarithm
+//! of its size, not its square.
 
 use super::dot::{self, products, BLOCK, TILE};
 use super::taps::{TapRows, MAX_TAPS};

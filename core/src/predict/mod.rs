@@ -6,10 +6,12 @@
 
 pub mod blockwise;
 mod choice;
+pub mod classes;
 pub mod contexts;
 pub mod corrector;
 pub mod cost;
 pub mod dot;
+pub mod effort;
 pub mod fit;
 pub mod gram;
 mod inputs;

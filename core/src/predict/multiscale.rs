@@ -6,9 +6,9 @@
 //! Interpolation from coarse to fine follows SZ3 (Zhao et al., ICDE 2021) and its ancestors; weights fitted per
 //! chunk and references in time as taps of the same filter are Augur's.
 
+use super::classes::{class_index, slot, slot_points, weighted_taps, WeightedTaps, ROOT_SLOT, SLOTS};
 use super::contexts::{activity_rows, contexts, thresholds, Thresholds, CONTEXTS};
 use super::corrector::{About, Corrector, NeighbourRows};
-use super::fit::{class_index, slot, slot_points, weighted_taps, WeightedTaps, ROOT_SLOT, SLOTS};
 use super::kernel::{smooth, used_bits};
 use super::plane::{interleave_row, refine, Phases, Plane, Pyramid};
 use super::taps::{tap_rows, Kind, PASSES};

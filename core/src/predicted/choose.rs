@@ -13,7 +13,8 @@ use crate::grid::Grid;
 use crate::network::Model;
 use crate::params::{Params, Preset};
 use crate::predict::corrector::Corrections;
-use crate::predict::fit::{self, fit, Effort, Fitted, Pyramids, Samples};
+use crate::predict::effort::{self, Effort};
+use crate::predict::fit::{fit, Fitted, Pyramids, Samples};
 use crate::predict::{lorenzo, Scale};
 use crate::reference::forecast::{self, Forecaster, Forecasts, Numbers};
 use crate::reference::normal::Normal;
@@ -45,9 +46,9 @@ pub fn scale(mapped: &Mapped, grid: &Grid) -> Scale {
 /// How hard a preset tries.
 pub fn effort(params: &Params) -> &'static Effort {
     if params.preset == Preset::Fast {
-        &fit::FAST
+        &effort::FAST
     } else {
-        &fit::BALANCED
+        &effort::BALANCED
     }
 }
 
