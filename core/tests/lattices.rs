@@ -216,13 +216,12 @@ fn targets_of_psnr_are_reached_and_hardly_more() {
                     let worst = truth.iter().zip(&decoded).fold(0f64, |m, (a, b)| m.max((a - b).abs()));
                     assert!(worst <= bound, "{dtype:?} {db} dB: an error of {worst}, {bound} stated");
                     assert!(reached >= db, "{dtype:?} {db} dB: {reached}");
-                    // Whole counts leave few bounds to choose from; zeros that come true at low targets, too. Of those that
-                    // reach it the smallest is taken, which with few zeros more or less need not be the nearest.
+                    // Whole counts leave few bounds to choose from; zeros that come true at low targets, too.
                     let more = match (dtype, db) {
                         (Dtype::I16, 60.0..) => f64::INFINITY,
                         (Dtype::I16, 40.0..) => 1.0,
                         (_, ..=30.0) => 4.0,
-                        (_, ..=40.0) => 0.5,
+                        (_, ..=40.0) => 0.3,
                         _ => 0.15,
                     };
                     assert!(reached <= db + more, "{dtype:?} {db} dB: {reached}");
