@@ -344,22 +344,26 @@ impl Mapping {
         }
     }
 
-    /// [`Mapping::write_values`], and whether all of them are within `allowed` of the values that `truth` holds.
+    /// [`Mapping::write_values`], and whether all of them are within `allowed` of the values that `truth` holds, but for
+    /// those with a mark, where there are `marks`.
     pub fn write_within<N: Number>(
         &self,
         k: &[i32],
         (offset, half): (i64, bool),
         negative: Option<&[u8]>,
-        truth: &[u8],
+        (truth, marks): (&[u8], Option<&[u8]>),
         allowed: Allowed,
         out: &mut [u8],
     ) -> bool {
         if let (Some(line), None, Allowed::Absolute(e)) = (self.line(offset, half), negative, allowed) {
-            return scan::values_within::<N>(k, &line, truth, e, out);
+            return scan::values_within::<N>(k, &line, truth, marks, e, out);
         }
         self.write_values::<N>(k, offset, half, negative, out);
-        let pairs = truth.chunks_exact(N::SIZE).zip(out.chunks_exact(N::SIZE));
-        pairs.fold(true, |all, (a, b)| all & allowed.holds(N::read(a).to_f64(), N::read(b).to_f64()))
+        let pairs = truth.chunks_exact(N::SIZE).zip(out.chunks_exact(N::SIZE)).enumerate();
+        pairs.fold(true, |all, (i, (a, b))| {
+            let within = allowed.holds(N::read(a).to_f64(), N::read(b).to_f64());
+            all & (within | marks.is_some_and(|m| m[i] != 0))
+        })
     }
 
     /// The mapping in a form that vectorises; `None` where there is none that gives the same bits.

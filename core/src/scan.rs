@@ -101,21 +101,28 @@ number_kernel! {
 }
 
 number_kernel! {
-    /// Range of the values whose mark is 0.
+    /// Range of the values whose mark is 0, but for `top`.
     pub fn range_unmarked[N: Number][N](raw: &[u8], marks: &[u8]) -> Range<N> {
-        let mut lanes = [Range::<N>::empty(); LANES];
-        let neutral = Range::<N>::empty();
-        let pairs = raw.chunks(LANES * N::SIZE).zip(marks.chunks(LANES));
-        for (row, marks) in pairs {
-            for ((lane, b), m) in lanes.iter_mut().zip(row.chunks_exact(N::SIZE)).zip(marks) {
-                let v = N::read(b);
-                let (low, high) = if *m == 0 { (v, v) } else { (neutral.low, neutral.high) };
-                lane.low = if low < lane.low { low } else { lane.low };
-                lane.high = if high > lane.high { high } else { lane.high };
+        let none = Range::<N>::empty();
+        let (mut low, mut high) = ([none.low; LANES], [none.high; LANES]);
+        let mut add = |i: usize, v: N, mark: u8| {
+            let (least, most) = if mark == 0 { (v, v) } else { (none.low, none.high) };
+            low[i] = if least < low[i] { least } else { low[i] };
+            high[i] = if most > high[i] { most } else { high[i] };
+        };
+        let (mut rows, mut of_rows) = (raw.chunks_exact(LANES * N::SIZE), marks.chunks_exact(LANES));
+        for (row, marks) in (&mut rows).zip(&mut of_rows) {
+            for i in 0..LANES {
+                add(i, N::read(&row[i * N::SIZE..][..N::SIZE]), marks[i]);
             }
         }
-        let mut all = lanes[0];
-        lanes[1..].iter().for_each(|lane| all.merge(lane));
+        for (b, m) in rows.remainder().chunks_exact(N::SIZE).zip(of_rows.remainder()) {
+            add(0, N::read(b), *m);
+        }
+        let mut all = none;
+        for (low, high) in low.into_iter().zip(high) {
+            all.merge(&Range { low, high, top: none.top });
+        }
         all
     }
 }
@@ -338,14 +345,31 @@ number_kernel! {
 }
 
 number_kernel! {
-    /// [`values`], and whether each is within `allowed` of the truth.
-    pub fn values_within[N: Number][N](k: &[i32], line: &Line, truth: &[u8], allowed: f64, out: &mut [u8]) -> bool {
+    /// [`values`], and whether each is within `allowed` of the truth, or has a mark where there are any.
+    pub fn values_within[N: Number][N](
+        k: &[i32],
+        line: &Line,
+        truth: &[u8],
+        marks: Option<&[u8]>,
+        allowed: f64,
+        out: &mut [u8],
+    ) -> bool {
         let mut all = true;
-        for ((o, k), b) in out.chunks_exact_mut(N::SIZE).zip(k).zip(truth.chunks_exact(N::SIZE)) {
-            let v = line.value::<N>(*k);
-            // NaN fails the comparison.
-            all &= (v.to_f64() - N::read(b).to_f64()).abs() <= allowed;
-            v.write(o);
+        let values = out.chunks_exact_mut(N::SIZE).zip(k).zip(truth.chunks_exact(N::SIZE));
+        // NaN fails the comparison.
+        let within = |v: N, b: &[u8]| (v.to_f64() - N::read(b).to_f64()).abs() <= allowed;
+        if let Some(marks) = marks {
+            for (((o, k), b), m) in values.zip(marks) {
+                let v = line.value::<N>(*k);
+                all &= within(v, b) | (*m != 0);
+                v.write(o);
+            }
+        } else {
+            for ((o, k), b) in values {
+                let v = line.value::<N>(*k);
+                all &= within(v, b);
+                v.write(o);
+            }
         }
         all
     }

@@ -30,22 +30,51 @@ pub fn count(marks: &[u8]) -> usize {
     whole + rest.iter().filter(|m| **m != 0).count()
 }
 
-/// The runs of marked points.
-pub fn runs(marks: &[u8]) -> impl Iterator<Item = Range<usize>> + '_ {
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        let start = at + find(&marks[at..], |w| w != 0, |m| m != 0)?;
-        at = start + find(&marks[start..], |w| w != ONES, |m| m == 0).unwrap_or(marks.len() - start);
-        Some(start..at)
-    })
+/// Marks that [`runs`] looks at together.
+const MANY: usize = u64::BITS as usize;
+
+/// A bit for each of the points from block `block` of [`MANY`] on that are marked, as many as there are.
+#[inline]
+fn bits(marks: &[u8], block: usize) -> u64 {
+    /// Gathers the lowest bits of eight bytes in the highest byte.
+    const GATHER: u64 = 0x0102_0408_1020_4080;
+    let rest = &marks[block * MANY..];
+    let few = |marks: &[u8]| marks.iter().rev().fold(0, |bits, m| bits << 1 | u64::from(*m != 0));
+    let Some(many) = rest.first_chunk::<MANY>() else { return few(rest) };
+    let (words, _) = many.as_chunks::<WORD>();
+    words.iter().rev().fold(0, |bits, w| bits << 8 | marked(word(w)).wrapping_mul(GATHER) >> 56)
 }
 
-/// The first byte for which `is` says yes, in a word for which `has` says that it has one.
-#[inline]
-fn find(marks: &[u8], has: impl Fn(u64) -> bool, is: impl Fn(u8) -> bool) -> Option<usize> {
-    let (words, _) = marks.as_chunks::<WORD>();
-    let skipped = WORD * words.iter().position(|w| has(marked(word(w)))).unwrap_or(words.len());
-    marks[skipped..].iter().position(|m| is(*m)).map(|i| skipped + i)
+/// The runs of marked points.
+pub fn runs(marks: &[u8]) -> impl Iterator<Item = Range<usize>> + '_ {
+    let blocks = marks.len().div_ceil(MANY);
+    // The marked points of this block that no run had yet.
+    let (mut block, mut left) = (0, if blocks > 0 { bits(marks, 0) } else { 0 });
+    std::iter::from_fn(move || {
+        while left == 0 {
+            block += 1;
+            if block >= blocks {
+                return None;
+            }
+            left = bits(marks, block);
+        }
+        let first = left.trailing_zeros();
+        let start = block * MANY + first as usize;
+        // Points beyond the run's first one that end it.
+        let mut ends = !(left | ((1 << first) - 1));
+        while ends == 0 {
+            block += 1;
+            if block >= blocks {
+                left = 0;
+                return Some(start..marks.len());
+            }
+            left = bits(marks, block);
+            ends = !left;
+        }
+        let end = ends.trailing_zeros();
+        left &= !((1 << end) - 1);
+        Some(start..(block * MANY + end as usize).min(marks.len()))
+    })
 }
 
 /// Appends the elements of a row that are not marked, as many as there are marks; says how many.

@@ -271,7 +271,9 @@ impl Shared<'_> {
         let raw = &self.raw[at * N::SIZE..][..line.len() * N::SIZE];
         let negative = mapped.negative.as_deref().map(|n| &n[at..at + line.len()]);
         let place = (mapped.offset, half);
-        let all = self.grid.mapping.write_within::<N>(line, place, negative, raw, allowed, out);
+        // Special points are stored apart.
+        let marks = mapped.mask.as_deref().map(|m| &m[at..at + line.len()]);
+        let all = self.grid.mapping.write_within::<N>(line, place, negative, (raw, marks), allowed, out);
         // Steps that are remembered are no shorter than a row.
         let known = self.known.get(at / step_points).is_some_and(Option::is_some);
         let held = self.held.map(|held| &held[at..at + line.len()]);
@@ -292,10 +294,8 @@ impl Shared<'_> {
                 }
             }
         };
-        // Special points are stored apart.
-        let special = mapped.mask.as_deref().map(|m| marks::runs(&m[at..at + line.len()]));
         let mut next = 0;
-        for run in special.into_iter().flatten() {
+        for run in marks.into_iter().flat_map(marks::runs) {
             check(next..run.start);
             next = run.end;
         }

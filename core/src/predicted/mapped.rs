@@ -1,9 +1,10 @@
 //! A chunk on its grid: integers relative to the middle, special points apart, frames by kind.
 
+use super::holes::fill_holes;
 use super::side::FrameKind;
 use crate::chunk::Frames;
 use crate::grid::{Extent, Grid, Mapping};
-use crate::marks;
+
 use crate::number::Number;
 use crate::scan::{self, BLOCK, ROUND};
 use crate::scratch::Buffer;
@@ -87,8 +88,8 @@ pub fn map<N: Number>(
         low: found.iter().map(|f| f.low).min().unwrap_or(i32::MAX),
         high: found.iter().map(|f| f.high).max().unwrap_or(i32::MIN),
     };
-    if out.mask.is_some() {
-        fill_holes(&mut out, frames);
+    if let Some(mask) = &out.mask {
+        fill_holes(&mut out.grid, mask, frames);
     }
     out
 }
@@ -317,77 +318,6 @@ fn is_sparse<N: Number>(raw: &[u8], special: &Special, chance: f64) -> bool {
 
 /// See [`was_decoded`].
 const EVIDENCE: f64 = 20.0;
-
-/// Gives special points values that continue their surroundings, as the decoder's will that predicts them, so that the
-/// weights are fitted to something smooth. Where there is a step before (or a level above), half of what the row's
-/// valid points changed since then is added to its value; in the first frame the row is continued.
-fn fill_holes(mapped: &mut Mapped, frames: &Frames) {
-    let Some(mask) = &mapped.mask else { return };
-    let (area, width) = (frames.area(), frames.width);
-    let mut change = vec![0; width];
-    for frame in 0..frames.count() {
-        let mask = &mask[frame * area..][..area];
-        if marks::runs(mask).next().is_none() {
-            continue;
-        }
-        let (before, rest) = mapped.grid.split_at_mut(frame * area);
-        let grid = &mut rest[..area];
-        let Some(reference) = frame.checked_sub(frames.levels).or(frame.checked_sub(1)) else {
-            fill_first(grid, mask, width);
-            continue;
-        };
-        let rows = grid.chunks_exact_mut(width).zip(mask.chunks_exact(width));
-        for ((row, mask), before) in rows.zip(before[reference * area..].chunks_exact(width)) {
-            if marks::runs(mask).next().is_none() {
-                continue;
-            }
-            for ((d, v), k) in change.iter_mut().zip(&*row).zip(before) {
-                *d = v.wrapping_sub(*k);
-            }
-            if !fill_row(&mut change, mask) {
-                change.fill(0);
-            }
-            for (((v, k), d), m) in row.iter_mut().zip(before).zip(&change).zip(mask) {
-                *v = if *m == 0 { *v } else { k.wrapping_add(d / 2) };
-            }
-        }
-    }
-}
-
-/// Continues the valid points of each row; rows without any take what the row above or below has.
-fn fill_first(grid: &mut [i32], mask: &[u8], width: usize) {
-    let mut last: Option<usize> = None;
-    for (y, mask) in mask.chunks_exact(width).enumerate() {
-        let (above, row) = grid.split_at_mut(y * width);
-        let row = &mut row[..width];
-        if fill_row(row, mask) {
-            if last.is_none() {
-                above.chunks_exact_mut(width).for_each(|r| r.copy_from_slice(row));
-            }
-            last = Some(y);
-        } else if last.is_some() {
-            row.copy_from_slice(&above[(y - 1) * width..]);
-        }
-    }
-}
-
-/// Fills the holes of one row, on the line between the valid points on either side; `false` if it has none.
-fn fill_row(row: &mut [i32], mask: &[u8]) -> bool {
-    for hole in marks::runs(mask) {
-        let before = hole.start.checked_sub(1).map(|i| row[i]);
-        match (before, row.get(hole.end).copied()) {
-            (None, None) => return false,
-            (Some(edge), None) | (None, Some(edge)) => row[hole].fill(edge),
-            (Some(from), Some(to)) => {
-                let slope = (f64::from(to) - f64::from(from)) / (hole.len() + 1) as f64;
-                for (j, v) in row[hole].iter_mut().enumerate() {
-                    *v = (f64::from(from) + slope * (j + 1) as f64) as i32;
-                }
-            }
-        }
-    }
-    true
-}
 
 /// Number of leading time steps, of `steps` in all, that hold more than the value of unwritten ones. All of them when
 /// none does.

@@ -13,6 +13,7 @@ pub mod encode;
 mod exact;
 mod gains;
 mod grids;
+mod holes;
 mod latent;
 mod learned;
 pub mod mapped;
