@@ -454,15 +454,18 @@ mod tests {
 
         let line = Line { scale: 1.0, add: grid.middle, unit, origin: 0.0 };
         let mut out = vec![0; raw.len()];
-        let within = values_within::<N>(&k, &line, &raw, allowed, &mut out);
+        let within = values_within::<N>(&k, &line, &raw, None, allowed, &mut out);
         let mut again = vec![0; raw.len()];
+        let unmarked_within = values_within::<N>(&k, &line, &raw, Some(&marks), allowed, &mut again);
+        prop_assert_eq!(&out, &again);
         super::values::<N>(&k, &line, &mut again);
         prop_assert_eq!(&out, &again);
-        let (mut all, mut counted, mut same) = (true, 0, 0);
+        let (mut all, mut unmarked, mut counted, mut same) = (true, true, 0, 0);
         for (i, (k, v)) in k.iter().zip(values).enumerate() {
             let decoded = N::cast((f64::from(*k) + grid.middle) * unit);
             prop_assert_eq!(decoded.bits(), N::read(&out[i * N::SIZE..]).bits());
             all &= (decoded.to_f64() - v.to_f64()).abs() <= allowed;
+            unmarked &= (decoded.to_f64() - v.to_f64()).abs() <= allowed || marks[i] != 0;
             let limits = [f64::INFINITY, f64::NEG_INFINITY].map(|v| N::cast(v).bits());
             let cut_off = !N::FLOAT && limits.contains(&v.bits());
             let repeated = i == 0 || values[i - 1].bits() == v.bits();
@@ -471,7 +474,7 @@ mod tests {
                 same += usize::from(decoded.bits() == v.bits());
             }
         }
-        prop_assert_eq!(within, all);
+        prop_assert_eq!((within, unmarked_within), (all, unmarked));
         prop_assert_eq!(on_grid::<N>(&raw, &grid, &k, &marks), (counted, same));
         Ok(())
     }

@@ -33,10 +33,15 @@ pub struct DecodeTables {
 
 /// The memory of tables that nobody uses: symbols of slots as they were, and no frequencies.
 static KEPT: Mutex<Option<(Vec<u8>, Vec<u32>)>> = Mutex::new(None);
+/// The same of tables for encoding: frequencies and reciprocals, all 0.
+static KEPT_ENCODING: Mutex<Option<(Vec<u32>, Vec<u64>)>> = Mutex::new(None);
 
 /// Gives back the memory that is kept from one chunk to the next.
 pub fn release_tables() {
     if let Ok(mut kept) = KEPT.lock() {
+        *kept = None;
+    }
+    if let Ok(mut kept) = KEPT_ENCODING.lock() {
         *kept = None;
     }
 }
@@ -102,17 +107,35 @@ impl DecodeTables {
 pub struct EncodeTables {
     entries: Vec<u32>,
     reciprocals: Vec<u64>,
+    /// Contexts with a table.
+    known: Vec<u8>,
 }
 
 impl Default for EncodeTables {
     fn default() -> Self {
-        Self { entries: vec![0; ENTRIES], reciprocals: vec![0; ENTRIES] }
+        // As for decoding.
+        let kept = KEPT_ENCODING.try_lock().ok().and_then(|mut kept| kept.take());
+        let (entries, reciprocals) = kept.unwrap_or_else(|| (vec![0; ENTRIES], vec![0; ENTRIES]));
+        Self { entries, reciprocals, known: vec![] }
+    }
+}
+
+impl Drop for EncodeTables {
+    fn drop(&mut self) {
+        for context in self.known.iter().map(|&c| usize::from(c)) {
+            self.entries[context * STRIDE..][..STRIDE].fill(0);
+            self.reciprocals[context * STRIDE..][..STRIDE].fill(0);
+        }
+        if let Ok(mut kept) = KEPT_ENCODING.try_lock() {
+            *kept = Some((std::mem::take(&mut self.entries), std::mem::take(&mut self.reciprocals)));
+        }
     }
 }
 
 impl EncodeTables {
     /// Sets the table of a context, as [`DecodeTables::set`] does.
     pub fn set(&mut self, context: u8, freqs: &[u32]) {
+        self.known.push(context);
         let base = usize::from(context) * STRIDE;
         let entries = self.entries[base..].iter_mut().zip(&mut self.reciprocals[base..]).take(STRIDE);
         let mut start = 0;

@@ -90,7 +90,7 @@ pub fn solve(gram: &Gram, candidates: &Candidates, points: f64, scale: &Scale, n
     let bits = |error: f64| points * bits_per_point(error);
     let mut best = Sent::none(Tying::Default);
     if gram.samples == 0.0 {
-        return Solved { own: best, least: f64::INFINITY, points, tried: vec![] };
+        return Solved::unknown();
     }
     // What was fitted to the sample predicts other points less well: Akaike's final prediction error.
     let penalty = |k: usize| {
@@ -103,14 +103,15 @@ pub fn solve(gram: &Gram, candidates: &Candidates, points: f64, scale: &Scale, n
     for Tied { tying, shared, used, costs } in &candidates.tyings {
         let equations = products.equations(shared, used.len(), noise);
         let factor = equations.factor();
-        let estimate = |k: usize| {
-            let side = 20.0 + BITS_PER_WEIGHT * (used[k] + 1) as f64;
-            let taps: f64 = equations.taps[..=k].iter().zip(costs).map(|(n, cost)| n * cost).sum();
-            bits(penalty(k + 1) * factor.errors[k]) + side + taps * points
-        };
         let most = factor.errors.len().min((gram.samples / 2.0) as usize);
-        let Some(k) = (0..most).min_by(|&a, &b| estimate(a).total_cmp(&estimate(b))) else { continue };
-        tried.push((estimate(k), k + 1, *tying, equations, used, factor));
+        let mut taps = 0.0;
+        let estimates = (0..most).map(|k| {
+            let side = 20.0 + BITS_PER_WEIGHT * (used[k] + 1) as f64;
+            taps += equations.taps[k] * costs[k];
+            (bits(penalty(k + 1) * factor.errors[k]) + side + taps * points, k + 1)
+        });
+        let Some((estimate, k)) = estimates.min_by(|a, b| a.0.total_cmp(&b.0)) else { continue };
+        tried.push((estimate, k, *tying, equations, used, factor));
     }
     tried.sort_by(|a, b| a.0.total_cmp(&b.0));
     if let Some((_, k, tying, equations, used, factor)) = tried.first() {
@@ -148,9 +149,17 @@ pub fn solve(gram: &Gram, candidates: &Candidates, points: f64, scale: &Scale, n
 }
 
 impl Solved {
+    /// Of a class of which nothing is known.
+    pub fn unknown() -> Self {
+        Self { own: Sent::none(Tying::Default), least: f64::INFINITY, points: 0.0, tried: vec![] }
+    }
+
     /// What to send where `last` are the weights that were sent last for such points.
     pub fn or_repeat(self, last: Option<&Sent>) -> Sent {
         let Some(last) = last else { return self.own };
+        if self.tried.is_empty() {
+            return Sent::none(Tying::Repeat);
+        }
         let Some((_, equations, used)) = self.tried.iter().find(|t| t.0 == last.tying) else {
             return self.own;
         };

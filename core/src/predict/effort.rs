@@ -18,6 +18,8 @@ pub struct Effort {
     pub reach: i32,
     /// Bits per point that a tap must save to be worth the time that it takes: near ones and those beyond [`NEAR`].
     pub tap_costs: [f64; 2],
+    /// Points of a class from which on it has weights of its own; others take those of such points before.
+    pub fewest: f64,
     /// Only so large a share of the samples is taken: one in so many.
     pub share: usize,
     /// Whether to estimate what the weights found make of the chunk; otherwise the earlier estimate stands.
@@ -36,6 +38,7 @@ impl Effort {
     /// What tells which of two coding orders is better, and which points are hard to predict.
     pub fn quick(&self) -> Self {
         Self {
+            fewest: 900.0,
             share: 4,
             frames: self.frames.min(3),
             tyings: &[Tying::Axial],
@@ -53,6 +56,7 @@ pub const BALANCED: Effort = Effort {
     tyings: &[Tying::Directed, Tying::Axial, Tying::Radial],
     reach: 100,
     tap_costs: [0.001; 2],
+    fewest: 0.0,
     share: 1,
     estimates: true,
 };
@@ -65,6 +69,7 @@ pub const FAST: Effort = Effort {
     tyings: &[Tying::Axial, Tying::Radial],
     reach: 10,
     tap_costs: [0.002, 0.02],
+    fewest: 0.0,
     share: 1,
     estimates: true,
 };

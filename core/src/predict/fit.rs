@@ -247,6 +247,9 @@ fn forecasts(
 impl Fitting<'_> {
     /// Fits the weights of a class of so many points.
     fn solve(&self, class: &Class, points: f64) -> Solved {
+        if points < self.effort.fewest {
+            return Solved::unknown();
+        }
         let kind = slot_kind(class.slot);
         let (earlier, floor) = &self.earlier[class_index(class.class, class.slot)];
         let candidates = &self.candidates[&(kind.phase(), class.references)];
@@ -289,7 +292,7 @@ impl Fitting<'_> {
         let kind = slot_kind(class.slot);
         let (area, width) = (self.samples.frames.area(), self.samples.frames.width);
         let picked = &self.picked[class.class];
-        let mut values = vec![];
+        let mut values = Vec::with_capacity((taps.len() + 1) * RUN);
         for step in picked {
             let mask = self.samples.mask.map(|m| &m[step.frame * area..][..area]);
             let own = &*self.pyramids[&step.frame];

@@ -11,7 +11,7 @@ use crate::lessons::Lesson;
 use crate::marks::keep;
 use crate::number::Number;
 use crate::predict::corrector::Reading;
-use crate::predict::kernel::{find_large, leave_out, quantise, LARGE};
+use crate::predict::kernel::{copy_rows, find_large, leave_out, quantise, LARGE};
 use crate::predict::plane::Pyramid;
 use crate::predict::{Band, Coder, RunAt};
 use crate::scratch::Buffer;
@@ -141,17 +141,23 @@ impl<N: Number> Coder for Encoder<'_, N> {
         if let Some(mask) = special {
             leave_out(mask, predicted, values, activity, symbols);
         }
-        let mut count = 0;
-        for row in rows() {
+        let large = symbols.iter().fold(0, |m, s| (*s).max(m)) >= DIRECT_SYMBOLS as u8;
+        for row in rows().filter(|_| large) {
             let residual = |j: usize| values[row.start + j].wrapping_sub(predicted[row.start + j]) / step;
             split_row(&mut symbols[row.clone()], &mut self.bits, residual);
-            match special {
-                None => {
-                    self.out.symbols.extend_from_slice(&symbols[row.clone()]);
-                    self.out.contexts.extend_from_slice(&contexts[row]);
-                    count += at.width;
+        }
+        let mut count = 0;
+        match special {
+            None => {
+                count = at.width * at.rows;
+                for (from, to) in [(&*symbols, &mut self.out.symbols), (contexts, &mut self.out.contexts)] {
+                    let before = to.len();
+                    to.resize(before + count, 0);
+                    copy_rows((from, at.stride), (&mut to[before..], at.width), at.width, at.rows);
                 }
-                Some(mask) => {
+            }
+            Some(mask) => {
+                for row in rows() {
                     let mask = &mask[row.clone()];
                     keep(mask, &symbols[row.clone()], &mut self.out.symbols);
                     count += keep(mask, &contexts[row], &mut self.out.contexts);

@@ -11,6 +11,8 @@ use crate::special::Special;
 const ENCODINGS: usize = 8;
 /// A ratio of mean squares that is near enough: 0.1 dB.
 const NEAR: f64 = 0.977;
+/// How much longer an encoding may be for being near: who asks for a ratio expects it.
+const NEAR_IS_WORTH: f64 = 1.01;
 /// Where in that range to aim.
 const AIM: f64 = 0.990;
 /// Largest step of the bound's logarithm.
@@ -33,17 +35,19 @@ pub fn reach<N: Number>(
     // In units of the range: the square of a large error overflows.
     let wanted = 10f64.powf(-db / 10.0);
     let mut share = 1.0f64;
-    // Length and share of the best encoding so far; to keep two at a time would take too much memory.
-    let mut best: Option<(usize, f64)> = None;
+    // Length, as it counts, and share of the best encoding so far; to keep two at a time would take too much memory.
+    let mut best: Option<(f64, f64)> = None;
     let (mut reached, mut missed): (Option<Tried>, Option<Tried>) = (None, None);
     let mut last: Option<Tried> = None;
     for _ in 0..ENCODINGS {
         let Some((encoded, free)) = encode(share) else { break };
         let error = mean_square::<N>(raw, &encoded.decoded, special, 1.0 / extent.range());
         let enough = error <= wanted;
-        let smaller = enough && best.is_none_or(|b| encoded.payload.len() < b.0);
+        let near = enough && error >= NEAR * wanted;
+        let length = encoded.payload.len() as f64 * if near { 1.0 } else { NEAR_IS_WORTH };
+        let smaller = enough && best.is_none_or(|b| length < b.0);
         if smaller {
-            best = Some((encoded.payload.len(), share));
+            best = Some((length, share));
         }
         let here = (share.ln(), error.ln());
         if enough {
@@ -52,7 +56,7 @@ pub fn reach<N: Number>(
             missed = Some(missed.filter(|m| m.0 < here.0).unwrap_or(here));
         }
         // What was decoded before keeps its error, and what is exact has no other.
-        let done = !free || error == 0.0 || enough && error >= NEAR * wanted;
+        let done = !free || error == 0.0 || near;
         let next = next_share((AIM * wanted).ln(), here, last, (reached, missed), whole);
         let Some(next) = next.filter(|s| !done && s.is_finite() && *s > 0.0) else {
             if smaller {
