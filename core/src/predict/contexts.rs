@@ -14,9 +14,9 @@ use crate::machine::for_this_machine;
 use arrayvec::ArrayVec;
 
 /// Levels of the weighted sum of known residuals: 0, and one per octave.
-const LEVELS: i32 = 13;
+pub const LEVELS: i32 = 13;
 /// Levels of the spread of the known neighbours.
-const SPREADS: usize = 4;
+pub const SPREADS: usize = 4;
 /// Contexts of a group: every pair of a level and a level of the spread.
 pub const CONTEXTS: u8 = LEVELS as u8 * SPREADS as u8;
 
@@ -58,7 +58,7 @@ fn weights(kind: Kind, coarse: bool, references: usize) -> Weights {
 }
 
 /// Most rows of activities that are weighed.
-const MAX_ROWS: usize = 16 + 2;
+pub const MAX_ROWS: usize = 16 + 2;
 /// Rows of activities and their weights; all weights together are at most 257, so that sums fit into 16 bits.
 pub type ActivityRows<'a> = ArrayVec<(&'a [u8], u16), MAX_ROWS>;
 
@@ -94,10 +94,26 @@ const BLOCK: usize = 64;
 /// See [`BLOCK`].
 const FEW: usize = 16;
 
+/// context[j] = base + SPREADS * level + spread level, from the rows of activities, the four nearest known
+/// neighbours and the prediction.
+pub fn contexts(
+    activities: &[(&[u8], u16)],
+    near: [&[i32]; 4],
+    predicted: &[i32],
+    thresholds: &Thresholds,
+    base: u8,
+    out: &mut [u8],
+) {
+    #[cfg(target_arch = "x86_64")]
+    if super::contexts_wide::contexts(activities, near, predicted, thresholds, base, out) {
+        return;
+    }
+    plain(activities, near, predicted, thresholds, base, out);
+}
+
 for_this_machine! {
-    /// context[j] = base + SPREADS * level + spread level, from the rows of activities, the four nearest known
-    /// neighbours and the prediction.
-    pub fn contexts(
+    /// [`contexts`] in plain Rust, which defines them.
+    pub fn plain(
         activities: &[(&[u8], u16)],
         near: [&[i32]; 4],
         predicted: &[i32],
@@ -225,27 +241,37 @@ mod tests {
             n in 0usize..150,
             count in 0usize..=MAX_ROWS,
             weights in prop::array::uniform18(0u16..14),
-            step in 1i32..9,
+            heavy in prop::option::of(14u16..150),
+            step in prop_oneof![1i32..9, 1000..1500],
+            shift in 0u32..30,
             seed in any::<u64>(),
         ) {
+            let mut weights = weights;
+            if let (Some(heavy), ..9) = (heavy, count) {
+                weights[0] = heavy;
+            }
             let mut state = seed;
             let mut next = |below: u64| {
                 state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
                 (state >> 33) % below
             };
             let rows: Vec<Vec<u8>> = (0..count).map(|_| (0..n).map(|_| (next(256) >> next(9)) as u8).collect()).collect();
-            let near: [Vec<i32>; 4] = std::array::from_fn(|_| (0..n).map(|_| next(80) as i32 - 40).collect());
-            let predicted: Vec<i32> = (0..n).map(|_| next(80) as i32 - 40).collect();
+            let near: [Vec<i32>; 4] = std::array::from_fn(|_| (0..n).map(|_| (next(80) as i32 - 40) << next(1 + u64::from(shift))).collect());
+            let predicted: Vec<i32> = (0..n).map(|_| (next(80) as i32 - 40) << next(1 + u64::from(shift))).collect();
             let activities: ActivityRows = rows.iter().map(|r| &r[..]).zip(weights).collect();
             let mut out = vec![0; n];
-            contexts(&activities, near.each_ref().map(|v| &v[..]), &predicted, &thresholds(step), 7, &mut out);
+            let mut defined = vec![0; n];
+            let near_rows = near.each_ref().map(|v| &v[..]);
+            contexts(&activities, near_rows, &predicted, &thresholds(step), 7, &mut out);
+            plain(&activities, near_rows, &predicted, &thresholds(step), 7, &mut defined);
+            prop_assert_eq!(&out, &defined);
             for j in 0..n {
                 let t: u32 = activities.iter().map(|(row, w)| u32::from(row[j]) * u32::from(*w)).sum();
                 let octave = t.checked_ilog2().unwrap_or(0);
                 let above = octave > 0 && t >> (octave - 1) & 1 == 1;
                 let a = if t == 0 { 0 } else { (octave + u32::from(above)).saturating_sub(1).clamp(1, 12) };
-                let spread: i32 = near.iter().map(|v| (v[j] - predicted[j]).abs()).sum();
-                let b = [3, 12, 48].iter().filter(|s| (*s * step + 3) / 4 <= spread).count() as u32;
+                let spread = near.iter().map(|v| v[j].wrapping_sub(predicted[j]).unsigned_abs().min(1 << 28)).sum::<u32>();
+                let b = [3, 12, 48].iter().filter(|s| (*s * step + 3) / 4 <= spread as i32).count() as u32;
                 prop_assert_eq!(u32::from(out[j]), 7 + 4 * a + b, "{} points, {} rows, point {}", n, count, j);
             }
         }

@@ -8,6 +8,8 @@ pub mod blockwise;
 mod choice;
 pub mod classes;
 pub mod contexts;
+#[cfg(target_arch = "x86_64")]
+mod contexts_wide;
 pub mod corrector;
 pub mod cost;
 pub mod dot;
