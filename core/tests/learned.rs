@@ -70,7 +70,7 @@ fn special_values_and_bands_go_with_forecasts() {
     }
     let stream = round_trip(&params(&shape, Some(mover(3, 4, 2))), &values);
     assert!(Header::read(&stream).unwrap().0.model.is_some());
-    assert!(inspect(&stream).unwrap().description.contains("2 band"));
+    assert!(inspect(&stream).unwrap().description.contains("4 band"));
 }
 
 #[test]

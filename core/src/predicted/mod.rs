@@ -135,14 +135,15 @@ pub fn is_direct(payload: &[u8]) -> bool {
 
 /// Points from which on a chunk is cut into bands that can be coded at the same time. Smaller bands lose
 /// neighbours at their edges.
-const BAND_POINTS: usize = 1 << 19;
+const BAND_POINTS: usize = 1 << 18;
 /// Fewest rows of a band.
-const BAND_ROWS: usize = 64;
+const BAND_ROWS: usize = 80;
 
 /// Number of bands for a chunk of this shape; it depends on nothing else, so that streams do not depend on the
-/// number of threads.
+/// number of threads. A power of two, as numbers of cores are: one thread is not to wait for another's second band.
 fn band_count(frames: &Frames) -> usize {
-    (frames.count() * frames.area() / BAND_POINTS).min(frames.height / BAND_ROWS).clamp(1, side::MAX_BANDS)
+    let most = (frames.count() * frames.area() / BAND_POINTS).min(frames.height / BAND_ROWS);
+    1 << most.clamp(1, side::MAX_BANDS).ilog2()
 }
 
 /// The rows of each of `count` bands.

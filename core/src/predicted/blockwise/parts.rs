@@ -3,16 +3,20 @@
 
 use crate::chunk::Frames;
 use crate::predict::Band;
+use crate::predicted::band_rows;
 use crate::predicted::side::MAX_BANDS;
-use crate::predicted::{band_rows, BAND_POINTS, BAND_ROWS};
 use crate::reference::blocks::{Blocks, Shape};
+
+/// Points of a chunk for each of its parts, and fewest rows of a part: as the format says.
+const PART_POINTS: usize = 1 << 19;
+const PART_ROWS: usize = 64;
 
 /// Number of parts of a chunk.
 pub fn part_count(shape: Shape, frames: &Frames) -> usize {
-    let wanted = frames.count() * frames.area() / BAND_POINTS;
+    let wanted = frames.count() * frames.area() / PART_POINTS;
     let most = match shape {
         Shape::Run(n) => frames.count() * frames.area() / n,
-        _ => frames.height / BAND_ROWS.max(shape.size()[1]),
+        _ => frames.height / PART_ROWS.max(shape.size()[1]),
     };
     wanted.min(most).clamp(1, MAX_BANDS)
 }
