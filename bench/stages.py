@@ -46,7 +46,7 @@ def halos(encode, taps, size, coded):
 STAGES = [
     Stage("survey and map to the grid", r"scan::(range|any_|mark_|positions|floors|clear_|on_grid|off_lattice|grid_points)|special::|mapped::|holes::|grids::|target::|"
           r"grid::|logarithm|round$|trunc$|floor$|predicted::encode::encode", "l3", survey),
-    Stage("fit", r"predict::(fit|gram|dot|cost|weights)|lorenzo::estimate|predicted::(apart|choose)|choice|groups|log2|log_|sqrt", "l2", lambda *a, **k: None),
+    Stage("fit", r"predict::(fit|gram|dot|cost|weights)|lorenzo::estimate|predicted::(apart|choose|rehearsal)|choice|groups|log2|log_|sqrt", "l2", lambda *a, **k: None),
     Stage("masks of special points", r"marks::coded|entropy::binary|exact::|masked::", "l1", lambda *a, **k: None),
     Stage("walk: weighted sums", r"predict::weighted", "l1_shifted",
           lambda encode, taps, size, coded: work(4 * taps, 4, taps)),

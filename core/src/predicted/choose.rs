@@ -6,10 +6,12 @@ use super::encode::Shared;
 use super::grids::WEIGHT_BITS;
 use super::latent;
 use super::mapped::Mapped;
+use super::rehearsal::Part;
 use super::side::Predictor;
 use crate::chunk::Frames;
 use crate::error::Result;
 use crate::grid::Grid;
+use crate::marks;
 use crate::network::Model;
 use crate::params::{Params, Preset};
 use crate::predict::corrector::Corrections;
@@ -88,6 +90,10 @@ pub const NAME_BYTES: usize = 48;
 pub const FORECAST_GAIN: f64 = 1.01;
 /// Points to a byte from which on weights are fitted once more.
 pub const REFIT_POINTS: usize = 10;
+/// Bits of a point below which estimates of orders in time are not enough.
+const FEW_BITS: f64 = 0.3;
+/// How much smaller a chunk must be with the order that has more classes of weights to fit.
+const MORE_CLASSES: f64 = 1.01;
 /// How much more than another a predictor must seem to take for it not to be looked at again.
 const CLOSE: f64 = 1.5;
 /// Share by which estimates of forecasts may be too large.
@@ -137,6 +143,30 @@ fn chosen((order, forecasts, _): Trial, found: &Fitted) -> Choice {
     }
 }
 
+/// The better of the sketches of two orders. Where points have few bits a part of the chunk is coded with each, which counts
+/// the more the fewer they are, and the sketch's own estimate the less.
+fn better(
+    sketches: Vec<(Choice, Fitted)>,
+    mapped: &Mapped,
+    frames: &Frames,
+    grid: &Grid,
+    threads: usize,
+) -> Option<(Choice, Fitted)> {
+    let all = mapped.grid.len() as f64;
+    let least = sketches.iter().fold(f64::INFINITY, |least, (choice, _)| least.min(choice.bits)) / all;
+    let part = if sketches.len() > 1 && least < FEW_BITS { Part::of(mapped, frames) } else { None };
+    let costs = parallel(sketches.iter().collect(), threads, |(choice, found): &(Choice, Fitted)| {
+        let Some(part) = &part else { return choice.bits };
+        let special = mapped.mask.as_deref().map_or(0, marks::count);
+        let side: f64 = found.sent.iter().map(|s| f64::from(s.bits())).sum();
+        let bits = side + (all - special as f64) * part.bits(mapped, grid, choice.order, &found.sent);
+        let worth = if choice.order.is_hierarchical() { MORE_CLASSES } else { 1.0 };
+        worth * bits * choice.bits.powf((least / FEW_BITS).sqrt())
+    });
+    let least = sketches.into_iter().zip(costs).min_by(|a, b| a.1.total_cmp(&b.1))?;
+    Some(least.0)
+}
+
 /// What a chunk may be predicted with, without networks, as a small sample tells.
 pub struct Outline {
     best: Choice,
@@ -181,16 +211,14 @@ impl Outline {
             let found = fit_order(trial, mapped, frames, grid, (&quick, None), &pyramids, params.threads);
             (chosen(trial, &found), Some(found))
         });
-        let (mut rival, mut best) = (None, None);
+        let (mut rival, mut sketches) = (None, vec![]);
         for (choice, found) in tried {
             match found {
                 None => rival = Some(choice),
-                Some(found) if best.as_ref().is_none_or(|(b, _): &(Choice, _)| choice.bits < b.bits) => {
-                    best = Some((choice, found))
-                }
-                Some(_) => {}
+                Some(found) => sketches.push((choice, found)),
             }
         }
+        let best = better(sketches, mapped, frames, grid, params.threads);
         match best {
             Some((best, found)) => Self { best, sketch: Some((found, pyramids)), rival },
             None => only(simple()),

@@ -4,7 +4,6 @@ use super::holes::fill_holes;
 use super::side::FrameKind;
 use crate::chunk::Frames;
 use crate::grid::{Extent, Grid, Mapping};
-
 use crate::number::Number;
 use crate::scan::{self, BLOCK, ROUND};
 use crate::scratch::Buffer;

@@ -18,6 +18,7 @@ mod latent;
 mod learned;
 pub mod mapped;
 mod masked;
+mod rehearsal;
 mod rivals;
 pub mod side;
 mod target;
