@@ -17,6 +17,7 @@ use super::weights::{Sent, Tying};
 use super::{Band, Scale};
 use crate::chunk::Frames;
 use crate::error::Result;
+use crate::machine::for_this_machine;
 use crate::reference::forecast::{Forecasts, Numbers};
 use crate::reference::{Step, CLASSES, MAX_REFERENCES};
 use crate::threads::parallel;
@@ -292,7 +293,7 @@ impl Fitting<'_> {
         let kind = slot_kind(class.slot);
         let (area, width) = (self.samples.frames.area(), self.samples.frames.width);
         let picked = &self.picked[class.class];
-        let mut values = Vec::with_capacity((taps.len() + 1) * RUN);
+        let mut values = vec![0; (taps.len() + 1) * RUN];
         for step in picked {
             let mask = self.samples.mask.map(|m| &m[step.frame * area..][..area]);
             let own = &*self.pyramids[&step.frame];
@@ -321,17 +322,20 @@ impl Fitting<'_> {
                     let places: ArrayVec<(usize, usize), { RUN / SEGMENT }> =
                         (first..wanted.min(first + RUN / SEGMENT)).map(place).collect();
                     let n = places.len() * length;
-                    values.clear();
-                    for row in found.iter().map(|(row, _)| *row).chain([target.from(0, 0)]) {
-                        for (i, j) in &places {
+                    let rows = found.iter().map(|(row, _)| *row).chain([target.from(0, 0)]);
+                    for (row, values) in rows.zip(values.chunks_exact_mut(n)) {
+                        for ((i, j), to) in places.iter().zip(values.chunks_exact_mut(length)) {
                             let from = &row[i * stride + j..][..length];
-                            match <&[i32; SEGMENT]>::try_from(from) {
-                                Ok(whole) => values.extend_from_slice(whole),
-                                Err(_) => values.extend_from_slice(from),
+                            match (
+                                <&[i32; SEGMENT]>::try_from(from),
+                                <&mut [i32; SEGMENT]>::try_from(&mut *to),
+                            ) {
+                                (Ok(from), Ok(to)) => *to = *from,
+                                _ => to.copy_from_slice(from),
                             }
                         }
                     }
-                    let (taken, own_values) = values.split_at(found.len() * n);
+                    let (taken, own_values) = values[..(found.len() + 1) * n].split_at(found.len() * n);
                     let special = |mask: &[u8], k: usize| {
                         let ((i, j), (a, b)) = (places[k / length], kind.parity());
                         // Roots are the points of the coarsest lattice's first phase.
@@ -362,19 +366,34 @@ fn missed(sample: &Sample<i32>, scale: &Scale, floor: f32) -> [f32; RUN] {
     let rows: TapRows<i32> = sample.rows.iter().filter(|(_, w)| *w != 0).copied().collect();
     let mut predicted = [0; RUN];
     weighted_sum(&rows, scale.rounding(), &mut predicted[..n]);
-    let unit = 1.0 / scale.step as f32;
-    let mut squares = [0f32; RUN];
-    for ((s, t), p) in squares.iter_mut().zip(sample.target).zip(predicted) {
-        *s = (t.wrapping_sub(p) as f32 * unit).powi(2);
-    }
     let mut missed = [1f32; RUN];
-    for (squares, missed) in squares[..n].chunks(sample.length).zip(missed.chunks_mut(sample.length)) {
-        for (j, m) in missed.iter_mut().enumerate().take(squares.len()) {
-            let near = &squares[j.saturating_sub(THEREABOUTS)..(j + THEREABOUTS + 1).min(squares.len())];
-            *m = floor + near.iter().sum::<f32>() / near.len() as f32;
-        }
+    let segments = sample.target.chunks(sample.length).zip(predicted.chunks(sample.length));
+    for ((target, predicted), missed) in segments.zip(missed.chunks_mut(sample.length)) {
+        missed_near(target, predicted, 1.0 / scale.step as f32, floor, missed);
     }
     missed
+}
+
+for_this_machine! {
+    /// missed[j] = floor + mean of the squares of (target - predicted) * unit from [`THEREABOUTS`] points before to as many
+    /// behind, as far as there are points: at most [`SEGMENT`].
+    pub fn missed_near(target: &[i32], predicted: &[i32], unit: f32, floor: f32, missed: &mut [f32]) {
+        let n = target.len();
+        let mut squares = [0f32; SEGMENT + 2 * THEREABOUTS];
+        for ((s, t), p) in squares[THEREABOUTS..].iter_mut().zip(target).zip(predicted) {
+            *s = (t.wrapping_sub(*p) as f32 * unit).powi(2);
+        }
+        let mut sums = [0f32; SEGMENT];
+        for d in 0..=2 * THEREABOUTS {
+            for j in 0..SEGMENT {
+                sums[j] += squares[j + d];
+            }
+        }
+        for (j, (m, sum)) in missed.iter_mut().zip(sums).enumerate().take(n) {
+            let near = (j + THEREABOUTS + 1).min(n) - j.saturating_sub(THEREABOUTS);
+            *m = floor + sum / near as f32;
+        }
+    }
 }
 
 /// Adds the residuals of a sample to `cost`.
@@ -415,6 +434,23 @@ mod tests {
         let samples =
             Samples { grid, mask: None, frames, decoded: None, forecasts: None, pyramids: &pyramids };
         fit(&samples, &coding_order(order, &frames), scale, from, 1)
+    }
+
+    #[test]
+    fn misses_are_averaged_over_the_points_around() {
+        for n in [1, 2, 5, SEGMENT - 1, SEGMENT] {
+            let target: Vec<i32> = (0..n as i32).map(|j| 100 * (j * 7 % 5)).collect();
+            let predicted: Vec<i32> = (0..n as i32).map(|j| 60 * (j * 3 % 4)).collect();
+            let mut found = [0f32; SEGMENT];
+            missed_near(&target, &predicted, 0.25, 2.0, &mut found);
+            for j in 0..n {
+                let near = j.saturating_sub(3)..(j + 4).min(n);
+                let square = |k: usize| (f64::from(target[k] - predicted[k]) / 4.0).powi(2);
+                let expected = 2.0 + near.clone().map(square).sum::<f64>() / near.len() as f64;
+                assert!((f64::from(found[j]) / expected - 1.0).abs() < 1e-6, "{n} points, point {j}");
+            }
+            assert!(found[n..].iter().all(|m| *m == 0.0));
+        }
     }
 
     #[test]
