@@ -443,11 +443,11 @@ mod tests {
             let predicted: Vec<i32> = (0..n as i32).map(|j| 60 * (j * 3 % 4)).collect();
             let mut found = [0f32; SEGMENT];
             missed_near(&target, &predicted, 0.25, 2.0, &mut found);
-            for j in 0..n {
+            for (j, missed) in found.iter().enumerate().take(n) {
                 let near = j.saturating_sub(3)..(j + 4).min(n);
                 let square = |k: usize| (f64::from(target[k] - predicted[k]) / 4.0).powi(2);
                 let expected = 2.0 + near.clone().map(square).sum::<f64>() / near.len() as f64;
-                assert!((f64::from(found[j]) / expected - 1.0).abs() < 1e-6, "{n} points, point {j}");
+                assert!((f64::from(*missed) / expected - 1.0).abs() < 1e-6, "{n} points, point {j}");
             }
             assert!(found[n..].iter().all(|m| *m == 0.0));
         }
