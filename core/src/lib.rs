@@ -11,6 +11,8 @@
 pub mod bound;
 #[cfg(target_arch = "x86_64")]
 mod bytes64;
+#[cfg(target_arch = "x86_64")]
+mod bytes8;
 mod checksum;
 mod chunk;
 pub mod dtype;

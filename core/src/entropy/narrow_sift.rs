@@ -1,57 +1,10 @@
-//! Sorting bytes by class and back on machines with AVX2: eight bytes at a time are shuffled by a table of what a mask
-//! of eight lanes keeps. The scalar functions of [`super::sift`] define what these do.
+//! Sorting bytes by class and back on machines with AVX2, eight at a time. The scalar functions of [`super::sift`] define what these do.
 
 use super::quiet::CLASSES;
 use super::sift;
-use crate::machine::{instruction_set, InstructionSet};
-use std::arch::x86_64::*;
-
-/// Bytes that are shuffled at a time.
-const WIDTH: usize = 8;
-/// Index of a byte that becomes 0.
-const NONE: u8 = 0x80;
-
-/// For each mask, the lanes that it keeps, one behind the other.
-static KEPT: [[u8; WIDTH]; 256] = {
-    let mut all = [[NONE; WIDTH]; 256];
-    let mut mask = 0;
-    while mask < 256 {
-        let (mut lane, mut n) = (0, 0);
-        while lane < WIDTH {
-            if mask >> lane & 1 == 1 {
-                all[mask][n] = lane as u8;
-                n += 1;
-            }
-            lane += 1;
-        }
-        mask += 1;
-    }
-    all
-};
-
-/// For each mask, which of the kept bytes a lane gets.
-static PLACED: [[u8; WIDTH]; 256] = {
-    let mut all = [[NONE; WIDTH]; 256];
-    let mut mask = 0;
-    while mask < 256 {
-        let (mut lane, mut n) = (0, 0);
-        while lane < WIDTH {
-            if mask >> lane & 1 == 1 {
-                all[mask][lane] = n;
-                n += 1;
-            }
-            lane += 1;
-        }
-        mask += 1;
-    }
-    all
-};
-
-/// Whether this machine has the instructions.
-#[inline]
-pub fn available() -> bool {
-    instruction_set() != InstructionSet::Portable && is_x86_feature_detected!("popcnt")
-}
+pub use crate::bytes8::available;
+use crate::bytes8::{bytes as eight, kept, lanes, placed, vector, WIDTH};
+use std::arch::x86_64::{_mm_or_si128, _mm_setzero_si128};
 
 /// See [`super::sift::classify`].
 ///
@@ -89,19 +42,6 @@ pub fn join(classes: &[u8], lists: &[Vec<u8>; CLASSES], bytes: &mut [u8]) {
     unsafe { join_avx2(classes, lists, bytes) }
 }
 
-#[inline]
-#[target_feature(enable = "avx2")]
-fn vector(bytes: &[u8; WIDTH]) -> __m128i {
-    _mm_cvtsi64_si128(i64::from_le_bytes(*bytes))
-}
-
-/// The lanes that are of a class.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn lanes(classes: __m128i, class: usize) -> usize {
-    _mm_movemask_epi8(_mm_cmpeq_epi8(classes, _mm_set1_epi8(class as i8))) as usize & 0xff
-}
-
 #[target_feature(enable = "avx2,popcnt")]
 fn split_avx2(classes: &[u8], bytes: &[u8], lists: &mut [Vec<u8>; CLASSES]) -> [usize; CLASSES] {
     let mut counts = [0; CLASSES];
@@ -111,9 +51,8 @@ fn split_avx2(classes: &[u8], bytes: &[u8], lists: &mut [Vec<u8>; CLASSES]) -> [
     for (c, b) in few.iter().zip(few_bytes) {
         let (c, b) = (vector(c), vector(b));
         for (q, (list, n)) in lists.iter_mut().zip(&mut counts).enumerate() {
-            let mask = lanes(c, q);
-            let kept = _mm_cvtsi128_si64(_mm_shuffle_epi8(b, vector(&KEPT[mask])));
-            list[*n..][..WIDTH].copy_from_slice(&kept.to_le_bytes());
+            let mask = lanes(c, q as u8);
+            list[*n..][..WIDTH].copy_from_slice(&eight(kept(b, mask)));
             *n += mask.count_ones() as usize;
         }
     }
@@ -131,14 +70,14 @@ fn join_avx2(classes: &[u8], lists: &[Vec<u8>; CLASSES], bytes: &mut [u8]) {
     let (few_bytes, rest_bytes) = bytes.as_chunks_mut::<WIDTH>();
     for (c, b) in few.iter().zip(few_bytes) {
         let c = vector(c);
-        let mut placed = _mm_setzero_si128();
+        let mut all = _mm_setzero_si128();
         for (q, (list, n)) in lists.iter().zip(&mut counts).enumerate() {
-            let mask = lanes(c, q);
-            let from = list[*n..].first_chunk().map_or(placed, |b| vector(b));
-            placed = _mm_or_si128(placed, _mm_shuffle_epi8(from, vector(&PLACED[mask])));
+            let mask = lanes(c, q as u8);
+            let from = list[*n..].first_chunk().map_or(all, |b| vector(b));
+            all = _mm_or_si128(all, placed(from, mask));
             *n += mask.count_ones() as usize;
         }
-        *b = _mm_cvtsi128_si64(placed).to_le_bytes();
+        *b = eight(all);
     }
     for (c, b) in rest.iter().zip(rest_bytes) {
         *b = sift::take(&lists, &mut counts, *c);

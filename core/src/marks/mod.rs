@@ -5,6 +5,8 @@ use std::ops::Range;
 
 pub mod coded;
 #[cfg(target_arch = "x86_64")]
+mod narrow;
+#[cfg(target_arch = "x86_64")]
 mod wide;
 
 const ONES: u64 = 0x0101_0101_0101_0101;
@@ -87,6 +89,10 @@ pub fn keep(marks: &[u8], row: &[u8], out: &mut Vec<u8>) -> usize {
         if crate::machine::compresses_bytes() {
             break 'kept wide::keep(marks, row, to);
         }
+        #[cfg(target_arch = "x86_64")]
+        if narrow::available() {
+            break 'kept narrow::keep(marks, row, to);
+        }
         keep_scalar(marks, row, to)
     };
     out.truncate(start + n);
@@ -124,6 +130,10 @@ pub fn put_back(marks: &[u8], kept: &[u8], row: &mut [u8]) -> usize {
     #[cfg(target_arch = "x86_64")]
     if crate::machine::compresses_bytes() {
         return wide::put_back(marks, kept, row);
+    }
+    #[cfg(target_arch = "x86_64")]
+    if narrow::available() {
+        return narrow::put_back(marks, kept, row);
     }
     put_back_scalar(marks, kept, row)
 }
@@ -199,7 +209,15 @@ mod tests {
             for ((b, v), m) in back.iter().zip(&values).zip(&marks) {
                 prop_assert_eq!(*b, if *m == 0 { *v } else { 0 });
             }
-            prop_assert_eq!(back, back_scalar);
+            prop_assert_eq!(&back, &back_scalar);
+            #[cfg(target_arch = "x86_64")]
+            if narrow::available() {
+                let (mut kept_narrow, mut back) = (vec![0; values.len()], vec![9; values.len()]);
+                prop_assert_eq!(narrow::keep(&marks, &values, &mut kept_narrow), n);
+                prop_assert_eq!(&kept_narrow[..n], &expected[..]);
+                prop_assert_eq!(narrow::put_back(&marks, &kept[1..], &mut back), n);
+                prop_assert_eq!(back, back_scalar);
+            }
         }
     }
 }
