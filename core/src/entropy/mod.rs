@@ -6,6 +6,8 @@ pub mod binary;
 pub mod bits;
 pub mod huffman;
 #[cfg(target_arch = "x86_64")]
+mod narrow;
+#[cfg(target_arch = "x86_64")]
 mod narrow_sift;
 pub mod quiet;
 pub mod rank;

@@ -51,6 +51,19 @@ impl Words {
         &mut self.buffer[self.front..end]
     }
 
+    /// Puts the last `n` of some words before all others.
+    #[inline]
+    pub fn put_last<const N: usize>(&mut self, words: &[u16; N], n: usize) {
+        if self.front < N {
+            self.grow(N);
+        }
+        // What is before them is arbitrary.
+        if let Some(room) = self.buffer[..self.front].last_chunk_mut() {
+            *room = *words;
+        }
+        self.front -= n;
+    }
+
     /// The words so far.
     fn get(&self) -> &[u16] {
         &self.buffer[self.front..]
@@ -71,7 +84,7 @@ fn push(state: &mut u32, entry: u32, reciprocal: u64) -> (u16, bool) {
 
 /// Index of a symbol's entries.
 #[inline(always)]
-fn index(symbol: u8, context: u8) -> usize {
+pub fn index(symbol: u8, context: u8) -> usize {
     usize::from(context) * STRIDE + usize::from(symbol) % STRIDE
 }
 
@@ -84,6 +97,10 @@ pub fn encode(symbols: &[u8], contexts: &[u8], rows: &[u32], tables: &EncodeTabl
     #[cfg(target_arch = "x86_64")]
     if super::wide::available() {
         return encode_by(super::wide::encode_row, symbols, contexts, rows, tables);
+    }
+    #[cfg(target_arch = "x86_64")]
+    if super::narrow::available() {
+        return encode_by(super::narrow::encode_row, symbols, contexts, rows, tables);
     }
     encode_by(encode_row, symbols, contexts, rows, tables)
 }
@@ -119,7 +136,7 @@ pub fn encode_by(
     out
 }
 
-/// Codes one row; this defines what [`super::wide::encode_row`] does.
+/// Codes one row; this defines what [`super::wide::encode_row`] and [`super::narrow::encode_row`] do.
 pub fn encode_row(
     states: &mut [u32; LANES],
     words: &mut Words,
@@ -187,9 +204,38 @@ fn first_states(symbols: &[u8], contexts: &[u8], rows: &[u32], tables: &EncodeTa
 
 /// Decoder of one stream.
 pub struct Decoder<'a> {
+    lanes: Lanes<'a>,
+    room: Room,
+}
+
+/// The states of a decoder and what they have not read yet.
+struct Lanes<'a> {
     states: [u32; LANES],
     words: &'a [u8],
-    room: Room,
+}
+
+impl Lanes<'_> {
+    /// Decodes one row without quiet contexts.
+    #[inline]
+    fn row(&mut self, contexts: &[u8], tables: &DecodeTables, symbols: &mut [u8]) {
+        let (Some(slots), Some(entries)) = (tables.slots(), tables.entries()) else { return };
+        #[cfg(target_arch = "x86_64")]
+        if super::wide::available() {
+            return super::wide::decode(&mut self.states, &mut self.words, slots, entries, contexts, symbols);
+        }
+        #[cfg(target_arch = "x86_64")]
+        if super::narrow::available() {
+            return super::narrow::decode(
+                &mut self.states,
+                &mut self.words,
+                slots,
+                entries,
+                contexts,
+                symbols,
+            );
+        }
+        decode(&mut self.states, &mut self.words, slots, entries, contexts, symbols);
+    }
 }
 
 impl<'a> Decoder<'a> {
@@ -201,51 +247,46 @@ impl<'a> Decoder<'a> {
             let n = head.get(5)?;
             *s = 1 << n | head.get(n)?;
         }
-        Ok(Self { states, words: head.rest(), room: Room::default() })
+        Ok(Self { lanes: Lanes { states, words: head.rest() }, room: Room::default() })
     }
 
     /// Decodes one row: the symbol for each of `contexts`, which index `tables`.
     #[inline]
     pub fn row(&mut self, contexts: &[u8], tables: &DecodeTables, symbols: &mut [u8]) {
         let symbols = &mut symbols[..contexts.len()];
-        let mut room = std::mem::take(&mut self.room);
+        let Self { lanes, room } = self;
         match &tables.quiet {
             Some(quiet) if room.sifted.sift(quiet, contexts) => {
-                room.decode(quiet, |contexts, symbols| self.plain_row(contexts, tables, symbols), symbols);
+                room.decode(quiet, |contexts, symbols| lanes.row(contexts, tables, symbols), symbols);
             }
-            _ => self.plain_row(contexts, tables, symbols),
+            _ => lanes.row(contexts, tables, symbols),
         }
-        self.room = room;
     }
 
-    /// [`Decoder::plain_row`] without wide instructions.
+    /// [`Decoder::plain_row`] without vectors.
     #[cfg(feature = "bench")]
     pub fn scalar_row(&mut self, contexts: &[u8], tables: &DecodeTables, symbols: &mut [u8]) {
         let (Some(slots), Some(entries)) = (tables.slots(), tables.entries()) else { return };
-        decode(&mut self.states, &mut self.words, slots, entries, contexts, symbols);
+        decode(&mut self.lanes.states, &mut self.lanes.words, slots, entries, contexts, symbols);
     }
 
     /// Decodes one row without quiet contexts.
-    #[inline]
+    #[cfg(feature = "bench")]
     pub fn plain_row(&mut self, contexts: &[u8], tables: &DecodeTables, symbols: &mut [u8]) {
-        let (Some(slots), Some(entries)) = (tables.slots(), tables.entries()) else { return };
-        #[cfg(target_arch = "x86_64")]
-        if super::wide::available() {
-            return super::wide::decode(&mut self.states, &mut self.words, slots, entries, contexts, symbols);
-        }
-        decode(&mut self.states, &mut self.words, slots, entries, contexts, symbols);
+        self.lanes.row(contexts, tables, symbols);
     }
 
     /// Checks that the stream was used up and that the states may be those of its start.
     pub fn finish(self) -> Result<()> {
-        if !self.words.is_empty() || self.states.iter().any(|&s| !s.is_power_of_two() || s > LOW) {
+        if !self.lanes.words.is_empty() || self.lanes.states.iter().any(|&s| !s.is_power_of_two() || s > LOW)
+        {
             return Err(Error::corruption("an entropy-coded part does not end where its symbols do"));
         }
         Ok(())
     }
 }
 
-/// Decodes one row; this defines what [`super::wide::decode`] does.
+/// Decodes one row; this defines what [`super::wide::decode`] and [`super::narrow::decode`] do.
 pub fn decode(
     states: &mut [u32; LANES],
     words: &mut &[u8],
@@ -296,6 +337,10 @@ mod tests {
     use crate::entropy::tables::{counted, Histogram};
     use proptest::prelude::*;
 
+    /// Decodes one row.
+    #[cfg(target_arch = "x86_64")]
+    type DecodeRow = fn(&mut [u32; LANES], &mut &[u8], &[u8; SLOTS], &[u32; ENTRIES], &[u8], &mut [u8]);
+
     /// Rows of symbols, skewed in some contexts, and their tables.
     fn rows() -> impl Strategy<Value = Vec<Vec<(u8, u8)>>> {
         let pair = (0u8..60, prop::sample::select(vec![0u8, 1, 7, 255])).prop_map(|(s, c)| match c {
@@ -340,20 +385,25 @@ mod tests {
 
         #[cfg(target_arch = "x86_64")]
         #[test]
-        fn wide_encoding_is_what_scalar_encoding_is(
+        fn encoding_with_vectors_is_what_scalar_encoding_is(
             rows in rows(),
             states in prop::array::uniform32(1u32..),
         ) {
             let (tables, _) = tables(&rows);
             let room = rows.iter().map(Vec::len).sum();
-            let (mut a, mut b) = ((states, Words::with_room(room)), (states, Words::with_room(room)));
+            let [mut a, mut b, mut c] = [room; 3].map(|room| (states, Words::with_room(room)));
             for row in rows {
                 let (symbols, contexts): (Vec<u8>, Vec<u8>) = row.into_iter().unzip();
                 encode_row(&mut a.0, &mut a.1, &tables, &contexts, &symbols);
-                if super::super::wide::available() {
-                    super::super::wide::encode_row(&mut b.0, &mut b.1, &tables, &contexts, &symbols);
-                    prop_assert_eq!(a.0, b.0);
-                    prop_assert_eq!(a.1.get(), b.1.get());
+                for (there, encode_row, other) in [
+                    (super::super::wide::available(), super::super::wide::encode_row as EncodeRow, &mut b),
+                    (super::super::narrow::available(), super::super::narrow::encode_row, &mut c),
+                ] {
+                    if there {
+                        encode_row(&mut other.0, &mut other.1, &tables, &contexts, &symbols);
+                        prop_assert_eq!(a.0, other.0);
+                        prop_assert_eq!(a.1.get(), other.1.get());
+                    }
                 }
             }
         }
@@ -372,23 +422,29 @@ mod tests {
 
         #[cfg(target_arch = "x86_64")]
         #[test]
-        fn wide_decoding_is_what_scalar_decoding_is(
+        fn decoding_with_vectors_is_what_scalar_decoding_is(
             rows in rows(),
             states in prop::array::uniform32(any::<u32>()),
             words in prop::collection::vec(any::<u8>(), 0..1500),
         ) {
             let (_, tables) = tables(&rows);
             let (slots, entries) = (tables.slots().unwrap(), tables.entries().unwrap());
-            let (mut a, mut b) = ((states, &words[..]), (states, &words[..]));
+            let [mut a, mut b, mut c] = [(states, &words[..]); 3];
             for row in rows {
                 // Some contexts have no table.
                 let contexts: Vec<u8> = row.iter().map(|p| if p.0 == 59 { 9 } else { p.1 }).collect();
-                let (mut x, mut y) = (vec![0; contexts.len()], vec![0; contexts.len()]);
+                let mut x = vec![0; contexts.len()];
                 decode(&mut a.0, &mut a.1, slots, entries, &contexts, &mut x);
-                if super::super::wide::available() {
-                    super::super::wide::decode(&mut b.0, &mut b.1, slots, entries, &contexts, &mut y);
-                    prop_assert_eq!(x, y);
-                    prop_assert_eq!(a, b);
+                for (there, decode, other) in [
+                    (super::super::wide::available(), super::super::wide::decode as DecodeRow, &mut b),
+                    (super::super::narrow::available(), super::super::narrow::decode, &mut c),
+                ] {
+                    if there {
+                        let mut y = vec![0; contexts.len()];
+                        decode(&mut other.0, &mut other.1, slots, entries, &contexts, &mut y);
+                        prop_assert_eq!(&x, &y);
+                        prop_assert_eq!(a, *other);
+                    }
                 }
             }
         }
