@@ -9,9 +9,15 @@
 
 use super::kernel::half_octaves;
 use super::plane::Phases;
-use super::taps::{taps, Kind, Source};
+use super::taps::{taps, Kind, Source, Tap};
+#[cfg(target_arch = "x86_64")]
+use super::{contexts_narrow, contexts_wide};
 use crate::machine::for_this_machine;
+#[cfg(target_arch = "x86_64")]
+use crate::machine::{instruction_set, InstructionSet};
+use crate::reference::MAX_REFERENCES;
 use arrayvec::ArrayVec;
+use std::sync::OnceLock;
 
 /// Levels of the weighted sum of known residuals: 0, and one per octave.
 pub const LEVELS: i32 = 13;
@@ -57,6 +63,26 @@ fn weights(kind: Kind, coarse: bool, references: usize) -> Weights {
     }
 }
 
+/// Phase and distance in rows and columns of that phase, and the weight of the residuals there.
+type Weighed = ((usize, isize, isize), u16);
+
+/// The taps in space whose residuals [`weights`] are for.
+fn weighed(kind: Kind, coarse: bool, references: usize) -> &'static [Weighed] {
+    static ALL: [[[OnceLock<Vec<Weighed>>; MAX_REFERENCES + 1]; 2]; 4] =
+        [const { [const { [const { OnceLock::new() }; MAX_REFERENCES + 1] }; 2] }; 4];
+    ALL[kind.phase()][usize::from(coarse)][references].get_or_init(|| {
+        let (by_distance, _) = weights(kind, coarse, references);
+        let of = |tap: &Tap| {
+            let weight = by_distance.iter().find(|w| w.0 == (tap.dy.abs(), tap.dx.abs()));
+            match (tap.source, weight) {
+                (Source::Space { phase, di, dj }, Some((_, weight))) => Some(((phase, di, dj), *weight)),
+                _ => None,
+            }
+        };
+        taps(kind, 0).iter().filter_map(of).collect()
+    })
+}
+
 /// Most rows of activities that are weighed.
 pub const MAX_ROWS: usize = 16 + 2;
 /// Rows of activities and their weights; all weights together are at most 257, so that sums fit into 16 bits.
@@ -70,16 +96,13 @@ pub fn activity_rows<'a>(
     lattice: Option<&'a Phases<u8>>,
     smoothed: &[&'a [u8]],
 ) -> ActivityRows<'a> {
-    let (by_distance, reference) = weights(kind, level > 0, smoothed.len());
     let mut rows = ActivityRows::new();
-    for (tap, planes) in taps(kind, 0).iter().zip(std::iter::repeat(lattice)) {
-        let weight = by_distance.iter().find(|w| w.0 == (tap.dy.abs(), tap.dx.abs()));
-        let (Source::Space { phase, di, dj }, Some(planes), Some((_, weight))) = (tap.source, planes, weight)
-        else {
-            continue;
-        };
-        let plane = &planes[phase];
-        rows.push((if plane.is_empty() { planes[0].from(0, 0) } else { plane.from(di, dj) }, *weight));
+    let reference = weights(kind, level > 0, smoothed.len()).1;
+    if let Some(planes) = lattice {
+        rows.extend(weighed(kind, level > 0, smoothed.len()).iter().map(|&((phase, di, dj), weight)| {
+            let plane = &planes[phase];
+            (if plane.is_empty() { planes[0].from(0, 0) } else { plane.from(di, dj) }, weight)
+        }));
     }
     match smoothed {
         [] => {}
@@ -88,6 +111,13 @@ pub fn activity_rows<'a>(
     }
     rows
 }
+
+/// Largest weight that vectors are for: the products of two activities with such weights are 16-bit numbers together.
+#[cfg(target_arch = "x86_64")]
+const HEAVIEST: u16 = 64;
+/// Largest threshold that vectors are for: spreads are compared as 16-bit numbers.
+#[cfg(target_arch = "x86_64")]
+const WIDEST: i32 = u16::MAX as i32;
 
 /// Points that are worked on at a time, and at the end of a run.
 const BLOCK: usize = 64;
@@ -105,8 +135,16 @@ pub fn contexts(
     out: &mut [u8],
 ) {
     #[cfg(target_arch = "x86_64")]
-    if super::contexts_wide::contexts(activities, near, predicted, thresholds, base, out) {
-        return;
+    if activities.iter().all(|a| a.1 <= HEAVIEST) && thresholds.iter().all(|t| *t <= WIDEST) {
+        match instruction_set() {
+            InstructionSet::Avx512 => {
+                return contexts_wide::contexts(activities, near, predicted, thresholds, base, out);
+            }
+            InstructionSet::Avx2 if out.len() >= contexts_narrow::POINTS => {
+                return contexts_narrow::contexts(activities, near, predicted, thresholds, base, out);
+            }
+            _ => {}
+        }
     }
     plain(activities, near, predicted, thresholds, base, out);
 }
@@ -265,6 +303,16 @@ mod tests {
             contexts(&activities, near_rows, &predicted, &thresholds(step), 7, &mut out);
             plain(&activities, near_rows, &predicted, &thresholds(step), 7, &mut defined);
             prop_assert_eq!(&out, &defined);
+            #[cfg(target_arch = "x86_64")]
+            if n >= contexts_narrow::POINTS
+                && instruction_set() != InstructionSet::Portable
+                && activities.iter().all(|a| a.1 <= HEAVIEST)
+                && thresholds(step).iter().all(|t| *t <= WIDEST)
+            {
+                out.fill(0);
+                contexts_narrow::contexts(&activities, near_rows, &predicted, &thresholds(step), 7, &mut out);
+                prop_assert_eq!(&out, &defined);
+            }
             for j in 0..n {
                 let t: u32 = activities.iter().map(|(row, w)| u32::from(row[j]) * u32::from(*w)).sum();
                 let octave = t.checked_ilog2().unwrap_or(0);

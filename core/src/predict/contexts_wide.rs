@@ -1,6 +1,6 @@
 //! Contexts with AVX-512. The functions in [`super::contexts`] define what this does.
 
-use super::contexts::{Thresholds, LEVELS, SPREADS};
+use super::contexts::{Thresholds, LEVELS, MAX_ROWS, SPREADS};
 use crate::machine::{instruction_set, InstructionSet};
 use arrayvec::ArrayVec;
 use std::arch::x86_64::*;
@@ -10,15 +10,11 @@ const POINTS: usize = 64;
 /// Points of a vector of 32-bit numbers.
 const NUMBERS: usize = 16;
 /// Most pairs of rows.
-const PAIRS: usize = super::contexts::MAX_ROWS.div_ceil(2);
-/// Largest weight: the products of two activities with such weights are 16-bit numbers together.
-const HEAVIEST: u16 = 64;
-
-/// Largest threshold: spreads are compared as 16-bit numbers.
-const WIDEST: i32 = u16::MAX as i32;
-
-/// See [`super::contexts::contexts`]; `false`, and nothing done, where the machine lacks the instructions or numbers are too
-/// large for them.
+const PAIRS: usize = MAX_ROWS.div_ceil(2);
+/// See [`super::contexts::contexts`]; weights and thresholds are small.
+///
+/// # Panics
+/// If the machine lacks the instructions.
 pub fn contexts(
     activities: &[(&[u8], u16)],
     near: [&[i32]; 4],
@@ -26,17 +22,13 @@ pub fn contexts(
     thresholds: &Thresholds,
     base: u8,
     out: &mut [u8],
-) -> bool {
-    let small = activities.iter().all(|a| a.1 <= HEAVIEST) && thresholds.iter().all(|t| *t <= WIDEST);
-    if instruction_set() != InstructionSet::Avx512 || !small {
-        return false;
-    }
+) {
     let n = out.len();
+    assert!(instruction_set() == InstructionSet::Avx512);
     assert!(activities.iter().all(|a| a.0.len() >= n) && near.iter().all(|row| row.len() >= n));
     assert!(predicted.len() >= n && activities.len() <= 2 * PAIRS);
     // SAFETY: the machine has the instructions, and every row as many points as there are contexts.
     unsafe { avx512(activities, near, predicted, thresholds, base, out) };
-    true
 }
 
 /// Rows of activities, two and two, with their weights side by side.

@@ -9,6 +9,8 @@ mod choice;
 pub mod classes;
 pub mod contexts;
 #[cfg(target_arch = "x86_64")]
+mod contexts_narrow;
+#[cfg(target_arch = "x86_64")]
 mod contexts_wide;
 pub mod corrector;
 pub mod cost;
