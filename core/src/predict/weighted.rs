@@ -195,7 +195,9 @@ unsafe fn avx2(rows: &[WeightedRow], rounding: Rounding, out: &mut [i32]) {
         }
         at += 32;
     }
-    while at + 8 <= n {
+    while at < n && n >= 8 {
+        // The last vector ends where the row does: some sums are computed twice.
+        at = at.min(n - 8);
         let mut a = half;
         for (row, weight) in rows {
             // SAFETY: as above, 8 values.
