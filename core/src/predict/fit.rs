@@ -307,7 +307,8 @@ impl Fitting<'_> {
                 if target.is_empty() {
                     continue;
                 }
-                let found = tap_rows(kind, level, taps, Some(&own.levels[level]), &references);
+                let mut found = TapRows::new();
+                found.extend(tap_rows(kind, level, taps, Some(&own.levels[level]), &references));
                 let length = columns.min(SEGMENT);
                 // Coarse passes have few points; theirs are worth no more time than their share of the bits.
                 let all = rows * columns;

@@ -11,7 +11,7 @@ use super::contexts::{activity_rows, contexts, thresholds, Thresholds, CONTEXTS}
 use super::corrector::{About, Corrector, NeighbourRows};
 use super::kernel::{smooth, used_bits};
 use super::plane::{interleave_row, refine, Phases, Plane, Pyramid};
-use super::taps::{tap_rows, Kind, PASSES};
+use super::taps::{tap_rows, Kind, TapRows, PASSES};
 use super::weighted::{narrow_sum, weighted_sum};
 use super::weights::Sent;
 use super::{Band, Coder, RunAt, Scale, RUN_POINTS};
@@ -250,7 +250,8 @@ impl<C: Coder> Walk<'_, C> {
         let weighted = &self.weights.taps[class_index(self.step.class, slot)];
         let pyramids: ArrayVec<&Pyramid<i32>, MAX_REFERENCES> =
             self.forecast.into_iter().chain(self.references.iter().map(|r| &r.values)).collect();
-        let mut taps = tap_rows(kind, level, weighted, known.map(|k| k.0), &pyramids);
+        let mut taps = TapRows::new();
+        taps.extend(tap_rows(kind, level, weighted, known.map(|k| k.0), &pyramids));
         let active: ArrayVec<&[u8], MAX_REFERENCES> =
             self.references.iter().map(|r| r.activity.levels[level][p].from(0, 0)).collect();
         let mut activities = activity_rows(kind, level, known.map(|k| k.1), &active);
@@ -258,7 +259,8 @@ impl<C: Coder> Walk<'_, C> {
         let class = self.corrector.as_ref().and_then(|c| c.class(self.step, slot));
         let mut corrected = class.map(|class| {
             let all = NeighbourRows::taps(kind, self.step.reference_count());
-            let rows = tap_rows(kind, level, &all, known.map(|k| k.0), &pyramids);
+            let mut rows = TapRows::new();
+            rows.extend(tap_rows(kind, level, &all, known.map(|k| k.0), &pyramids));
             let units = if self.fine { 1 } else { self.weights.scale.step };
             (NeighbourRows::new(&rows), About::new(kind, level, self.step, units, class))
         });

@@ -192,16 +192,15 @@ pub type TapRows<'a, C> = ArrayVec<(&'a [i32], C), MAX_TAPS>;
 ///
 /// A tap in a phase without points (frames of one row or column) reads the first spatial tap, or its reference's own
 /// place, instead.
-pub fn tap_rows<'a, C: Copy>(
+pub fn tap_rows<'a, 'b, C: Copy>(
     kind: Kind,
     level: usize,
-    taps: &[(Tap, C)],
+    taps: &'b [(Tap, C)],
     lattice: Option<&'a Phases<i32>>,
-    references: &[&'a Pyramid<i32>],
-) -> TapRows<'a, C> {
+    references: &'b [&'a Pyramid<i32>],
+) -> impl Iterator<Item = (&'a [i32], C)> + use<'a, 'b, C> {
     let (a, b) = kind.parity();
-    let mut out = TapRows::new();
-    for (tap, companion) in taps {
+    taps.iter().map(move |(tap, companion)| {
         let row = match (tap.source, lattice) {
             (Source::Space { phase, di, dj }, Some(planes)) if !planes[phase].is_empty() => {
                 planes[phase].from(di, dj)
@@ -223,9 +222,8 @@ pub fn tap_rows<'a, C: Copy>(
                 }
             }
         };
-        out.push((row, *companion));
-    }
-    out
+        (row, *companion)
+    })
 }
 
 #[cfg(test)]
@@ -238,14 +236,15 @@ mod tests {
         let frame: Vec<i32> = (0..h * w).map(|i| (1000 * (i / w) + i % w) as i32).collect();
         let mut pyramid = Pyramid::default();
         pyramid.fill(&frame, w);
+        let references = [&pyramid];
         for level in 0..2 {
             let spacing = 1 << level;
             for kind in PASSES {
                 let taps: Vec<(Tap, ())> = taps(kind, 1).iter().map(|t| (*t, ())).collect();
                 let plane = &pyramid.levels[level][kind.phase()];
-                let rows = tap_rows(kind, level, &taps, Some(&pyramid.levels[level]), &[&pyramid]);
+                let rows = tap_rows(kind, level, &taps, Some(&pyramid.levels[level]), &references);
                 let (a, b) = kind.parity();
-                for ((row, ()), (tap, ())) in rows.iter().zip(&taps) {
+                for ((row, ()), (tap, ())) in rows.zip(&taps) {
                     for i in 2..plane.height - 2 {
                         for j in 2..plane.width - 2 {
                             let y = spacing * ((2 * i + a) as i32 + tap.dy);
@@ -259,8 +258,8 @@ mod tests {
         let top = pyramid.levels.len() - 1;
         let spacing = 2 << top;
         let taps: Vec<(Tap, ())> = taps(Kind::Root, 1).iter().map(|t| (*t, ())).collect();
-        let rows = tap_rows(Kind::Root, top, &taps, None, &[&pyramid]);
-        for ((row, ()), (tap, ())) in rows.iter().zip(&taps).filter(|(_, (t, ()))| t.dy >= 0 && t.dx >= 0) {
+        let rows = tap_rows(Kind::Root, top, &taps, None, &references);
+        for ((row, ()), (tap, ())) in rows.zip(&taps).filter(|(_, (t, ()))| t.dy >= 0 && t.dx >= 0) {
             assert_eq!(row[0], spacing * (1000 * tap.dy + tap.dx));
         }
     }
