@@ -151,6 +151,13 @@ number_kernel! {
 }
 
 number_kernel! {
+    /// Whether all values of a magnitude of at least `least` have this one.
+    pub fn large_are[N: Number][N](raw: &[u8], least: N::Bits, magnitude: N::Bits) -> bool {
+        raw.chunks_exact(N::SIZE).map(|b| N::read(b).magnitude()).fold(true, |all, m| all & ((m < least) | (m == magnitude)))
+    }
+}
+
+number_kernel! {
     /// Marks the values of a magnitude below `least`, too.
     pub fn mark_small[N: Number][N](raw: &[u8], least: f64, marks: &mut [u8]) -> () {
         for (m, b) in marks.iter_mut().zip(raw.chunks_exact(N::SIZE)) {
@@ -495,8 +502,14 @@ mod tests {
             20 => (-120i32..120).prop_map(f64::from),
             1 => prop::sample::select(odd.to_vec()),
         ];
+        let same =
+            (prop::sample::select(odd.to_vec()), prop::collection::vec((0u8..5, -120i32..120), 1..200))
+                .prop_map(|(odd, all)| {
+                    all.iter().map(|(k, v)| if *k == 0 { odd } else { f64::from(*v) }).collect()
+                });
         prop_oneof![
             prop::collection::vec(one, 1..200),
+            same,
             prop::collection::vec((-120i32..120).prop_map(f64::from), 1..3000),
         ]
     }

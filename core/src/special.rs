@@ -124,10 +124,15 @@ impl Special {
         scan::mark_large::<N>(raw, least, marks);
         if !N::FLOAT {
             marks.fill(0);
-        } else if marks.iter().fold(0, |any, m| any | m) != 0 {
-            scan::mark_large::<N>(raw, N::cast(f64::INFINITY).magnitude(), marks);
-            for &c in &self.conventional {
-                scan::mark_magnitude::<N>(raw, N::narrow(c), marks);
+        } else if let Some(first) = marks.iter().position(|m| *m != 0) {
+            // Nearly always all are the same, in whichever way a format says "no value".
+            let one = N::read(&raw[first * N::SIZE..]);
+            if scan::large_are::<N>(raw, least, one.magnitude()) {
+                if one.to_f64().is_finite() && !self.is_conventional(one) {
+                    marks.fill(0);
+                }
+            } else {
+                self.mark_conventional::<N>(raw, marks);
             }
         }
         if self.smallest > 0.0 {
@@ -140,6 +145,15 @@ impl Special {
             scan::mark_equal::<N>(raw, N::narrow(bits), marks);
         }
         marks.iter().fold(0, |any, m| any | m) != 0
+    }
+
+    /// Marks infinities, NaN and the conventional values.
+    #[cold]
+    fn mark_conventional<N: Number>(&self, raw: &[u8], marks: &mut [u8]) {
+        scan::mark_large::<N>(raw, N::cast(f64::INFINITY).magnitude(), marks);
+        for &c in &self.conventional {
+            scan::mark_magnitude::<N>(raw, N::narrow(c), marks);
+        }
     }
 
     /// Extent of the values of `raw` that are not special; marks isolated, frequent extremes as special on the way.
