@@ -1,6 +1,5 @@
-//! Range ANS with AVX2: the states of eight lanes are one vector. Table entries are loaded one by one, as gathers take as long
-//! or, on some machines, much longer; words go to the lanes that want one, and come from those that give one off, by shuffles
-//! from a table. [`super::rans::decode`] and [`super::rans::encode_row`] define what it does.
+//! Range ANS with AVX2: the states of eight lanes are one vector. Table entries are loaded one by one, as gathers take a third
+//! longer (Zen 3); words go to the lanes that want one, and come from those that give one off, by shuffles from a table. [`super::rans::decode`] and [`super::rans::encode_row`] define what it does.
 
 use super::rans::{self, Words, LANES, LOW, MASK};
 use super::slots::{EncodeTables, ENTRIES, SLOTS, STRIDE, TOTAL_BITS};
