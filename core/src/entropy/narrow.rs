@@ -1,5 +1,6 @@
 //! Range ANS with AVX2: the states of eight lanes are one vector. Table entries are loaded one by one, as gathers take a third
-//! longer (Zen 3); words go to the lanes that want one, and come from those that give one off, by shuffles from a table. [`super::rans::decode`] and [`super::rans::encode_row`] define what it does.
+//! longer (Zen 3); words go to the lanes that want one, and come from those that give one off, by shuffles from a table.
+//! [`super::rans::decode`] and [`super::rans::encode_row`] define what it does.
 
 use super::rans::{self, Words, LANES, LOW, MASK};
 use super::slots::{EncodeTables, ENTRIES, SLOTS, STRIDE, TOTAL_BITS};
@@ -168,15 +169,15 @@ fn few<'a>(
 ) -> ([__m256i; VECTORS], &'a [u8]) {
     let n = contexts.len();
     let (mut next, mut used) = (x, 0);
-    let (mut padded, mut window) = ([0; WINDOW], words.first_chunk());
-    if window.is_none() {
+    let mut padded = [0; WINDOW];
+    if words.len() < WINDOW {
         padded[..words.len()].copy_from_slice(words);
-        window = Some(&padded);
     }
+    let window = words.first_chunk().unwrap_or(&padded);
     let (mut eights, mut found) = ([[0; EIGHT]; VECTORS], [[0; EIGHT]; VECTORS]);
     eights.as_flattened_mut()[..n].copy_from_slice(contexts);
     for v in 0..n.div_ceil(EIGHT) {
-        let (here, Some(window)) = (lanes(n - EIGHT * v), window) else { break };
+        let here = lanes(n - EIGHT * v);
         let (y, mask) = pull(x[v], tables, &eights[v], &mut found[v], window, used);
         // Lanes behind the last symbol keep their states; what they take is behind all that others do.
         next[v] = _mm256_blendv_epi8(x[v], y, mask_of(here));
