@@ -9,33 +9,33 @@ pub const WIDTH: usize = 8;
 /// Index of a byte that becomes 0.
 const NONE: u8 = 0x80;
 
-/// For each mask, the lanes that it keeps, one behind the other.
-static KEPT: [[u8; WIDTH]; 256] = {
-    let mut all = [[NONE; WIDTH]; 256];
-    let mut mask = 0;
-    while mask < 256 {
-        let (mut lane, mut n) = (0, 0);
-        while lane < WIDTH {
-            if mask >> lane & 1 == 1 {
-                all[mask][n] = lane as u8;
-                n += 1;
-            }
-            lane += 1;
-        }
-        mask += 1;
-    }
-    all
-};
+/// Where the lanes of a mask are shuffled to.
+#[derive(Clone, Copy)]
+pub enum Way {
+    /// Together, from the first lane on.
+    Front,
+    /// Together, up to the last lane.
+    Back,
+    /// Apart: inverse of `Front`.
+    Apart,
+}
 
-/// For each mask, which of the kept bytes a lane gets.
-static PLACED: [[u8; WIDTH]; 256] = {
-    let mut all = [[NONE; WIDTH]; 256];
-    let mut mask = 0;
+/// The shuffle of each mask of eight lanes, which have `BYTES` bytes together; all others become 0.
+pub const fn shuffles<const BYTES: usize>(way: Way) -> [[u8; BYTES]; 256] {
+    let size = BYTES / WIDTH;
+    let mut all = [[NONE; BYTES]; 256];
+    let mut mask = 0usize;
     while mask < 256 {
-        let (mut lane, mut n) = (0, 0);
+        let mut n = if matches!(way, Way::Back) { WIDTH - mask.count_ones() as usize } else { 0 };
+        let mut lane = 0;
         while lane < WIDTH {
             if mask >> lane & 1 == 1 {
-                all[mask][lane] = n;
+                let (from, to) = if matches!(way, Way::Apart) { (n, lane) } else { (lane, n) };
+                let mut byte = 0;
+                while byte < size {
+                    all[mask][to * size + byte] = (from * size + byte) as u8;
+                    byte += 1;
+                }
                 n += 1;
             }
             lane += 1;
@@ -43,7 +43,12 @@ static PLACED: [[u8; WIDTH]; 256] = {
         mask += 1;
     }
     all
-};
+}
+
+/// For each mask, the lanes that it keeps, one behind the other.
+static KEPT: [[u8; WIDTH]; 256] = shuffles(Way::Front);
+/// For each mask, which of the kept bytes a lane gets.
+static PLACED: [[u8; WIDTH]; 256] = shuffles(Way::Apart);
 
 /// Whether this machine has the instructions.
 #[inline]

@@ -302,4 +302,19 @@ mod tests {
         assert!(extent.min >= clean.min - 1e-6 && extent.max <= clean.max + 1e-6, "{extent:?}");
         assert!(special.is(-9999f32) && special.is(1e20f32) && special.is(-1e34f32) && !special.is(0f32));
     }
+
+    #[test]
+    fn large_values_are_numbers_unless_formats_use_them() {
+        let special = Special::new::<f64>(&Bound::Absolute(1e-3), None);
+        let marked = |values: &[f64]| {
+            let raw: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+            let mut marks = vec![7; values.len()];
+            assert_eq!(special.mark::<f64>(&raw, &mut marks), marks.contains(&1));
+            marks
+        };
+        assert_eq!(marked(&[1.0, 2e20, 3.0, -2e20]), [0, 0, 0, 0]);
+        assert_eq!(marked(&[1.0, 1e20, 3.0, -1e20]), [0, 1, 0, 1]);
+        assert_eq!(marked(&[2e20, 1e20, f64::NAN, -f64::INFINITY]), [0, 1, 1, 1]);
+        assert_eq!(marked(&[f64::INFINITY, 0.0, f64::NEG_INFINITY]), [1, 0, 1]);
+    }
 }

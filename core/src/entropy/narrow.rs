@@ -5,56 +5,24 @@
 use super::rans::{self, Words, LANES, LOW, MASK};
 use super::slots::{EncodeTables, ENTRIES, SLOTS, STRIDE, TOTAL_BITS};
 pub use crate::bytes8::available;
+use crate::bytes8::{self, Way};
 use std::arch::x86_64::*;
 
 /// Lanes per vector.
-pub const EIGHT: usize = 8;
+const EIGHT: usize = bytes8::WIDTH;
 /// Vectors.
 const VECTORS: usize = LANES / EIGHT;
 const _: () = assert!(LOW == 1 << 16 && STRIDE == 128 && ENTRIES.is_power_of_two());
 /// Bytes of the words that all lanes may take.
 const WINDOW: usize = 2 * LANES;
-/// Index of a byte that becomes 0.
-const NONE: u8 = 0x80;
 
 /// A shuffle of the bytes of eight words.
 type Shuffle = [u8; 2 * EIGHT];
 
 /// For each mask of lanes, which of the next words each lane gets.
-static TAKEN: [Shuffle; 256] = {
-    let mut all = [[NONE; 2 * EIGHT]; 256];
-    let mut mask = 0;
-    while mask < 256 {
-        let (mut lane, mut n) = (0, 0);
-        while lane < EIGHT {
-            if mask >> lane & 1 == 1 {
-                (all[mask][2 * lane], all[mask][2 * lane + 1]) = (2 * n, 2 * n + 1);
-                n += 1;
-            }
-            lane += 1;
-        }
-        mask += 1;
-    }
-    all
-};
-
+static TAKEN: [Shuffle; 256] = bytes8::shuffles(Way::Apart);
 /// For each mask of lanes, their words, one behind the other, at the end of the vector.
-static GIVEN: [Shuffle; 256] = {
-    let mut all = [[NONE; 2 * EIGHT]; 256];
-    let mut mask = 0;
-    while mask < 256 {
-        let (mut lane, mut n) = (EIGHT, EIGHT);
-        while lane > 0 {
-            lane -= 1;
-            if mask >> lane & 1 == 1 {
-                n -= 1;
-                (all[mask][2 * n], all[mask][2 * n + 1]) = (2 * lane as u8, 2 * lane as u8 + 1);
-            }
-        }
-        mask += 1;
-    }
-    all
-};
+static GIVEN: [Shuffle; 256] = bytes8::shuffles(Way::Back);
 
 /// The lanes of a vector that are in use, where `n` lanes from its first one on are.
 fn lanes(n: usize) -> usize {
